@@ -1,0 +1,1 @@
+//! Chapter 1: docker ps for one engine.

@@ -1,0 +1,2 @@
+//! Chapter 5: pods become containers.
+pub mod runtime;

@@ -1,0 +1,367 @@
+//! The seam between the kubelet and whatever runs containers: CRI's verbs as a trait.
+//!
+//! Upstream: `staging/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto`. Names and states are
+//! CRI's, so that a CRI runtime or a Docker engine can stand behind the same trait. A sandbox is a
+//! pod's shared ground (network, hostname, IPC); containers are started in it one by one.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// An error of the runtime, named by what the kubelet does about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RuntimeError {
+    /// The sandbox, container or image is not known (any more).
+    #[error("{0} not found")]
+    NotFound(String),
+    /// The image reference cannot be parsed: reason `InvalidImageName`.
+    #[error("{0}")]
+    InvalidImage(String),
+    /// The image cannot be had: reason `ErrImagePull`, then back-off.
+    #[error("{0}")]
+    Pull(String),
+    /// The container cannot be made from its config: reason `CreateContainerError`.
+    #[error("{0}")]
+    Create(String),
+    /// The container's process cannot be started: reason `StartError`, exit code 128 (or
+    /// `ContainerCannotRun` with 127 when the program does not exist).
+    #[error("{0}")]
+    Start(String),
+    /// Anything else; the kubelet tries again with back-off.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Result of a call to the runtime.
+pub type Result<T> = std::result::Result<T, RuntimeError>;
+
+/// Who a sandbox belongs to. CRI: `PodSandboxMetadata`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PodMetadata {
+    /// Name of the pod.
+    pub name: String,
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// `metadata.uid` of the pod.
+    pub uid: String,
+    /// How many sandboxes this pod had before this one.
+    pub attempt: u32,
+}
+
+/// What a sandbox is made from. CRI: `PodSandboxConfig`.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct SandboxConfig {
+    /// Who it belongs to.
+    pub metadata: PodMetadata,
+    /// The pod's hostname, at most 63 characters.
+    pub hostname: String,
+    /// The whole text of the pod's `/etc/resolv.conf`.
+    pub resolv_conf: String,
+    /// The whole text of the pod's `/etc/hosts`; `{POD_IP}` stands for the address that the
+    /// sandbox will be given.
+    pub hosts: String,
+    /// Folder of the pod's container logs: `/var/log/pods/{ns}_{name}_{uid}` of the node.
+    pub log_directory: PathBuf,
+    /// Share the node's network namespace.
+    pub host_network: bool,
+    /// Share the node's process namespace.
+    pub host_pid: bool,
+    /// Share the node's IPC namespace.
+    pub host_ipc: bool,
+    /// One process namespace for all containers of the pod.
+    pub share_process_namespace: bool,
+    /// Kernel parameters of the sandbox's namespaces.
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// A file or folder of the node that a container sees.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Mount {
+    /// Path on the node.
+    pub host_path: PathBuf,
+    /// Path in the container.
+    pub container_path: PathBuf,
+    /// Not writable from the container.
+    pub read_only: bool,
+}
+
+/// Whom the container's process runs as, and what it may do.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct Security {
+    /// `runAsUser`; else the image's user.
+    pub run_as_user: Option<u32>,
+    /// `runAsGroup`; else the image's group.
+    pub run_as_group: Option<u32>,
+    /// `supplementalGroups` and `fsGroup`.
+    pub supplemental_groups: Vec<u32>,
+    /// The root file system cannot be written.
+    pub read_only_root_filesystem: bool,
+    /// All capabilities, all devices of the node.
+    pub privileged: bool,
+    /// `allowPrivilegeEscalation: false`.
+    pub no_new_privileges: bool,
+    /// Capabilities beyond the default set, without `CAP_`.
+    pub add_capabilities: Vec<String>,
+    /// Capabilities taken from the default set; `ALL` takes all.
+    pub drop_capabilities: Vec<String>,
+}
+
+/// What a container is made from. CRI: `ContainerConfig`.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct ContainerConfig {
+    /// Name in the pod.
+    pub name: String,
+    /// How many containers of that name the pod had before.
+    pub attempt: u32,
+    /// Image, as an id that `pull_image` or `image_status` returned.
+    pub image_id: String,
+    /// Image, as the pod's spec wrote it.
+    pub image: String,
+    /// Replaces the image's entrypoint unless empty.
+    pub command: Vec<String>,
+    /// Replaces the image's cmd unless empty (and is all there is if `command` is set).
+    pub args: Vec<String>,
+    /// Replaces the image's working directory unless empty.
+    pub working_dir: String,
+    /// Added to the image's environment, the last of a name wins.
+    pub env: Vec<(String, String)>,
+    /// Files and folders of the node.
+    pub mounts: Vec<Mount>,
+    /// Log file relative to the sandbox's log directory: `{container}/{attempt}.log`.
+    pub log_path: PathBuf,
+    /// Hold a pipe to the process's stdin open.
+    pub stdin: bool,
+    /// Close stdin after the first attach ends.
+    pub stdin_once: bool,
+    /// Give the process a terminal.
+    pub tty: bool,
+    /// Whom it runs as.
+    pub security: Security,
+    /// `memory` limit in bytes, where the machine lets it be enforced.
+    pub memory_limit_bytes: Option<i64>,
+    /// CPU limit in thousandths of a core, where the machine lets it be enforced.
+    pub cpu_limit_millis: Option<i64>,
+    /// CPU request in thousandths of a core.
+    pub cpu_request_millis: Option<i64>,
+    /// For the runtime's own records and for `describe`: `io.kubernetes.*`, the pod's hash.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// CRI: `PodSandboxState`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum SandboxState {
+    /// Its namespaces are there.
+    Ready,
+    /// Its namespaces are gone (the node was restarted, the sandbox stopped).
+    NotReady,
+}
+
+/// A sandbox as the runtime sees it. CRI: `PodSandboxStatus`.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// Id given by the runtime.
+    pub id: String,
+    /// Who it belongs to.
+    pub metadata: PodMetadata,
+    /// Whether its namespaces are there.
+    pub state: SandboxState,
+    /// Addresses, empty with the host's network.
+    pub ips: Vec<IpAddr>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// CRI: `ContainerState`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Made, not started.
+    Created,
+    /// Its process runs.
+    Running,
+    /// Its process ended, or was lost with its node.
+    Exited {
+        /// The code, or 128 + the signal's number.
+        exit_code: i32,
+        /// When.
+        finished_at: Timestamp,
+        /// `OOMKilled` where known; `Completed` and `Error` otherwise, `StartError`,
+        /// `ContainerCannotRun` where it never ran, `ContainerStatusUnknown` (137) where lost.
+        reason: String,
+        /// What `StartError` and its kin have to say.
+        message: String,
+    },
+}
+
+/// A container as the runtime sees it. CRI: `ContainerStatus`.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// Id given by the runtime, without a scheme.
+    pub id: String,
+    /// The sandbox it is in.
+    pub sandbox_id: String,
+    /// Name in the pod.
+    pub name: String,
+    /// How many containers of that name the pod had before.
+    pub attempt: u32,
+    /// As the pod's spec wrote it.
+    pub image: String,
+    /// `name@sha256:…` or the id, for `imageID`.
+    pub image_ref: String,
+    /// Where it stands.
+    pub state: ContainerState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its process was started.
+    pub started_at: Option<Timestamp>,
+    /// The log's path on the node.
+    pub log_path: PathBuf,
+    /// As given in its config.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image on the node. CRI: `Image`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// `sha256:…` of its config.
+    pub id: String,
+    /// References that name it: `docker.io/library/busybox:1.36`.
+    pub repo_tags: Vec<String>,
+    /// Digests that name it: `docker.io/library/busybox@sha256:…`.
+    pub repo_digests: Vec<String>,
+    /// Bytes on disk.
+    pub size_bytes: u64,
+    /// The user its processes run as, as the image wrote it.
+    pub user: String,
+}
+
+/// Credentials for a registry, from a pull secret.
+#[derive(Debug, Clone)]
+pub struct PullAuth {
+    /// User.
+    pub username: String,
+    /// Password or token.
+    pub password: String,
+}
+
+/// Something changed: the kubelet looks at the pod again. Upstream: PLEG events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeEvent {
+    /// `metadata.uid` of the pod.
+    pub pod_uid: String,
+}
+
+/// A byte stream that goes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A new size of the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Columns.
+    pub width: u16,
+    /// Rows.
+    pub height: u16,
+}
+
+/// A process in a container whose ends are held by the caller: exec or attach.
+pub struct ProcessStreams {
+    /// Bytes for the process; drop to close. `None` if not asked for.
+    pub stdin: Option<Pin<Box<dyn AsyncWrite + Send>>>,
+    /// Bytes from the process (of both kinds with a terminal).
+    pub stdout: Option<Pin<Box<dyn AsyncRead + Send>>>,
+    /// Bytes from the process; `None` with a terminal.
+    pub stderr: Option<Pin<Box<dyn AsyncRead + Send>>>,
+    /// New terminal sizes.
+    pub resize: Option<mpsc::Sender<TerminalSize>>,
+    /// The exit code, once; never sent by attach to a container that goes on.
+    pub exit: oneshot::Receiver<i32>,
+}
+
+/// What an exec asks for.
+#[derive(Debug, Clone, Default)]
+pub struct ExecRequest {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Give it a terminal.
+    pub tty: bool,
+    /// Hold its stdin.
+    pub stdin: bool,
+    /// Hold its stdout.
+    pub stdout: bool,
+    /// Hold its stderr.
+    pub stderr: bool,
+}
+
+/// What ran, and what it said. CRI: `ExecSyncResponse`.
+#[derive(Debug, Clone)]
+pub struct ExecOutput {
+    /// Exit code.
+    pub exit_code: i32,
+    /// The first 16 KiB of stdout.
+    pub stdout: Vec<u8>,
+    /// The first 16 KiB of stderr.
+    pub stderr: Vec<u8>,
+}
+
+/// CRI's `RuntimeService` and `ImageService`.
+#[async_trait::async_trait]
+pub trait ContainerRuntime: Send + Sync + 'static {
+    /// Name and version, for `status.nodeInfo.containerRuntimeVersion`: `sandbox://0.1.0`. The
+    /// part before `:` is the scheme of `containerID`.
+    fn version(&self) -> String;
+
+    /// The node's pod CIDR is known: the network can be made ready. Called before any sandbox.
+    async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()>;
+
+    /// Makes and starts a sandbox with its network.
+    async fn run_pod_sandbox(&self, config: SandboxConfig) -> Result<Sandbox>;
+    /// Ends all that runs in the sandbox and gives back its network. Idempotent.
+    async fn stop_pod_sandbox(&self, sandbox_id: &str) -> Result<()>;
+    /// Forgets a stopped sandbox and its containers. Idempotent.
+    async fn remove_pod_sandbox(&self, sandbox_id: &str) -> Result<()>;
+    /// All sandboxes, newest first.
+    async fn list_pod_sandboxes(&self) -> Result<Vec<Sandbox>>;
+
+    /// Makes a container, not started.
+    async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String>;
+    /// Starts its process.
+    async fn start_container(&self, container_id: &str) -> Result<()>;
+    /// SIGTERM (or the image's stop signal), then SIGKILL after the grace period. Returns when
+    /// it has ended. Idempotent.
+    async fn stop_container(&self, container_id: &str, grace_period_seconds: i64) -> Result<()>;
+    /// Forgets an ended container and its writable layer. Idempotent.
+    async fn remove_container(&self, container_id: &str) -> Result<()>;
+    /// All containers, of one pod if asked, newest first.
+    async fn list_containers(&self, pod_uid: Option<&str>) -> Result<Vec<Container>>;
+
+    /// Runs a command to its end, killed after `timeout` (probes and hooks).
+    async fn exec_sync(
+        &self,
+        container_id: &str,
+        command: Vec<String>,
+        timeout: std::time::Duration,
+    ) -> Result<ExecOutput>;
+    /// Starts a command whose streams the caller holds.
+    async fn exec(&self, container_id: &str, request: ExecRequest) -> Result<ProcessStreams>;
+    /// Holds the streams of the container's own process.
+    async fn attach(&self, container_id: &str, request: ExecRequest) -> Result<ProcessStreams>;
+    /// Connects to a port on the pod's loopback.
+    async fn port_forward(&self, sandbox_id: &str, port: u16) -> Result<Pin<Box<dyn Duplex>>>;
+
+    /// Brings an image to the node; returns its id.
+    async fn pull_image(&self, image: &str, auth: Option<PullAuth>) -> Result<String>;
+    /// The image, if it is on the node. Accepts references and ids.
+    async fn image_status(&self, image: &str) -> Result<Option<Image>>;
+    /// All images on the node.
+    async fn list_images(&self) -> Result<Vec<Image>>;
+    /// Removes an image. Idempotent.
+    async fn remove_image(&self, image: &str) -> Result<()>;
+
+    /// Changes, as they happen. A receiver that lags relists.
+    fn events(&self) -> broadcast::Receiver<RuntimeEvent>;
+}

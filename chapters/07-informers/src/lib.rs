@@ -1,0 +1,1 @@
+//! Chapter 7: reflector, store, indexer, queue, shared informer, work queue.

@@ -1,0 +1,3 @@
+//! The workshop/echo image: a web server that says who and where it is.
+
+fn main() {}

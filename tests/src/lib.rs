@@ -1,0 +1,1 @@
+//! Whole-cluster tests: real binaries, real clients.
