@@ -1,0 +1,86 @@
+//! The kubelet's flags, by upstream's names.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// How one kubelet is set up.
+///
+/// Upstream: `cmd/kubelet/app/options/options.go`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Config {
+    /// Kubeconfig file: where the API server is and who this node is.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: PathBuf,
+    /// Name of the Node object; the machine's hostname if left out.
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// Address of the node; that of the interface with the route to the API server if left out.
+    #[arg(long, value_name = "IP")]
+    pub node_ip: Option<IpAddr>,
+    /// Folder for everything that this node keeps: pods, volumes, containers, logs.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/workshop-kubelet")]
+    pub root_dir: PathBuf,
+    /// Folder of images, which the nodes of one machine may share; `<root-dir>/images` if left
+    /// out.
+    #[arg(long, value_name = "DIR")]
+    pub image_store: Option<PathBuf>,
+    /// Name servers of pods whose `dnsPolicy` is `ClusterFirst`.
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    pub cluster_dns: Vec<IpAddr>,
+    /// Domain of the cluster, searched by pods.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// CA of the clients that may call this kubelet; without it only `/healthz` answers.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    /// Certificate of the kubelet's own server. Without it the kubelet makes a self-signed one,
+    /// which needs no trust since the API server identifies itself, as upstream does.
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Key of the kubelet's own server.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Address the kubelet's server listens on.
+    #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
+    pub address: IpAddr,
+    /// Port the kubelet's server listens on.
+    #[arg(long, default_value_t = 10250)]
+    pub port: u16,
+    /// Taints the node registers itself with: `key=value:effect`.
+    #[arg(long, value_name = "TAINT", value_delimiter = ',')]
+    pub register_with_taints: Vec<String>,
+    /// Labels the node registers itself with: `key=value`.
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    pub node_labels: Vec<String>,
+    /// Most pods this node takes.
+    #[arg(long, value_name = "N", default_value_t = 110)]
+    pub max_pods: u32,
+    /// Pod CIDR to use before, or without, a node IPAM that assigns one.
+    #[arg(long, value_name = "CIDR")]
+    pub pod_cidr: Option<String>,
+    /// HTTP proxy for image pulls: `http://host:port`.
+    #[arg(long, value_name = "URL")]
+    pub image_proxy: Option<String>,
+}
+
+impl Config {
+    /// The node's name: the flag, else the hostname in lower case.
+    pub fn node_name(&self) -> String {
+        self.node_name.clone().unwrap_or_else(|| {
+            let uname = rustix::system::uname();
+            uname.nodename().to_string_lossy().to_lowercase()
+        })
+    }
+
+    /// Where images are kept.
+    pub fn image_store(&self) -> PathBuf {
+        self.image_store
+            .clone()
+            .unwrap_or_else(|| self.root_dir.join("images"))
+    }
+
+    /// Where the kubelet's server listens.
+    pub fn listen_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}

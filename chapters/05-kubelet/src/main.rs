@@ -1,0 +1,18 @@
+//! `cargo run -p kubelet -- --kubeconfig FILE`: one node of any cluster.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The node agent: runs the pods that are bound to its node.
+#[derive(Parser)]
+#[command(name = "kubelet", version)]
+struct Cli {
+    #[command(flatten)]
+    config: kubelet::Config,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    component::main(|shutdown| kubelet::run(cli.config, shutdown))
+}
