@@ -1,6 +1,7 @@
 //! Chapter 3: the Kubernetes API over the store.
 
 pub mod admission;
+pub mod alloc;
 pub mod apply;
 pub mod authn;
 pub mod authz;

@@ -44,15 +44,28 @@ pub struct Subresource {
 }
 
 /// Verbs of a resource that is stored.
-const STORED: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const STORED: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 /// Verbs of a resource that answers and forgets.
 const ASKED: &[&str] = &["create"];
 /// Verbs of `status` and `scale`.
 const PART: &[&str] = &["get", "patch", "update"];
 
 const fn status_of(kind: &'static str) -> Subresource {
-    Subresource { name: "status", kind, group_version: None, verbs: PART }
+    Subresource {
+        name: "status",
+        kind,
+        group_version: None,
+        verbs: PART,
+    }
 }
 
 const SCALE: Subresource = Subresource {
@@ -63,13 +76,28 @@ const SCALE: Subresource = Subresource {
 };
 
 const fn pod_stream(name: &'static str, kind: &'static str) -> Subresource {
-    Subresource { name, kind, group_version: None, verbs: &["create", "get"] }
+    Subresource {
+        name,
+        kind,
+        group_version: None,
+        verbs: &["create", "get"],
+    }
 }
 
 const POD_SUBRESOURCES: &[Subresource] = &[
     pod_stream("attach", "PodAttachOptions"),
-    Subresource { name: "binding", kind: "Binding", group_version: None, verbs: ASKED },
-    Subresource { name: "ephemeralcontainers", kind: "Pod", group_version: None, verbs: PART },
+    Subresource {
+        name: "binding",
+        kind: "Binding",
+        group_version: None,
+        verbs: ASKED,
+    },
+    Subresource {
+        name: "ephemeralcontainers",
+        kind: "Pod",
+        group_version: None,
+        verbs: PART,
+    },
     Subresource {
         name: "eviction",
         kind: "Eviction",
@@ -77,7 +105,12 @@ const POD_SUBRESOURCES: &[Subresource] = &[
         verbs: ASKED,
     },
     pod_stream("exec", "PodExecOptions"),
-    Subresource { name: "log", kind: "Pod", group_version: None, verbs: &["get"] },
+    Subresource {
+        name: "log",
+        kind: "Pod",
+        group_version: None,
+        verbs: &["get"],
+    },
     pod_stream("portforward", "PodPortForwardOptions"),
     status_of("Pod"),
 ];
@@ -136,7 +169,9 @@ pub const RESOURCES: &[Resource] = &[
         singular: "namespace",
         short_names: &["ns"],
         namespaced: false,
-        verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
+        verbs: &[
+            "create", "delete", "get", "list", "patch", "update", "watch",
+        ],
         subresources: &[
             Subresource {
                 name: "finalize",
@@ -368,16 +403,22 @@ impl Resource {
 
     /// Subresource of that name.
     pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
-        self.subresources.iter().find(|subresource| subresource.name == name)
+        self.subresources
+            .iter()
+            .find(|subresource| subresource.name == name)
     }
 }
 
 /// The resource at `/apis/{group}/{version}/…/{plural}`.
 pub fn by_path(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
-    RESOURCES.iter().find(|r| r.group == group && r.version == version && r.plural == plural)
+    RESOURCES
+        .iter()
+        .find(|r| r.group == group && r.version == version && r.plural == plural)
 }
 
 /// The resource of a kind.
 pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
-    RESOURCES.iter().find(|r| r.group == group && r.version == version && r.kind == kind)
+    RESOURCES
+        .iter()
+        .find(|r| r.group == group && r.version == version && r.kind == kind)
 }

@@ -26,7 +26,12 @@ impl FieldError {
     /// A field whose value will not do. Upstream: `field.Invalid`. Strings are quoted as Go's
     /// `%q` does, other values print as JSON.
     pub fn invalid(field: impl Into<String>, value: &Value, detail: impl AsRef<str>) -> FieldError {
-        FieldError::new("FieldValueInvalid", field, &format!("Invalid value: {value}"), detail)
+        FieldError::new(
+            "FieldValueInvalid",
+            field,
+            &format!("Invalid value: {value}"),
+            detail,
+        )
     }
 
     /// A value that is none of those allowed. Upstream: `field.NotSupported`.
@@ -53,12 +58,22 @@ impl FieldError {
 
     /// A value that may be there once only. Upstream: `field.Duplicate`.
     pub fn duplicate(field: impl Into<String>, value: &Value) -> FieldError {
-        FieldError::new("FieldValueDuplicate", field, &format!("Duplicate value: {value}"), "")
+        FieldError::new(
+            "FieldValueDuplicate",
+            field,
+            &format!("Duplicate value: {value}"),
+            "",
+        )
     }
 
     /// A value that names something that is not there. Upstream: `field.NotFound`.
     pub fn not_found(field: impl Into<String>, value: &Value) -> FieldError {
-        FieldError::new("FieldValueNotFound", field, &format!("Not found: {value}"), "")
+        FieldError::new(
+            "FieldValueNotFound",
+            field,
+            &format!("Not found: {value}"),
+            "",
+        )
     }
 
     fn new(
@@ -68,9 +83,16 @@ impl FieldError {
         detail: impl AsRef<str>,
     ) -> FieldError {
         let detail = detail.as_ref();
-        let message =
-            if detail.is_empty() { head.to_owned() } else { format!("{head}: {detail}") };
-        FieldError { reason, field: field.into(), message }
+        let message = if detail.is_empty() {
+            head.to_owned()
+        } else {
+            format!("{head}: {detail}")
+        };
+        FieldError {
+            reason,
+            field: field.into(),
+            message,
+        }
     }
 }
 
@@ -119,13 +141,22 @@ impl Subject<'_> {
 
 /// `deployments.apps`, or `pods` for the core group.
 fn qualify(name: &str, group: &str) -> String {
-    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
+    if group.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}.{group}")
+    }
 }
 
 impl ApiError {
     /// Any error, without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError { code, reason, message: message.into(), details: None }
+        ApiError {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+        }
     }
 
     /// 400: the request cannot be understood.
@@ -163,7 +194,11 @@ impl ApiError {
         ApiError {
             code: 404,
             reason: "NotFound",
-            message: format!("{} {:?} not found", subject.qualified_resource(), subject.name),
+            message: format!(
+                "{} {:?} not found",
+                subject.qualified_resource(),
+                subject.name
+            ),
             details: Some(subject.details(subject.resource)),
         }
     }
@@ -192,7 +227,11 @@ impl ApiError {
         ApiError {
             code: 409,
             reason: "AlreadyExists",
-            message: format!("{} {:?} already exists", subject.qualified_resource(), subject.name),
+            message: format!(
+                "{} {:?} already exists",
+                subject.qualified_resource(),
+                subject.name
+            ),
             details: Some(subject.details(subject.resource)),
         }
     }
@@ -233,8 +272,10 @@ impl ApiError {
 
     /// 422: understood, but these fields will not do.
     pub fn invalid(subject: Subject, errors: &[FieldError]) -> ApiError {
-        let listed: Vec<String> =
-            errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+        let listed: Vec<String> = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.field, error.message))
+            .collect();
         let text = match listed.as_slice() {
             [] => String::new(),
             [one] => one.clone(),
@@ -260,7 +301,12 @@ impl ApiError {
         let message = format!("Internal error occurred: {}", message.as_ref());
         let mut details = Map::new();
         details.insert("causes".into(), json!([{"message": message}]));
-        ApiError { code: 500, reason: "InternalError", message, details: Some(details) }
+        ApiError {
+            code: 500,
+            reason: "InternalError",
+            message,
+            details: Some(details),
+        }
     }
 
     /// The `metav1.Status` of this error.

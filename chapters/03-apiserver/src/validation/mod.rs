@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Validation.
+
+pub mod names;
