@@ -4,6 +4,8 @@
 //! CRI's, so that a CRI runtime or a Docker engine can stand behind the same trait. A sandbox is a
 //! pod's shared ground (network, hostname, IPC); containers are started in it one by one.
 
+pub mod sandbox;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
