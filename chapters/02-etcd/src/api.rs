@@ -40,6 +40,68 @@ pub enum KeyRange {
     From(Bytes),
 }
 
+impl KeyRange {
+    /// All keys that begin with `prefix`.
+    pub fn prefix(prefix: impl Into<Bytes>) -> Self {
+        let start = prefix.into();
+        // The first key after the prefix: its last byte that can be raised, raised. A prefix of
+        // nothing but 0xff bytes has no such key.
+        match start.iter().rposition(|byte| *byte != u8::MAX) {
+            Some(last) => {
+                let mut end = start[..=last].to_vec();
+                end[last] += 1;
+                Self::Span(start, end.into())
+            }
+            None => Self::From(start),
+        }
+    }
+
+    /// The first key that can be in range.
+    pub fn start(&self) -> &Bytes {
+        match self {
+            Self::One(key) => key,
+            Self::Span(start, _) | Self::From(start) => start,
+        }
+    }
+
+    /// The first key after the range; none if it goes on to the last key.
+    pub fn end(&self) -> Option<Bytes> {
+        match self {
+            Self::One(key) => Some([key.as_ref(), &[0]].concat().into()),
+            Self::Span(_, end) => Some(end.clone()),
+            Self::From(_) => None,
+        }
+    }
+
+    /// Whether `key` is in range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        match self {
+            Self::One(one) => one == key,
+            Self::Span(start, end) => start.as_ref() <= key && key < end.as_ref(),
+            Self::From(start) => start.as_ref() <= key,
+        }
+    }
+}
+
+impl RangeRequest {
+    /// All of `range`, now, in the order of the keys.
+    pub fn new(range: KeyRange) -> Self {
+        Self {
+            range,
+            limit: 0,
+            revision: 0,
+            sort_order: SortOrder::None,
+            sort_target: SortTarget::Key,
+            keys_only: false,
+            count_only: false,
+            min_mod_revision: 0,
+            max_mod_revision: 0,
+            min_create_revision: 0,
+            max_create_revision: 0,
+        }
+    }
+}
+
 /// What a range's answer is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SortTarget {
@@ -285,13 +347,26 @@ pub struct WatchBatch {
     pub events: Vec<Event>,
 }
 
-/// An error of the store. [`crate::grpc`] gives each etcd's gRPC code and message.
+/// A lease as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// Its id.
+    pub id: LeaseId,
+    /// Seconds it was granted for.
+    pub granted_ttl_seconds: i64,
+    /// Whole seconds left.
+    pub ttl_seconds: i64,
+    /// The keys that hang on it.
+    pub keys: Vec<Bytes>,
+}
+
+/// An error of the store. The gRPC server gives each etcd's gRPC code and message.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The revision asked for is no longer kept: list anew.
     #[error("mvcc: required revision has been compacted")]
     Compacted {
-        /// The oldest revision that can still be had is this one, plus one.
+        /// The oldest revision that can still be had.
         compact_revision: Revision,
     },
     /// The revision asked for has not happened yet.
@@ -306,6 +381,10 @@ pub enum Error {
     /// The request is not well-formed; etcd's own words.
     #[error("{0}")]
     Invalid(&'static str),
+    /// The disk is full. The write did not happen; the store goes on and takes the next one that
+    /// fits.
+    #[error("mvcc: database space exceeded")]
+    NoSpace,
     /// The disk failed. Nothing is acknowledged any more until a restart.
     #[error("store failed: {0}")]
     Storage(String),

@@ -1,2 +1,46 @@
 //! Chapter 2: an MVCC key-value server that speaks etcd's v3 API.
+//!
+//! Everything a cluster knows is in one place: a store of keys and values that only the API
+//! server opens. It needs four things of it, and they are what this crate is:
+//!
+//! - **Revisions.** Every write transaction gets the next number, and the store can be read as of
+//!   each: [`mvcc`], the pure core.
+//! - **Compare and swap.** A transaction writes only if what it compares still holds:
+//!   [`Store::txn`].
+//! - **Watches.** Hear of every change after a revision, without gap: [`Watcher`].
+//! - **Durability.** What was acknowledged survives any crash: a write-ahead log that is synced
+//!   before a write is answered, and checkpoints that keep it short.
+//!
+//! ```text
+//!   txn, put ──► writer ──► log ──► fdatasync ──► mvcc ──► answer
+//!                  │ (one thread, batches)         │ └───► ring the watchers
+//!                  └──► checkpoint, now and then   │
+//!   range, watch ◄─────────────── memory ──────────┘
+//! ```
+//!
+//! The whole store is in memory, keys and values; disk is only for coming back. A key-value pair
+//! is a [`bytes::Bytes`] each, shared with whoever read it, so a cache on top holds no second copy.
+//!
+//! Read [`mvcc`] first, then `writer` and `log`, then [`watch`]. The feature `grpc` adds the
+//! server; the API server embeds the store without it.
+//!
+//! Left out: Raft and with it clusters of several members (a real etcd takes this store's place
+//! there), users and roles, alarms and quotas (a full disk is answered as etcd answers one), and
+//! defragmentation, as there is nothing to defragment. Upstream: `server/storage/mvcc` and
+//! `server/storage/wal` in etcd-io/etcd.
+
 pub mod api;
+mod checkpoint;
+mod codec;
+mod crc;
+mod frame;
+mod log;
+pub mod mvcc;
+mod random;
+mod store;
+pub mod watch;
+mod writer;
+
+pub use api::Error;
+pub use store::{Options, Store};
+pub use watch::Watcher;

@@ -1,0 +1,258 @@
+//! Transactions: compare, then write, as one revision.
+//!
+//! Three passes, so that a transaction that is refused has changed nothing: decide which branches
+//! run (every guard, nested ones too, sees the store as it was before the transaction), check
+//! that each of their steps can be done, then do them.
+
+use bytes::Bytes;
+
+use super::{Change, Mvcc, Version, check};
+use crate::api::{
+    Compare, CompareOp, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, Error, KeyRange,
+    PutRequest, PutResponse, RequestOp, ResponseOp, Revision, TxnRequest, TxnResponse,
+};
+
+/// A transaction with its guards decided: the steps that run.
+struct Plan<'a> {
+    succeeded: bool,
+    steps: Vec<Step<'a>>,
+}
+
+enum Step<'a> {
+    Op(&'a RequestOp),
+    Txn(Plan<'a>),
+}
+
+impl Mvcc {
+    /// Answers a transaction that cannot write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mvcc::apply`].
+    pub fn read_txn(&self, txn: &TxnRequest) -> Result<TxnResponse, Error> {
+        check::check_txn(txn)?;
+        let plan = self.plan(txn);
+        self.check_plan(&plan)?;
+        Ok(self.read_plan(&plan))
+    }
+
+    pub(super) fn txn(&mut self, txn: &TxnRequest) -> Result<TxnResponse, Error> {
+        check::check_txn(txn)?;
+        let plan = self.plan(txn);
+        self.check_plan(&plan)?;
+        let next = self.revision + 1;
+        let response = self.run(&plan, next);
+        Ok(response)
+    }
+
+    fn plan<'a>(&self, txn: &'a TxnRequest) -> Plan<'a> {
+        let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
+        let ops = if succeeded {
+            &txn.success
+        } else {
+            &txn.failure
+        };
+        let step = |op: &'a RequestOp| match op {
+            RequestOp::Txn(txn) => Step::Txn(self.plan(txn)),
+            op => Step::Op(op),
+        };
+        Plan {
+            succeeded,
+            steps: ops.iter().map(step).collect(),
+        }
+    }
+
+    /// Whether a guard holds for every key in its range. A range without keys is one key that is
+    /// missing.
+    fn holds(&self, compare: &Compare) -> bool {
+        let mut versions = self.live(&compare.range, Revision::MAX).peekable();
+        if versions.peek().is_none() {
+            return compare_version(compare, None);
+        }
+        versions.all(|(_, version)| compare_version(compare, Some(version)))
+    }
+
+    fn check_plan(&self, plan: &Plan<'_>) -> Result<(), Error> {
+        plan.steps.iter().try_for_each(|step| match step {
+            Step::Op(RequestOp::Range(range)) => self.check_revision(range.revision),
+            Step::Op(RequestOp::Put(put)) => self.check_put(put),
+            Step::Op(_) => Ok(()),
+            Step::Txn(plan) => self.check_plan(plan),
+        })
+    }
+
+    fn check_put(&self, put: &PutRequest) -> Result<(), Error> {
+        if (put.ignore_value || put.ignore_lease) && self.current(&put.key).is_none() {
+            return Err(Error::Invalid("etcdserver: key not found"));
+        }
+        if put.lease != 0 && !self.leases.contains_key(&put.lease) {
+            return Err(Error::LeaseNotFound);
+        }
+        Ok(())
+    }
+
+    fn read_plan(&self, plan: &Plan<'_>) -> TxnResponse {
+        let respond = |step: &Step<'_>| match step {
+            Step::Op(RequestOp::Range(range)) => {
+                ResponseOp::Range(self.range_at(range, self.revision))
+            }
+            Step::Op(_) => unreachable!("a transaction that writes is never only read"),
+            Step::Txn(plan) => ResponseOp::Txn(self.read_plan(plan)),
+        };
+        TxnResponse {
+            revision: self.revision,
+            succeeded: plan.succeeded,
+            responses: plan.steps.iter().map(respond).collect(),
+        }
+    }
+
+    /// Does the steps. The store's revision moves to `next` with the first change, so later
+    /// steps see what earlier ones wrote, and a transaction that changes nothing takes none.
+    fn run(&mut self, plan: &Plan<'_>, next: Revision) -> TxnResponse {
+        let responses = plan.steps.iter().map(|step| match step {
+            Step::Op(RequestOp::Range(range)) => {
+                ResponseOp::Range(self.range_at(range, self.revision))
+            }
+            Step::Op(RequestOp::Put(put)) => ResponseOp::Put(self.put(put, next)),
+            Step::Op(RequestOp::DeleteRange(delete)) => {
+                ResponseOp::DeleteRange(self.delete_range(delete, next))
+            }
+            Step::Op(RequestOp::Txn(_)) => {
+                unreachable!("a plan holds nested transactions as plans")
+            }
+            Step::Txn(plan) => ResponseOp::Txn(self.run(plan, next)),
+        });
+        let responses = responses.collect();
+        TxnResponse {
+            revision: self.revision,
+            succeeded: plan.succeeded,
+            responses,
+        }
+    }
+
+    fn put(&mut self, put: &PutRequest, revision: Revision) -> PutResponse {
+        let before = self.current(&put.key).cloned();
+        let lease = match &before {
+            Some(before) if put.ignore_lease => before.lease,
+            _ => put.lease,
+        };
+        let value = match &before {
+            Some(before) if put.ignore_value => before.value.clone(),
+            _ => Some(put.value.clone()),
+        };
+        let version = Version {
+            mod_revision: revision,
+            value,
+            create_revision: before
+                .as_ref()
+                .map_or(revision, |before| before.create_revision),
+            version: before.as_ref().map_or(1, |before| before.version + 1),
+            lease,
+        };
+        self.append(&put.key, version);
+        if let Some(before) = &before {
+            self.lease_detach(before.lease, &put.key);
+        }
+        self.lease_attach(lease, &put.key);
+        let prev_kv = before
+            .filter(|_| put.prev_kv)
+            .and_then(|before| before.key_value(&put.key));
+        PutResponse {
+            revision: self.revision,
+            prev_kv,
+        }
+    }
+
+    fn delete_range(
+        &mut self,
+        delete: &DeleteRangeRequest,
+        revision: Revision,
+    ) -> DeleteRangeResponse {
+        let found: Vec<(Bytes, Version)> = self
+            .live(&delete.range, Revision::MAX)
+            .map(|(key, version)| (key.clone(), version.clone()))
+            .collect();
+        for (key, version) in &found {
+            self.delete(key, version.lease, revision);
+        }
+        let mut response = DeleteRangeResponse {
+            revision: self.revision,
+            deleted: found.len() as i64,
+            prev_kvs: Vec::new(),
+        };
+        if delete.prev_kv {
+            response.prev_kvs = found
+                .iter()
+                .filter_map(|(key, version)| version.key_value(key))
+                .collect();
+        }
+        response
+    }
+
+    /// Appends a key's deletion.
+    pub(super) fn delete(&mut self, key: &Bytes, lease: i64, revision: Revision) {
+        let deleted = Version {
+            mod_revision: revision,
+            value: None,
+            create_revision: 0,
+            version: 0,
+            lease: 0,
+        };
+        self.append(key, deleted);
+        self.lease_detach(lease, key);
+    }
+
+    pub(super) fn append(&mut self, key: &Bytes, version: Version) {
+        self.revision = version.mod_revision;
+        let entry = self.keys.entry(key.clone());
+        // The index's own copy of the key, so that a key often written is in memory once.
+        let key = entry.key().clone();
+        self.changes.push_back(Change {
+            revision: version.mod_revision,
+            key,
+        });
+        entry.or_default().push(version);
+    }
+}
+
+fn compare_version(compare: &Compare, version: Option<&Version>) -> bool {
+    let number = |of: fn(&Version) -> i64| version.map_or(0, of);
+    let ordering = match &compare.target {
+        CompareTarget::Version(wanted) => number(|version| version.version).cmp(wanted),
+        CompareTarget::Create(wanted) => number(|version| version.create_revision).cmp(wanted),
+        CompareTarget::Mod(wanted) => number(|version| version.mod_revision).cmp(wanted),
+        CompareTarget::Lease(wanted) => number(|version| version.lease).cmp(wanted),
+        // A missing key has no value to compare, not an empty one.
+        CompareTarget::Value(wanted) => match version.and_then(|version| version.value.as_ref()) {
+            Some(value) => value.cmp(wanted),
+            None => return false,
+        },
+    };
+    match compare.op {
+        CompareOp::Equal => ordering.is_eq(),
+        CompareOp::NotEqual => ordering.is_ne(),
+        CompareOp::Greater => ordering.is_gt(),
+        CompareOp::Less => ordering.is_lt(),
+    }
+}
+
+/// A transaction of one unconditional step.
+impl From<RequestOp> for TxnRequest {
+    fn from(op: RequestOp) -> Self {
+        Self {
+            compare: Vec::new(),
+            success: vec![op],
+            failure: Vec::new(),
+        }
+    }
+}
+
+/// A deletion of one key.
+impl From<Bytes> for DeleteRangeRequest {
+    fn from(key: Bytes) -> Self {
+        Self {
+            range: KeyRange::One(key),
+            prev_kv: false,
+        }
+    }
+}
