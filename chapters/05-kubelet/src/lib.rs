@@ -1,5 +1,6 @@
 //! Chapter 5: pods become containers.
 mod config;
+pub mod decide;
 mod error;
 pub mod runtime;
 

@@ -1,0 +1,116 @@
+//! The kubelet's decisions, as functions of what is known: no IO, no clock.
+//!
+//! | function | question | upstream |
+//! | --- | --- | --- |
+//! | [`actions::compute_actions`] | what has to be done for this pod now? | `kuberuntime_manager.go: computePodActions` |
+//! | [`status::pod_status`] | what does its status say? | `kubelet_pods.go: generateAPIPodStatus` |
+//! | [`patch::status_patch`] | which part of that does the API server not know yet? | `util/pod: PatchPodStatus` |
+//! | [`probe::ProbeState::record`] | does this probe's result change anything? | `prober/worker.go` |
+//! | [`env::container_env`], [`env::expand`] | what is in its environment? | `kubelet_pods.go: makeEnvironmentVariables` |
+//! | [`dns::resolv_conf`] | where does it look up names? | `network/dns/dns.go` |
+//!
+//! The inputs are the [`Pod`] that the API server wants, and [`RuntimePod`]: what the runtime says
+//! there is. Nothing is remembered between calls but the back-off of crashing containers, which
+//! is an input as well. So a kubelet that restarts, or a runtime that lost everything, needs no
+//! case of its own: the next sync sees what is there and goes on from it.
+
+pub mod actions;
+pub mod backoff;
+pub mod conditions;
+pub mod dns;
+pub mod env;
+pub mod fields;
+pub mod patch;
+pub mod probe;
+pub mod qos;
+pub mod quantity;
+pub mod spec;
+pub mod status;
+
+use std::collections::HashMap;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::runtime::{Container, ContainerState, Sandbox, SandboxState};
+
+/// What the runtime says there is of one pod. Upstream: `kubecontainer.PodStatus`.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimePod {
+    /// Its sandboxes, newest first.
+    pub sandboxes: Vec<Sandbox>,
+    /// Its containers, of all its sandboxes, newest first.
+    pub containers: Vec<Container>,
+}
+
+impl RuntimePod {
+    /// The sandbox that counts, whatever its state.
+    pub fn sandbox(&self) -> Option<&Sandbox> {
+        self.sandboxes.first()
+    }
+
+    /// The sandbox that containers can run in.
+    pub fn ready_sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox()
+            .filter(|sandbox| sandbox.state == SandboxState::Ready)
+    }
+
+    /// The newest container of a name.
+    pub fn latest(&self, name: &str) -> Option<&Container> {
+        self.containers
+            .iter()
+            .find(|container| container.name == name)
+    }
+
+    /// The newest container of a name in the sandbox that counts.
+    pub fn current(&self, name: &str) -> Option<&Container> {
+        let sandbox = self.sandbox()?;
+        self.containers
+            .iter()
+            .find(|c| c.name == name && c.sandbox_id == sandbox.id)
+    }
+
+    /// All containers that run.
+    pub fn running(&self) -> impl Iterator<Item = &Container> {
+        self.containers
+            .iter()
+            .filter(|c| c.state == ContainerState::Running)
+    }
+
+    /// Whether nothing of the pod runs.
+    pub fn is_stopped(&self) -> bool {
+        self.running().next().is_none()
+            && self
+                .sandboxes
+                .iter()
+                .all(|s| s.state == SandboxState::NotReady)
+    }
+}
+
+/// What a kind of probe last said, after its thresholds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The container is fine.
+    Success,
+    /// It is not.
+    Failure,
+}
+
+/// What the probes say, by container id. No entry: has not been decided yet.
+#[derive(Debug, Clone, Default)]
+pub struct ProbeResults {
+    /// Has it started?
+    pub startup: HashMap<String, Outcome>,
+    /// Should it get traffic?
+    pub readiness: HashMap<String, Outcome>,
+    /// Should it be killed?
+    pub liveness: HashMap<String, Outcome>,
+}
+
+/// `namespace/name` of a pod, for logs.
+pub fn pod_key(pod: &Pod) -> String {
+    format!(
+        "{}/{}",
+        pod.metadata.namespace.as_deref().unwrap_or("default"),
+        pod.metadata.name.as_deref().unwrap_or_default()
+    )
+}

@@ -1,0 +1,445 @@
+//! A pod's status, as upstream's kubelet writes it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    Container as ContainerSpec, ContainerState as ApiState, ContainerStateRunning,
+    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodIP,
+    PodStatus, VolumeMountStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::actions::{is_started, should_start};
+use super::{Outcome, ProbeResults, RuntimePod, conditions, qos, spec};
+use crate::runtime::{Container, ContainerState};
+
+/// Why a container does not run: `CrashLoopBackOff`, `ErrImagePull`, …
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// One word.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// Why a pod was ended by the kubelet itself: `DeadlineExceeded`, `Evicted`.
+pub type Ended = Waiting;
+
+/// What a status is made from, beside the pod itself.
+#[derive(Debug, Clone, Copy)]
+pub struct StatusInput<'a> {
+    /// What the runtime says.
+    pub runtime: &'a RuntimePod,
+    /// What the probes say.
+    pub probes: &'a ProbeResults,
+    /// Why containers wait, by name.
+    pub waiting: &'a HashMap<String, Waiting>,
+    /// Set if the kubelet ended the pod.
+    pub ended: Option<&'a Ended>,
+    /// Everything was stopped and nothing will start again.
+    pub stopped: bool,
+    /// The scheme of container ids: `sandbox`.
+    pub scheme: &'a str,
+    /// Addresses of the node.
+    pub node_ips: &'a [IpAddr],
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The status of a pod. Upstream: `generateAPIPodStatus`.
+///
+/// `pod.status` is the last one known; what others wrote into it is kept, and times of
+/// transition of what did not change.
+pub fn pod_status(pod: &Pod, input: &StatusInput<'_>) -> PodStatus {
+    let old = pod.status.clone().unwrap_or_default();
+    let mut status = PodStatus {
+        init_container_statuses: container_statuses(pod, spec::init_containers(pod), true, input),
+        container_statuses: container_statuses(pod, &spec::of(pod).containers, false, input),
+        start_time: Some(old.start_time.clone().unwrap_or(Time(input.now))),
+        qos_class: Some(
+            old.qos_class
+                .clone()
+                .unwrap_or_else(|| qos::qos_class(pod).to_owned()),
+        ),
+        observed_generation: pod.metadata.generation,
+        ..old.clone()
+    };
+    status.phase = Some(match (&old.phase, input.ended) {
+        // A pod that is over stays over.
+        (Some(phase), _) if phase == "Succeeded" || phase == "Failed" => phase.clone(),
+        (_, Some(_)) => "Failed".to_owned(),
+        _ => phase(pod, &status, input.stopped).to_owned(),
+    });
+    if let Some(ended) = input.ended {
+        status.reason = Some(ended.reason.clone());
+        status.message = Some(ended.message.clone());
+    }
+    addresses(pod, &mut status, input);
+    status.conditions = Some(conditions::conditions(pod, &status, input));
+    status
+}
+
+/// `Pending`, `Running`, `Succeeded` or `Failed`. Upstream: `getPhase`.
+fn phase(pod: &Pod, status: &PodStatus, stopped: bool) -> &'static str {
+    let never = spec::pod_restart_policy(pod) == "Never";
+    let mut initializing = false;
+    let mut init_failed = false;
+    let init_statuses = status
+        .init_container_statuses
+        .as_deref()
+        .unwrap_or_default();
+    for (container, status) in spec::init_containers(pod).iter().zip(init_statuses) {
+        match ended_with(status) {
+            _ if spec::is_sidecar(container) => initializing |= status.started != Some(true),
+            Some(0) => {}
+            Some(_) => {
+                init_failed = true;
+                initializing = true;
+            }
+            None => initializing = true,
+        }
+    }
+
+    let (mut waiting, mut running, mut ended, mut succeeded) = (0, 0, 0, 0);
+    for status in status.container_statuses.as_deref().unwrap_or_default() {
+        let state = status.state.as_ref();
+        if state.is_some_and(|state| state.running.is_some()) {
+            running += 1;
+        } else if let Some(code) = ended_with(status) {
+            ended += 1;
+            // A container that waits to be started again has not succeeded.
+            let over = state.is_some_and(|state| state.terminated.is_some());
+            succeeded += usize::from(code == 0 && over);
+        } else {
+            waiting += 1;
+        }
+    }
+    // Sidecars count only until the pod's own containers have begun.
+    let begun = running + ended > 0;
+    if init_failed && never {
+        "Failed"
+    } else if (initializing && !begun) || waiting > 0 {
+        "Pending"
+    } else if running > 0 {
+        "Running"
+    } else if ended == 0 {
+        "Pending"
+    } else if stopped {
+        if ended == succeeded {
+            "Succeeded"
+        } else {
+            "Failed"
+        }
+    } else if restarts_any(pod, status) {
+        "Running"
+    } else if ended == succeeded {
+        "Succeeded"
+    } else {
+        "Failed"
+    }
+}
+
+/// Whether any container that ended will be started again.
+fn restarts_any(pod: &Pod, status: &PodStatus) -> bool {
+    let statuses = status.container_statuses.as_deref().unwrap_or_default();
+    spec::of(pod)
+        .containers
+        .iter()
+        .zip(statuses)
+        .any(|(container, status)| {
+            ended_with(status).is_none_or(|code| spec::restarts_after(container, pod, code))
+        })
+}
+
+/// The exit code of a container that ended and was not started again.
+fn ended_with(status: &ContainerStatus) -> Option<i32> {
+    let terminated = |state: &Option<ApiState>| {
+        state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref())
+            .map(|t| t.exit_code)
+    };
+    let waits = status
+        .state
+        .as_ref()
+        .is_none_or(|state| state.running.is_none());
+    terminated(&status.state).or_else(|| terminated(&status.last_state).filter(|_| waits))
+}
+
+fn addresses(pod: &Pod, status: &mut PodStatus, input: &StatusInput<'_>) {
+    let host: Vec<String> = input.node_ips.iter().map(IpAddr::to_string).collect();
+    status.host_ip = host.first().cloned();
+    status.host_ips = Some(host.iter().map(|ip| HostIP { ip: ip.clone() }).collect());
+    let ips = if spec::host_network(pod) {
+        // Known before it runs, as upstream: what needs the address at its start can have it.
+        host
+    } else {
+        let sandbox = input.runtime.ready_sandbox();
+        sandbox
+            .map(|s| s.ips.iter().map(IpAddr::to_string).collect())
+            .unwrap_or_default()
+    };
+    // A pod that lost its sandbox, or is over, keeps the address it had.
+    if !ips.is_empty() {
+        status.pod_ip = ips.first().cloned();
+        status.pod_ips = Some(ips.into_iter().map(|ip| PodIP { ip }).collect());
+    }
+}
+
+/// The statuses of the containers of a kind, in the spec's order.
+fn container_statuses(
+    pod: &Pod,
+    containers: &[ContainerSpec],
+    init: bool,
+    input: &StatusInput<'_>,
+) -> Option<Vec<ContainerStatus>> {
+    let old = pod.status.as_ref();
+    let old = if init {
+        old.and_then(|status| status.init_container_statuses.as_deref())
+    } else {
+        old.and_then(|status| status.container_statuses.as_deref())
+    };
+    let old = old.unwrap_or_default();
+    let statuses: Vec<ContainerStatus> = containers
+        .iter()
+        .map(|container| {
+            let old = old.iter().find(|status| status.name == container.name);
+            container_status(pod, container, init, old, input)
+        })
+        .collect();
+    (!statuses.is_empty()).then_some(statuses)
+}
+
+fn container_status(
+    pod: &Pod,
+    container: &ContainerSpec,
+    init: bool,
+    old: Option<&ContainerStatus>,
+    input: &StatusInput<'_>,
+) -> ContainerStatus {
+    let mut records = input
+        .runtime
+        .containers
+        .iter()
+        .filter(|c| c.name == container.name);
+    let latest = records.next();
+    let mut status = match latest {
+        Some(latest) => known_status(container, latest, records.next(), old, input),
+        None => unknown_status(pod, container, init, old, input),
+    };
+    let waits = latest.is_none_or(|latest| should_start(container, pod, Some(latest)));
+    if waits
+        && !input.stopped
+        && let Some(waiting) = input.waiting.get(&container.name)
+    {
+        let was = status
+            .state
+            .take()
+            .filter(|state| state.terminated.is_some());
+        status.last_state = was.or(status.last_state);
+        status.state = Some(waiting_state(&waiting.reason, &waiting.message));
+    }
+    if input.stopped {
+        lost_if_not_ended(&mut status, input.now);
+    }
+    readiness(&mut status, container, init, latest, input.probes);
+    status
+}
+
+/// The status of a container of which the runtime has a record.
+fn known_status(
+    container: &ContainerSpec,
+    latest: &Container,
+    previous: Option<&Container>,
+    old: Option<&ContainerStatus>,
+    input: &StatusInput<'_>,
+) -> ContainerStatus {
+    let last_state = match previous {
+        Some(previous) => Some(api_state(previous, input.scheme)),
+        None => old.and_then(|old| old.last_state.clone()),
+    };
+    let running = latest.state == ContainerState::Running;
+    let resources = container.resources.clone().unwrap_or_default();
+    ContainerStatus {
+        name: container.name.clone(),
+        image: latest.image.clone(),
+        image_id: latest.image_ref.clone(),
+        container_id: Some(format!("{}://{}", input.scheme, latest.id)),
+        restart_count: latest.attempt as i32,
+        state: Some(api_state(latest, input.scheme)),
+        last_state,
+        allocated_resources: resources.requests.clone().filter(|_| running),
+        resources: running.then_some(resources),
+        volume_mounts: volume_mounts(container),
+        ..ContainerStatus::default()
+    }
+}
+
+/// The status of a container that the runtime does not know: not yet, or not any more.
+fn unknown_status(
+    pod: &Pod,
+    container: &ContainerSpec,
+    init: bool,
+    old: Option<&ContainerStatus>,
+    input: &StatusInput<'_>,
+) -> ContainerStatus {
+    let initializing = init || !spec::init_containers(pod).is_empty();
+    let reason = if initializing {
+        "PodInitializing"
+    } else {
+        "ContainerCreating"
+    };
+    let mut status = ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        state: Some(waiting_state(reason, "")),
+        volume_mounts: volume_mounts(container),
+        ..ContainerStatus::default()
+    };
+    let Some(old) = old else { return status };
+    status.restart_count = old.restart_count;
+    status.last_state = old.last_state.clone();
+    let state = old.state.as_ref();
+    if state.is_some_and(|state| state.terminated.is_some()) {
+        // It ended and its record was removed; what was said of it holds.
+        return ContainerStatus {
+            ready: false,
+            ..old.clone()
+        };
+    }
+    if state.is_some_and(|state| state.running.is_some()) {
+        // It ran when it was last seen: the node lost it.
+        status.last_state = Some(lost_state(old.container_id.clone(), input.now));
+    }
+    status
+}
+
+/// `ready` and `started`. Upstream: `prober/prober_manager.go: UpdatePodStatus`.
+fn readiness(
+    status: &mut ContainerStatus,
+    container: &ContainerSpec,
+    init: bool,
+    latest: Option<&Container>,
+    probes: &ProbeResults,
+) {
+    let state = status.state.as_ref();
+    if init && !spec::is_sidecar(container) {
+        let ended = state.and_then(|state| state.terminated.as_ref());
+        status.ready = ended.is_some_and(|ended| ended.exit_code == 0);
+        status.started = Some(false);
+        return;
+    }
+    let running = latest.filter(|_| state.is_some_and(|state| state.running.is_some()));
+    let started = running.is_some_and(|running| is_started(container, running, probes));
+    status.started = Some(started);
+    status.ready = started
+        && running.is_some_and(|running| {
+            container.readiness_probe.is_none()
+                || probes.readiness.get(&running.id) == Some(&Outcome::Success)
+        });
+}
+
+fn lost_if_not_ended(status: &mut ContainerStatus, now: Timestamp) {
+    if status
+        .state
+        .as_ref()
+        .is_some_and(|state| state.terminated.is_some())
+    {
+        return;
+    }
+    // Upstream tells the two apart: one that ran has a last state, one that never ran has not.
+    status.state = match status.last_state.take_if(|last| last.terminated.is_some()) {
+        Some(last) => Some(last),
+        None => Some(lost_state(status.container_id.clone(), now)),
+    };
+}
+
+fn lost_state(container_id: Option<String>, now: Timestamp) -> ApiState {
+    let _unknown_when = now;
+    ApiState {
+        terminated: Some(ContainerStateTerminated {
+            exit_code: 137,
+            reason: Some("ContainerStatusUnknown".to_owned()),
+            message: Some(
+                "The container could not be located when the pod was terminated".to_owned(),
+            ),
+            container_id,
+            ..ContainerStateTerminated::default()
+        }),
+        ..ApiState::default()
+    }
+}
+
+fn waiting_state(reason: &str, message: &str) -> ApiState {
+    ApiState {
+        waiting: Some(ContainerStateWaiting {
+            reason: Some(reason.to_owned()),
+            message: (!message.is_empty()).then(|| message.to_owned()),
+        }),
+        ..ApiState::default()
+    }
+}
+
+fn api_state(container: &Container, scheme: &str) -> ApiState {
+    match &container.state {
+        ContainerState::Created => waiting_state("ContainerCreating", ""),
+        ContainerState::Running => ApiState {
+            running: Some(ContainerStateRunning {
+                started_at: container.started_at.map(seconds),
+            }),
+            ..ApiState::default()
+        },
+        ContainerState::Exited {
+            exit_code,
+            finished_at,
+            reason,
+            message,
+        } => ApiState {
+            terminated: Some(ContainerStateTerminated {
+                exit_code: *exit_code,
+                reason: (!reason.is_empty()).then(|| reason.clone()),
+                message: (!message.is_empty()).then(|| message.clone()),
+                started_at: container.started_at.map(seconds),
+                finished_at: Some(seconds(*finished_at)),
+                container_id: Some(format!("{scheme}://{}", container.id)),
+                signal: None,
+            }),
+            ..ApiState::default()
+        },
+    }
+}
+
+/// `metav1.Time` has whole seconds: what is sent has to equal what comes back.
+pub(super) fn seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// KEP-3857: how each mount was made.
+fn volume_mounts(container: &ContainerSpec) -> Option<Vec<VolumeMountStatus>> {
+    let mounts = container.volume_mounts.as_deref()?;
+    let status = mounts.iter().map(|mount| {
+        let read_only = mount.read_only.unwrap_or(false);
+        VolumeMountStatus {
+            name: mount.name.clone(),
+            mount_path: mount.mount_path.clone(),
+            read_only: read_only.then_some(true),
+            recursive_read_only: read_only.then(|| "Disabled".to_owned()),
+            ..VolumeMountStatus::default()
+        }
+    });
+    Some(status.collect())
+}
+
+/// Messages that containers left behind, put into the runtime's view of them. By container id.
+pub fn add_termination_messages(runtime: &mut RuntimePod, messages: &BTreeMap<String, String>) {
+    for container in &mut runtime.containers {
+        if let ContainerState::Exited { message, .. } = &mut container.state
+            && let Some(left) = messages.get(&container.id)
+            && message.is_empty()
+        {
+            message.clone_from(left);
+        }
+    }
+}
