@@ -1,1 +1,94 @@
-//! Placeholder.
+//! Patches: three ways to say what is to change.
+//!
+//! | content type | function | says |
+//! | --- | --- | --- |
+//! | `application/json-patch+json` | [`json_patch`] | a list of operations (RFC 6902) |
+//! | `application/merge-patch+json` | [`merge_patch`] | the new values, null to remove (RFC 7386) |
+//! | `application/strategic-merge-patch+json` | [`strategic_merge_patch`] | the same, with lists merged by key |
+//!
+//! The fourth, server-side apply, says what somebody wants and leaves the rest to its owners:
+//! see [`crate::apply`].
+//!
+//! All are functions of the current object and the patch; what they make is checked against its
+//! type by [`crate::schema::check`]. Upstream:
+//! `staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
+
+mod strategic;
+
+use serde_json::{Map, Value};
+
+use crate::status::{ApiError, FieldError, Subject};
+
+pub use strategic::strategic_merge_patch;
+
+/// Most operations in a JSON patch, as upstream.
+const OPERATIONS_MAX: usize = 10_000;
+
+/// Carries out a JSON patch.
+///
+/// # Errors
+///
+/// `BadRequest` where it is no JSON patch, 413 where it is too long, `Invalid` where it does not
+/// fit the object: a failed `test`, a path that is not there.
+pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, ApiError> {
+    let patch: json_patch::Patch = serde_json::from_slice(patch)
+        .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+    if patch.0.len() > OPERATIONS_MAX {
+        return Err(ApiError::new(
+            413,
+            "RequestEntityTooLarge",
+            format!(
+                "Request entity too large: The allowed maximum operations in a JSON patch is \
+                 {OPERATIONS_MAX}, got {}",
+                patch.0.len()
+            ),
+        ));
+    }
+    let mut patched = current.clone();
+    json_patch::patch(&mut patched, &patch).map_err(|error| {
+        // Upstream's `errors.NewGenericServerResponse`, which has a fixed text before its own.
+        let mut invalid = ApiError::new(
+            422,
+            "Invalid",
+            format!("the server rejected our request due to an error in our request: {error}"),
+        );
+        invalid.details = Some(Map::new());
+        invalid
+    })?;
+    Ok(patched)
+}
+
+/// Carries out a merge patch: what is null goes, objects merge, all else is replaced.
+pub fn merge_patch(current: &Value, patch: &Value) -> Value {
+    let Value::Object(patch) = patch else {
+        return patch.clone();
+    };
+    let mut merged = match current {
+        Value::Object(current) => current.clone(),
+        _ => Map::new(),
+    };
+    for (key, change) in patch {
+        if change.is_null() {
+            merged.remove(key);
+        } else {
+            let current = merged.remove(key).unwrap_or(Value::Null);
+            merged.insert(key.clone(), merge_patch(&current, change));
+        }
+    }
+    Value::Object(merged)
+}
+
+/// A patch that its object's type does not allow.
+fn invalid_patch(patch: &Value, detail: &str) -> ApiError {
+    let subject = Subject {
+        group: "",
+        resource: "",
+        kind: "",
+        name: "",
+    };
+    let shown = Value::String(patch.to_string());
+    ApiError::invalid(subject, &[FieldError::invalid("patch", &shown, detail)])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! Compact types, built once from the JSON Schema of the generated Rust types.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use k8s_openapi::api::{
+    apps, authentication, authorization, autoscaling, coordination, core, discovery, events,
+    policy, rbac, scheduling,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value};
+
+use super::{Field, ListType, Shape, Type, TypeRef, facts};
+
+/// Every type that is reachable from what is served.
+pub(super) struct Types {
+    types: Vec<Type>,
+    by_name: HashMap<Box<str>, TypeRef>,
+}
+
+impl Types {
+    pub(super) fn get(&self, TypeRef(index): TypeRef) -> &Type {
+        &self.types[usize::from(index)]
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<TypeRef> {
+        self.by_name.get(name).copied()
+    }
+}
+
+pub(super) fn all() -> &'static Types {
+    static TYPES: LazyLock<Types> = LazyLock::new(|| build(definitions()));
+    &TYPES
+}
+
+/// JSON Schemas of all types that are served, with descriptions, by name. About 1.5 MB: for
+/// building from, not for keeping.
+pub(crate) fn definitions() -> Map<String, Value> {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let g = &mut generator;
+    add::<core::v1::Binding>(g);
+    add::<core::v1::ConfigMap>(g);
+    add::<core::v1::Endpoints>(g);
+    add::<core::v1::Event>(g);
+    add::<core::v1::Namespace>(g);
+    add::<core::v1::Node>(g);
+    add::<core::v1::Pod>(g);
+    add::<core::v1::Secret>(g);
+    add::<core::v1::Service>(g);
+    add::<core::v1::ServiceAccount>(g);
+    add::<apps::v1::Deployment>(g);
+    add::<apps::v1::ReplicaSet>(g);
+    add::<authentication::v1::SelfSubjectReview>(g);
+    add::<authentication::v1::TokenRequest>(g);
+    add::<authentication::v1::TokenReview>(g);
+    add::<authorization::v1::LocalSubjectAccessReview>(g);
+    add::<authorization::v1::SelfSubjectAccessReview>(g);
+    add::<authorization::v1::SelfSubjectRulesReview>(g);
+    add::<authorization::v1::SubjectAccessReview>(g);
+    add::<autoscaling::v1::Scale>(g);
+    add::<coordination::v1::Lease>(g);
+    add::<discovery::v1::EndpointSlice>(g);
+    add::<events::v1::Event>(g);
+    add::<policy::v1::Eviction>(g);
+    add::<rbac::v1::ClusterRole>(g);
+    add::<rbac::v1::ClusterRoleBinding>(g);
+    add::<rbac::v1::Role>(g);
+    add::<rbac::v1::RoleBinding>(g);
+    add::<scheduling::v1::PriorityClass>(g);
+    add::<meta::v1::APIGroup>(g);
+    add::<meta::v1::APIGroupList>(g);
+    add::<meta::v1::APIResourceList>(g);
+    add::<meta::v1::APIVersions>(g);
+    add::<meta::v1::DeleteOptions>(g);
+    add::<meta::v1::ListMeta>(g);
+    add::<meta::v1::Status>(g);
+    generator.take_definitions(true)
+}
+
+fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
+    generator.subschema_for::<T>();
+}
+
+fn build(definitions: Map<String, Value>) -> Types {
+    let structs: Vec<(&String, &Value)> = definitions
+        .iter()
+        .filter(|(_, schema)| schema.get("properties").is_some())
+        .collect();
+    let by_name: HashMap<Box<str>, TypeRef> = structs
+        .iter()
+        .enumerate()
+        .map(|(i, (name, _))| {
+            let index = u16::try_from(i).expect("the API has a few hundred types");
+            (name.as_str().into(), TypeRef(index))
+        })
+        .collect();
+    let types = structs
+        .iter()
+        .map(|(name, schema)| build_type(name, schema, &by_name))
+        .collect();
+    Types { types, by_name }
+}
+
+fn build_type(name: &str, schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) -> Type {
+    let short = name.strip_prefix("io.k8s.").unwrap_or(name);
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let pointers = facts::ZERO_MATTERS
+        .iter()
+        .find(|(owner, _)| *owner == short)
+        .map_or(&[] as &[&str], |(_, fields)| fields);
+    let mut fields: Vec<Field> = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(field, property)| {
+            let mut shape = shape_of(property, by_name);
+            add_facts(&mut shape, short, field);
+            Field {
+                name: field.as_str().into(),
+                shape,
+                required: required.contains(&field.as_str()),
+                zero_matters: pointers.contains(&field.as_str()),
+                retain_keys: facts::RETAIN_KEYS.contains(&(short, field)),
+            }
+        })
+        .collect();
+    fields.sort_by(|a, b| a.name.cmp(&b.name));
+    Type {
+        name: name.into(),
+        fields,
+        atomic: facts::ATOMIC_STRUCTS.contains(&short),
+    }
+}
+
+fn shape_of(schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) -> Shape {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        return match by_name.get(name) {
+            Some(r) => Shape::Struct(*r),
+            None => match name.rsplit('.').next() {
+                Some("Quantity") => Shape::Quantity,
+                Some("IntOrString") => Shape::IntOrString,
+                Some("Time") => Shape::Time,
+                Some("MicroTime") => Shape::MicroTime,
+                _ => Shape::Any,
+            },
+        };
+    }
+    match (schema["type"].as_str(), schema["format"].as_str()) {
+        (Some("boolean"), _) => Shape::Boolean,
+        (Some("integer"), Some("int32")) => Shape::Integer32,
+        (Some("integer"), _) => Shape::Integer64,
+        (Some("number"), _) => Shape::Number,
+        (Some("string"), Some("byte")) => Shape::Bytes,
+        (Some("string"), _) => Shape::String,
+        (Some("array"), _) => Shape::List {
+            item: Box::new(shape_of(&schema["items"], by_name)),
+            kind: ListType::Atomic,
+            patch_key: None,
+        },
+        (Some("object"), _) if schema.get("additionalProperties").is_some() => Shape::Map {
+            value: Box::new(shape_of(&schema["additionalProperties"], by_name)),
+            atomic: false,
+        },
+        _ => Shape::Any,
+    }
+}
+
+/// Adds to the shape of a field what its schema does not say.
+fn add_facts(shape: &mut Shape, owner: &str, field: &str) {
+    match shape {
+        Shape::List {
+            kind, patch_key, ..
+        } => {
+            let fact = facts::LISTS
+                .iter()
+                .find(|fact| fact.owner == owner && fact.field == field);
+            if let Some(fact) = fact {
+                *kind = match fact.keys {
+                    _ if fact.atomic => ListType::Atomic,
+                    [] => ListType::Set,
+                    keys => ListType::Map(keys),
+                };
+                *patch_key = fact.patch_key;
+            }
+        }
+        Shape::Map { atomic, .. } => *atomic = facts::ATOMIC_MAPS.contains(&(owner, field)),
+        _ => {}
+    }
+}

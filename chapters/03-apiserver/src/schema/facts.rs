@@ -1,0 +1,434 @@
+//! Facts about fields that the generated schemas do not carry.
+//!
+//! Upstream keeps them as markers in the Go types (`staging/src/k8s.io/api/*/*/types.go`) and
+//! publishes most as `x-kubernetes-*` extensions in `api/openapi-spec`. Type names leave out the
+//! `io.k8s.` that all of them share.
+
+/// How a list of objects, or of values, is merged.
+pub(super) struct ListFact {
+    pub(super) owner: &'static str,
+    pub(super) field: &'static str,
+    /// Keys by which server-side apply tells entries apart; none for a set of values.
+    pub(super) keys: &'static [&'static str],
+    /// Whether server-side apply takes the list as a whole, whatever a patch does.
+    pub(super) atomic: bool,
+    /// What a strategic merge patch tells entries apart by; `None`: it replaces the list.
+    pub(super) patch_key: Option<&'static str>,
+}
+
+/// Entries that both server-side apply and patches tell apart by the same first key.
+const fn keyed(
+    owner: &'static str,
+    field: &'static str,
+    keys: &'static [&'static str],
+) -> ListFact {
+    ListFact {
+        owner,
+        field,
+        keys,
+        atomic: false,
+        patch_key: Some(keys[0]),
+    }
+}
+
+/// Entries that server-side apply tells apart, and a patch replaces.
+const fn keyed_for_apply(
+    owner: &'static str,
+    field: &'static str,
+    keys: &'static [&'static str],
+) -> ListFact {
+    ListFact {
+        owner,
+        field,
+        keys,
+        atomic: false,
+        patch_key: None,
+    }
+}
+
+/// Distinct values; `merged` by a patch, or replaced.
+const fn set(owner: &'static str, field: &'static str, merged: bool) -> ListFact {
+    let patch_key = if merged { Some("") } else { None };
+    ListFact {
+        owner,
+        field,
+        keys: &[],
+        atomic: false,
+        patch_key,
+    }
+}
+
+/// Every list that is not replaced as a whole.
+pub(super) const LISTS: &[ListFact] = &[
+    keyed("api.apps.v1.DeploymentStatus", "conditions", &["type"]),
+    keyed("api.apps.v1.ReplicaSetStatus", "conditions", &["type"]),
+    keyed(
+        "api.core.v1.Container",
+        "ports",
+        &["containerPort", "protocol"],
+    ),
+    keyed("api.core.v1.Container", "env", &["name"]),
+    keyed("api.core.v1.Container", "volumeMounts", &["mountPath"]),
+    keyed("api.core.v1.Container", "volumeDevices", &["devicePath"]),
+    set(
+        "api.core.v1.ContainerRestartRuleOnExitCodes",
+        "values",
+        false,
+    ),
+    keyed(
+        "api.core.v1.ContainerStatus",
+        "volumeMounts",
+        &["mountPath"],
+    ),
+    keyed(
+        "api.core.v1.ContainerStatus",
+        "allocatedResourcesStatus",
+        &["name"],
+    ),
+    keyed(
+        "api.core.v1.EphemeralContainer",
+        "ports",
+        &["containerPort", "protocol"],
+    ),
+    keyed("api.core.v1.EphemeralContainer", "env", &["name"]),
+    keyed(
+        "api.core.v1.EphemeralContainer",
+        "volumeMounts",
+        &["mountPath"],
+    ),
+    keyed(
+        "api.core.v1.EphemeralContainer",
+        "volumeDevices",
+        &["devicePath"],
+    ),
+    keyed("api.core.v1.NamespaceStatus", "conditions", &["type"]),
+    set("api.core.v1.NodeSpec", "podCIDRs", true),
+    keyed("api.core.v1.NodeStatus", "addresses", &["type"]),
+    keyed("api.core.v1.NodeStatus", "conditions", &["type"]),
+    keyed("api.core.v1.PodSpec", "containers", &["name"]),
+    keyed("api.core.v1.PodSpec", "ephemeralContainers", &["name"]),
+    keyed("api.core.v1.PodSpec", "hostAliases", &["ip"]),
+    keyed("api.core.v1.PodSpec", "imagePullSecrets", &["name"]),
+    keyed("api.core.v1.PodSpec", "initContainers", &["name"]),
+    keyed("api.core.v1.PodSpec", "resourceClaims", &["name"]),
+    keyed("api.core.v1.PodSpec", "schedulingGates", &["name"]),
+    keyed(
+        "api.core.v1.PodSpec",
+        "topologySpreadConstraints",
+        &["topologyKey", "whenUnsatisfiable"],
+    ),
+    keyed("api.core.v1.PodSpec", "volumes", &["name"]),
+    keyed("api.core.v1.PodStatus", "conditions", &["type"]),
+    ListFact {
+        owner: "api.core.v1.PodStatus",
+        field: "hostIPs",
+        keys: &[],
+        atomic: true,
+        patch_key: Some("ip"),
+    },
+    keyed("api.core.v1.PodStatus", "podIPs", &["ip"]),
+    keyed("api.core.v1.PodStatus", "resourceClaimStatuses", &["name"]),
+    keyed_for_apply("api.core.v1.ResourceRequirements", "claims", &["name"]),
+    keyed_for_apply("api.core.v1.ResourceStatus", "resources", &["resourceID"]),
+    keyed("api.core.v1.ServiceAccount", "secrets", &["name"]),
+    keyed("api.core.v1.ServiceSpec", "ports", &["port", "protocol"]),
+    keyed("api.core.v1.ServiceStatus", "conditions", &["type"]),
+    set("api.discovery.v1.Endpoint", "addresses", false),
+    keyed(
+        "api.policy.v1.PodDisruptionBudgetStatus",
+        "conditions",
+        &["type"],
+    ),
+    set(
+        "apimachinery.pkg.apis.meta.v1.ObjectMeta",
+        "finalizers",
+        true,
+    ),
+    keyed(
+        "apimachinery.pkg.apis.meta.v1.ObjectMeta",
+        "ownerReferences",
+        &["uid"],
+    ),
+];
+
+/// Unions: a strategic merge patch that sets one member says with `$retainKeys` which stay.
+pub(super) const RETAIN_KEYS: &[(&str, &str)] = &[
+    ("api.apps.v1.DeploymentSpec", "strategy"),
+    ("api.core.v1.PodSpec", "resourceClaims"),
+    ("api.core.v1.PodSpec", "volumes"),
+    ("api.core.v1.PodStatus", "resourceClaimStatuses"),
+];
+
+/// Maps that server-side apply takes as a whole.
+pub(super) const ATOMIC_MAPS: &[(&str, &str)] = &[
+    ("api.core.v1.PodSpec", "nodeSelector"),
+    ("api.core.v1.ServiceSpec", "selector"),
+];
+
+/// Structs that server-side apply takes as a whole.
+pub(super) const ATOMIC_STRUCTS: &[&str] = &[
+    "api.core.v1.ConfigMapKeySelector",
+    "api.core.v1.EndpointAddress",
+    "api.core.v1.EndpointPort",
+    "api.core.v1.FileKeySelector",
+    "api.core.v1.LocalObjectReference",
+    "api.core.v1.NodeSelector",
+    "api.core.v1.NodeSelectorTerm",
+    "api.core.v1.ObjectFieldSelector",
+    "api.core.v1.ObjectReference",
+    "api.core.v1.ResourceFieldSelector",
+    "api.core.v1.SecretKeySelector",
+    "api.core.v1.TypedLocalObjectReference",
+    "api.discovery.v1.EndpointPort",
+    "api.rbac.v1.RoleRef",
+    "api.rbac.v1.Subject",
+    "apimachinery.pkg.apis.meta.v1.LabelSelector",
+    "apimachinery.pkg.apis.meta.v1.OwnerReference",
+];
+
+/// Keys of keyed lists that may be left out, and what they then are.
+pub(super) const KEY_DEFAULTS: &[(&str, &str, &str)] = &[
+    ("api.core.v1.ContainerPort", "protocol", "TCP"),
+    ("api.core.v1.ServicePort", "protocol", "TCP"),
+];
+
+/// Optional scalars for which `0`, `""` and `false` differ from nothing: pointers in Go. All other
+/// optional scalars are left out when they are zero.
+pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
+    (
+        "api.apps.v1.DeploymentSpec",
+        &[
+            "replicas",
+            "revisionHistoryLimit",
+            "progressDeadlineSeconds",
+        ],
+    ),
+    (
+        "api.apps.v1.DeploymentStatus",
+        &["terminatingReplicas", "collisionCount"],
+    ),
+    ("api.apps.v1.ReplicaSetSpec", &["replicas"]),
+    ("api.apps.v1.ReplicaSetStatus", &["terminatingReplicas"]),
+    (
+        "api.apps.v1.RollingUpdateDeployment",
+        &["maxUnavailable", "maxSurge"],
+    ),
+    (
+        "api.authentication.v1.TokenRequestSpec",
+        &["expirationSeconds"],
+    ),
+    (
+        "api.coordination.v1.LeaseSpec",
+        &[
+            "holderIdentity",
+            "leaseDurationSeconds",
+            "leaseTransitions",
+            "strategy",
+            "preferredHolder",
+        ],
+    ),
+    ("api.core.v1.AppArmorProfile", &["localhostProfile"]),
+    (
+        "api.core.v1.AzureDiskVolumeSource",
+        &["cachingMode", "fsType", "readOnly", "kind"],
+    ),
+    ("api.core.v1.CSIVolumeSource", &["readOnly", "fsType"]),
+    ("api.core.v1.ClientIPConfig", &["timeoutSeconds"]),
+    (
+        "api.core.v1.ClusterTrustBundleProjection",
+        &["name", "signerName", "optional", "user"],
+    ),
+    ("api.core.v1.ConfigMap", &["immutable"]),
+    ("api.core.v1.ConfigMapEnvSource", &["optional"]),
+    ("api.core.v1.ConfigMapKeySelector", &["optional"]),
+    ("api.core.v1.ConfigMapProjection", &["optional"]),
+    (
+        "api.core.v1.ConfigMapVolumeSource",
+        &["defaultMode", "optional", "defaultUser"],
+    ),
+    ("api.core.v1.Container", &["restartPolicy"]),
+    ("api.core.v1.ContainerStatus", &["started", "stopSignal"]),
+    ("api.core.v1.DownwardAPIVolumeFile", &["mode", "user"]),
+    (
+        "api.core.v1.DownwardAPIVolumeSource",
+        &["defaultMode", "defaultUser"],
+    ),
+    ("api.core.v1.EmptyDirVolumeSource", &["mode"]),
+    ("api.core.v1.EndpointAddress", &["nodeName"]),
+    ("api.core.v1.EndpointPort", &["appProtocol"]),
+    ("api.core.v1.EphemeralContainer", &["restartPolicy"]),
+    ("api.core.v1.FCVolumeSource", &["lun"]),
+    ("api.core.v1.FileKeySelector", &["optional"]),
+    ("api.core.v1.GRPCAction", &["service", "mode"]),
+    ("api.core.v1.HTTPGetAction", &["protocol"]),
+    ("api.core.v1.HostPathVolumeSource", &["type"]),
+    ("api.core.v1.ISCSIVolumeSource", &["initiatorName"]),
+    ("api.core.v1.KeyToPath", &["mode", "user"]),
+    ("api.core.v1.Lifecycle", &["stopSignal"]),
+    ("api.core.v1.LoadBalancerIngress", &["ipMode"]),
+    ("api.core.v1.NodeFeatures", &["supplementalGroupsPolicy"]),
+    (
+        "api.core.v1.NodeRuntimeHandlerFeatures",
+        &["recursiveReadOnlyMounts", "userNamespaces"],
+    ),
+    ("api.core.v1.NodeSwapStatus", &["capacity"]),
+    (
+        "api.core.v1.PersistentVolumeClaimSpec",
+        &[
+            "storageClassName",
+            "volumeMode",
+            "volumeAttributesClassName",
+        ],
+    ),
+    (
+        "api.core.v1.PodCertificateProjection",
+        &["maxExpirationSeconds", "user"],
+    ),
+    ("api.core.v1.PodDNSConfigOption", &["value"]),
+    (
+        "api.core.v1.PodResourceClaim",
+        &["resourceClaimName", "resourceClaimTemplateName"],
+    ),
+    ("api.core.v1.PodResourceClaimStatus", &["resourceClaimName"]),
+    (
+        "api.core.v1.PodSecurityContext",
+        &[
+            "runAsUser",
+            "runAsGroup",
+            "runAsNonRoot",
+            "supplementalGroupsPolicy",
+            "fsGroup",
+            "fsGroupChangePolicy",
+            "seLinuxChangePolicy",
+        ],
+    ),
+    (
+        "api.core.v1.PodSpec",
+        &[
+            "terminationGracePeriodSeconds",
+            "activeDeadlineSeconds",
+            "automountServiceAccountToken",
+            "shareProcessNamespace",
+            "priority",
+            "runtimeClassName",
+            "enableServiceLinks",
+            "preemptionPolicy",
+            "setHostnameAsFQDN",
+            "hostUsers",
+            "hostnameOverride",
+        ],
+    ),
+    ("api.core.v1.PortStatus", &["error"]),
+    ("api.core.v1.Probe", &["terminationGracePeriodSeconds"]),
+    (
+        "api.core.v1.ProjectedVolumeSource",
+        &["defaultMode", "defaultUser"],
+    ),
+    ("api.core.v1.ResourceHealth", &["message"]),
+    ("api.core.v1.SeccompProfile", &["localhostProfile"]),
+    ("api.core.v1.Secret", &["immutable"]),
+    ("api.core.v1.SecretEnvSource", &["optional"]),
+    ("api.core.v1.SecretKeySelector", &["optional"]),
+    ("api.core.v1.SecretProjection", &["optional"]),
+    (
+        "api.core.v1.SecretVolumeSource",
+        &["defaultMode", "optional", "defaultUser"],
+    ),
+    (
+        "api.core.v1.SecurityContext",
+        &[
+            "privileged",
+            "runAsUser",
+            "runAsGroup",
+            "runAsNonRoot",
+            "readOnlyRootFilesystem",
+            "allowPrivilegeEscalation",
+            "procMount",
+        ],
+    ),
+    (
+        "api.core.v1.ServiceAccount",
+        &["automountServiceAccountToken"],
+    ),
+    (
+        "api.core.v1.ServiceAccountTokenProjection",
+        &["expirationSeconds", "user"],
+    ),
+    ("api.core.v1.ServicePort", &["appProtocol"]),
+    (
+        "api.core.v1.ServiceSpec",
+        &[
+            "ipFamilyPolicy",
+            "allocateLoadBalancerNodePorts",
+            "loadBalancerClass",
+            "internalTrafficPolicy",
+            "trafficDistribution",
+        ],
+    ),
+    ("api.core.v1.Toleration", &["tolerationSeconds"]),
+    (
+        "api.core.v1.TopologySpreadConstraint",
+        &["minDomains", "nodeAffinityPolicy", "nodeTaintsPolicy"],
+    ),
+    ("api.core.v1.TypedLocalObjectReference", &["apiGroup"]),
+    (
+        "api.core.v1.TypedObjectReference",
+        &["apiGroup", "namespace"],
+    ),
+    (
+        "api.core.v1.VolumeMount",
+        &["recursiveReadOnly", "mountPropagation"],
+    ),
+    ("api.core.v1.VolumeMountStatus", &["recursiveReadOnly"]),
+    (
+        "api.core.v1.WindowsSecurityContextOptions",
+        &[
+            "gmsaCredentialSpecName",
+            "gmsaCredentialSpec",
+            "runAsUserName",
+            "hostProcess",
+        ],
+    ),
+    (
+        "api.discovery.v1.Endpoint",
+        &["hostname", "nodeName", "zone"],
+    ),
+    (
+        "api.discovery.v1.EndpointConditions",
+        &["ready", "serving", "terminating"],
+    ),
+    (
+        "api.discovery.v1.EndpointPort",
+        &["name", "protocol", "port", "appProtocol"],
+    ),
+    ("api.scheduling.v1.PriorityClass", &["preemptionPolicy"]),
+    (
+        "apimachinery.pkg.apis.meta.v1.DeleteOptions",
+        &[
+            "gracePeriodSeconds",
+            "orphanDependents",
+            "propagationPolicy",
+            "ignoreStoreReadErrorWithClusterBreakingPotential",
+        ],
+    ),
+    (
+        "apimachinery.pkg.apis.meta.v1.ListMeta",
+        &["remainingItemCount"],
+    ),
+    (
+        "apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry",
+        &["fieldsV1"],
+    ),
+    (
+        "apimachinery.pkg.apis.meta.v1.ObjectMeta",
+        &["deletionGracePeriodSeconds"],
+    ),
+    (
+        "apimachinery.pkg.apis.meta.v1.OwnerReference",
+        &["controller", "blockOwnerDeletion"],
+    ),
+    (
+        "apimachinery.pkg.apis.meta.v1.Preconditions",
+        &["uid", "resourceVersion"],
+    ),
+];
