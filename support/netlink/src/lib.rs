@@ -11,6 +11,7 @@
 //! | [`link`] | bridges, veth pairs, up, MTU, namespaces | `linux/if_link.h` |
 //! | [`addr`] | addresses of a link | `linux/if_addr.h` |
 //! | [`route`] | routes of a namespace | `linux/rtnetlink.h` |
+//! | [`nft`] | nftables tables as data, and connection tracking | `linux/netfilter/nf_tables.h` |
 //! | [`netns`] | network namespaces, and running code in one | `setns(2)` |
 //!
 //! All of it is synchronous: a request is answered by the kernel before `sendmsg` returns, so
@@ -27,6 +28,7 @@ pub mod addr;
 pub mod link;
 pub mod message;
 pub mod netns;
+pub mod nft;
 pub mod route;
 pub mod socket;
 
