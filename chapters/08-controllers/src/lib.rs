@@ -1,1 +1,155 @@
-//! Chapter 8: what kube-controller-manager does.
+//! Chapter 8: loops that make what is into what was asked for.
+//!
+//! Every controller here has the same shape. Informers (chapter 7) keep a copy of what it reads
+//! and put a key into its queue whenever something that concerns the key changed. A worker takes
+//! the key, looks at everything anew, decides, and writes. It never acts on the event itself: an
+//! event may be missed or merged, but the state is always there to be looked at.
+//!
+//! ```text
+//!   informers ──key──► WorkQueue ──► reconcile(key): read stores ─► plan (pure) ─► write API
+//!       ▲                                                                            │
+//!       └──────────────────────────── the write comes back as an event ◄─────────────┘
+//! ```
+//!
+//! | module | keeps true | upstream, `pkg/controller/…` |
+//! | --- | --- | --- |
+//! | [`deployment`] | the pods run the template, moved over at a safe pace | `deployment` |
+//! | [`replica_set`] | so many pods alike | `replicaset` |
+//! | [`endpoint_slice`] | a Service knows its pods | `endpointslice`, `endpoint` |
+//! | [`namespace`] | a deleted namespace becomes empty, then goes | `namespace` |
+//! | [`garbage`] | what is owned goes with its owner | `garbagecollector` |
+//! | [`service_account`] | each namespace has an account and the CA | `serviceaccount`, `certificates/rootcacertpublisher` |
+//! | [`node_ipam`] | each node has a range of pod addresses | `nodeipam` |
+//! | [`node_lifecycle`] | silent nodes are known, and their pods move | `nodelifecycle`, `tainteviction` |
+//! | [`pod_gc`] | pods of nodes that are gone go too | `podgc` |
+//!
+//! Read [`replica_set`] first, then [`deployment`]. Left out so far: everything whose kinds the
+//! API server does not serve yet (Jobs, DaemonSets, StatefulSets, autoscaling, volumes).
+
+pub mod config;
+pub mod context;
+pub mod deployment;
+pub mod discovery;
+pub mod endpoint_slice;
+pub mod error;
+pub mod garbage;
+pub mod namespace;
+pub mod node_ipam;
+pub mod node_lifecycle;
+pub mod owners;
+pub mod pod_gc;
+pub mod pods;
+pub mod recorder;
+pub mod replica_set;
+pub mod service_account;
+
+use informers::leader_election::LeaderElector;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::Config;
+pub use error::Error;
+
+use context::{Context, SharedInformers};
+use recorder::Recorder;
+
+/// Name of the lease that one copy of the controllers holds.
+const LEASE: &str = "kube-controller-manager";
+
+/// Runs all controllers until `shutdown`.
+///
+/// # Errors
+/// If a flag or file is wrong, or the lease was lost: another copy leads then, and this one must
+/// not go on.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let client = connect(&config).await?;
+    let cluster_cidr: node_ipam::ClusterCidr = config.cluster_cidr.parse()?;
+    let root_ca = match &config.root_ca_file {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            Error::Config(format!("--root-ca-file {}: {error}", path.display()))
+        })?),
+    };
+    let leading = if config.leader_elect {
+        let api = Api::namespaced(client.clone(), "kube-system");
+        let elector = LeaderElector::new(api, LEASE, &identity());
+        match elector.lead(&shutdown).await {
+            None => return Ok(()),
+            Some(leading) => leading,
+        }
+    } else {
+        shutdown.clone()
+    };
+
+    let mut informers = SharedInformers::default();
+    let deployment = deployment::register(&mut informers);
+    let replica_set = replica_set::register(&mut informers);
+    let endpoint_slice = endpoint_slice::register(&mut informers);
+    let namespace = namespace::register(&mut informers);
+    let service_account = service_account::register(&mut informers, root_ca);
+    let node_ipam = node_ipam::register(&mut informers, cluster_cidr);
+    let node_lifecycle = node_lifecycle::register(
+        &mut informers,
+        config.node_monitor_grace_period,
+        config.node_monitor_period,
+    );
+    let taint_eviction = node_lifecycle::taint_eviction::register(&mut informers);
+    let pod_gc = pod_gc::register(&mut informers);
+
+    let (recorder, write_events) = Recorder::new(client.clone());
+    let context = Context {
+        client,
+        stores: informers.stores(),
+        recorder,
+        shutdown: leading.clone(),
+        tasks: TaskTracker::new(),
+    };
+    tokio::spawn(write_events);
+    // No controller decides before the copies are whole: half a list looks like missing pods.
+    let synced = informers.start(&context, config.informers);
+    if leading.run_until_cancelled(synced).await.is_some() {
+        tracing::info!("the informers are synced");
+        deployment(&context);
+        replica_set(&context);
+        endpoint_slice(&context);
+        namespace(&context);
+        service_account(&context);
+        node_ipam(&context);
+        node_lifecycle(&context);
+        taint_eviction(&context);
+        pod_gc(&context);
+        garbage::start(&context);
+        leading.cancelled().await;
+    }
+    context.tasks.close();
+    context.tasks.wait().await;
+    if shutdown.is_cancelled() {
+        Ok(())
+    } else {
+        Err(Error::Config("the lease was lost to another copy".into()))
+    }
+}
+
+async fn connect(config: &Config) -> Result<Client, Error> {
+    let explain = |error: &dyn std::fmt::Display| Error::Config(format!("kubeconfig: {error}"));
+    let config = match &config.kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| explain(&error))?;
+            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .map_err(|error| explain(&error))?
+        }
+        None => kube::Config::infer()
+            .await
+            .map_err(|error| explain(&error))?,
+    };
+    Ok(Client::try_from(config)?)
+}
+
+/// Tells this copy from others in the lease: host and process.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}_{}", host.trim(), std::process::id())
+}

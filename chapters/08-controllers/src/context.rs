@@ -1,0 +1,353 @@
+//! What all controllers share: a client, one informer a resource, a recorder of events.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use futures::future::BoxFuture;
+use informers::Object;
+use informers::list_watch::{ObjectListerWatcher, Selection};
+use informers::reflector::{Change, ChangeSource, Reflector};
+use informers::shared_informer::SharedInformer;
+use informers::store::Store;
+use informers::work_queue::WorkQueue;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Informers;
+use crate::error::Error;
+use crate::owners;
+use crate::recorder::Recorder;
+
+/// Index: objects by the uid of their controller.
+pub const BY_CONTROLLER: &str = "controller";
+/// Index: pods by the node that they are bound to.
+pub const BY_NODE: &str = "node";
+/// Index: endpoint slices by `namespace/name` of their Service.
+pub const BY_SERVICE: &str = "service";
+
+/// Informers before they run: controllers add their handlers here.
+pub struct SharedInformers {
+    /// Pods of all namespaces.
+    pub pods: SharedInformer<Pod>,
+    /// ReplicaSets of all namespaces.
+    pub replica_sets: SharedInformer<ReplicaSet>,
+    /// Deployments of all namespaces.
+    pub deployments: SharedInformer<Deployment>,
+    /// Services of all namespaces.
+    pub services: SharedInformer<Service>,
+    /// Endpoint slices of all namespaces.
+    pub endpoint_slices: SharedInformer<EndpointSlice>,
+    /// Endpoints of all namespaces.
+    pub endpoints: SharedInformer<Endpoints>,
+    /// Nodes.
+    pub nodes: SharedInformer<Node>,
+    /// Leases of the nodes.
+    pub leases: SharedInformer<Lease>,
+    /// Namespaces.
+    pub namespaces: SharedInformer<Namespace>,
+    /// Service accounts of all namespaces.
+    pub service_accounts: SharedInformer<ServiceAccount>,
+    /// The ConfigMaps `kube-root-ca.crt` alone.
+    pub root_cas: SharedInformer<ConfigMap>,
+}
+
+impl Default for SharedInformers {
+    fn default() -> Self {
+        SharedInformers {
+            pods: SharedInformer::new(&[
+                (BY_CONTROLLER, owners::index_by_controller),
+                (BY_NODE, |pod: &Pod| {
+                    pod.spec
+                        .iter()
+                        .filter_map(|spec| spec.node_name.clone())
+                        .collect()
+                }),
+            ]),
+            replica_sets: SharedInformer::new(&[(BY_CONTROLLER, owners::index_by_controller)]),
+            deployments: SharedInformer::new(&[]),
+            services: SharedInformer::new(&[]),
+            endpoint_slices: SharedInformer::new(&[(
+                BY_SERVICE,
+                crate::endpoint_slice::index_by_service,
+            )]),
+            endpoints: SharedInformer::new(&[]),
+            nodes: SharedInformer::new(&[]),
+            leases: SharedInformer::new(&[]),
+            namespaces: SharedInformer::new(&[]),
+            service_accounts: SharedInformer::new(&[]),
+            root_cas: SharedInformer::new(&[]),
+        }
+    }
+}
+
+/// What a controller reads: the informers' stores.
+#[derive(Clone)]
+pub struct Stores {
+    /// Pods, by controller and by node.
+    pub pods: Store<Pod>,
+    /// ReplicaSets, by controller.
+    pub replica_sets: Store<ReplicaSet>,
+    /// Deployments.
+    pub deployments: Store<Deployment>,
+    /// Services.
+    pub services: Store<Service>,
+    /// Endpoint slices, by service.
+    pub endpoint_slices: Store<EndpointSlice>,
+    /// Endpoints.
+    pub endpoints: Store<Endpoints>,
+    /// Nodes.
+    pub nodes: Store<Node>,
+    /// Leases of the nodes.
+    pub leases: Store<Lease>,
+    /// Namespaces.
+    pub namespaces: Store<Namespace>,
+    /// Service accounts.
+    pub service_accounts: Store<ServiceAccount>,
+    /// The ConfigMaps `kube-root-ca.crt`.
+    pub root_cas: Store<ConfigMap>,
+}
+
+impl SharedInformers {
+    /// The stores that these informers fill.
+    pub fn stores(&self) -> Stores {
+        Stores {
+            pods: self.pods.store(),
+            replica_sets: self.replica_sets.store(),
+            deployments: self.deployments.store(),
+            services: self.services.store(),
+            endpoint_slices: self.endpoint_slices.store(),
+            endpoints: self.endpoints.store(),
+            nodes: self.nodes.store(),
+            leases: self.leases.store(),
+            namespaces: self.namespaces.store(),
+            service_accounts: self.service_accounts.store(),
+            root_cas: self.root_cas.store(),
+        }
+    }
+
+    /// Starts them all; the result becomes ready once each has its first list.
+    pub fn start(self, context: &Context, kind: Informers) -> BoxFuture<'static, ()> {
+        let client = &context.client;
+        let named_root_ca = Selection {
+            field_selector: Some("metadata.name=kube-root-ca.crt".into()),
+            label_selector: None,
+        };
+        let node_leases = Api::namespaced(client.clone(), "kube-node-lease");
+        let synced = [
+            start(
+                self.pods,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.replica_sets,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.deployments,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.services,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.endpoint_slices,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.endpoints,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.nodes,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.leases,
+                node_leases,
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.namespaces,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.service_accounts,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.root_cas,
+                Api::all(client.clone()),
+                named_root_ca,
+                context,
+                kind,
+            ),
+        ];
+        Box::pin(async move {
+            for mut synced in synced {
+                // An informer that is gone was shut down, and so are we.
+                let _ = synced.wait_for(|synced| *synced).await;
+            }
+        })
+    }
+}
+
+fn start<K>(
+    informer: SharedInformer<K>,
+    api: Api<K>,
+    selection: Selection,
+    context: &Context,
+    kind: Informers,
+) -> watch::Receiver<bool>
+where
+    K: Object + DeserializeOwned,
+{
+    let synced = informer.synced();
+    let shutdown = context.shutdown.clone();
+    match kind {
+        Informers::Workshop => {
+            let reflector = Reflector::new(ObjectListerWatcher::new(api, selection));
+            context.tasks.spawn(informer.run(reflector, shutdown));
+        }
+        Informers::Kube => {
+            context
+                .tasks
+                .spawn(informer.run(KubeSource::new(api, selection), shutdown));
+        }
+    }
+    synced
+}
+
+/// `kube::runtime::watcher` as a source of changes.
+struct KubeSource<K> {
+    events: futures::stream::BoxStream<'static, watcher::Result<watcher::Event<K>>>,
+    /// Objects of a list that is still coming in.
+    listed: Vec<K>,
+}
+
+impl<K: Object + DeserializeOwned> KubeSource<K> {
+    fn new(api: Api<K>, selection: Selection) -> Self {
+        use futures::StreamExt;
+        use kube::runtime::WatchStreamExt;
+        let config = watcher::Config {
+            label_selector: selection.label_selector,
+            field_selector: selection.field_selector,
+            ..watcher::Config::default()
+        };
+        let events = watcher::watcher(api, config).default_backoff().boxed();
+        KubeSource {
+            events,
+            listed: Vec::new(),
+        }
+    }
+}
+
+impl<K: Object> ChangeSource<K> for KubeSource<K> {
+    async fn next(&mut self) -> Change<K> {
+        use futures::StreamExt;
+        use watcher::Event;
+        loop {
+            match self.events.next().await {
+                Some(Ok(Event::Init)) => self.listed.clear(),
+                Some(Ok(Event::InitApply(object))) => self.listed.push(object),
+                Some(Ok(Event::InitDone)) => {
+                    return Change::Replaced(std::mem::take(&mut self.listed));
+                }
+                Some(Ok(Event::Apply(object))) => return Change::Applied(object),
+                Some(Ok(Event::Delete(object))) => return Change::Deleted(object),
+                Some(Err(error)) => tracing::debug!(%error, "a list or watch failed"),
+                // The stream backs off and never ends by itself.
+                None => std::future::pending::<()>().await,
+            }
+        }
+    }
+}
+
+/// What every controller is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The API.
+    pub client: Client,
+    /// What the informers know.
+    pub stores: Stores,
+    /// Writes Events.
+    pub recorder: Recorder,
+    /// Ends everything.
+    pub shutdown: CancellationToken,
+    /// Everything that must have ended before the process does.
+    pub tasks: TaskTracker,
+}
+
+/// What to do with a key after a look at it.
+pub type Outcome = Result<Option<std::time::Duration>, Error>;
+
+impl Context {
+    /// Runs `workers` workers that take keys from `queue` and `reconcile` them: after a failure
+    /// again with a growing wait, and after `Ok(Some(wait))` again then.
+    pub fn work<T, F>(&self, name: &'static str, queue: &WorkQueue<T>, workers: usize, reconcile: F)
+    where
+        T: Clone + Eq + Hash + Debug + Send + Sync + 'static,
+        F: Fn(Context, T) -> BoxFuture<'static, Outcome> + Clone + Send + 'static,
+    {
+        for _ in 0..workers {
+            let (context, queue, reconcile) = (self.clone(), queue.clone(), reconcile.clone());
+            self.tasks.spawn(async move {
+                while let Some(Some(key)) = context.shutdown.run_until_cancelled(queue.get()).await
+                {
+                    match reconcile(context.clone(), key.clone()).await {
+                        Ok(again) => {
+                            queue.forget(&key);
+                            if let Some(wait) = again {
+                                queue.add_after(key.clone(), wait);
+                            }
+                        }
+                        Err(error) => {
+                            tracing::debug!(controller = name, ?key, %error, "will try again");
+                            queue.add_rate_limited(key.clone());
+                        }
+                    }
+                    queue.done(&key);
+                }
+            });
+        }
+    }
+}

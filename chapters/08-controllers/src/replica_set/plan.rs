@@ -1,0 +1,163 @@
+//! What a ReplicaSet needs: how many pods to make, which to delete.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::pods;
+
+/// Most pods that are made or deleted in one go. Upstream: `BurstReplicas`.
+pub const BURST_REPLICAS: usize = 500;
+
+/// What to do.
+#[derive(Debug, PartialEq)]
+pub enum Plan {
+    /// Nothing.
+    Keep,
+    /// Make this many pods.
+    Create(usize),
+    /// Delete these.
+    Delete(Vec<Arc<Pod>>),
+}
+
+/// Compares the pods that count with the number that is wanted. `crowding` says how many pods of
+/// the same owner run on each node.
+pub fn plan(replicas: usize, active: &[Arc<Pod>], now: Timestamp) -> Plan {
+    if active.len() < replicas {
+        return Plan::Create((replicas - active.len()).min(BURST_REPLICAS));
+    }
+    let surplus = (active.len() - replicas).min(BURST_REPLICAS);
+    if surplus == 0 {
+        return Plan::Keep;
+    }
+    let mut crowding: HashMap<&str, usize> = HashMap::new();
+    for pod in active {
+        *crowding.entry(node_of(pod)).or_default() += 1;
+    }
+    let mut ranked: Vec<&Arc<Pod>> = active.iter().collect();
+    ranked.sort_by_cached_key(|pod| deletion_rank(pod, crowding[node_of(pod)], now));
+    Plan::Delete(ranked.into_iter().take(surplus).cloned().collect())
+}
+
+fn node_of(pod: &Pod) -> &str {
+    pod.spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref())
+        .unwrap_or("")
+}
+
+/// The smallest goes first: not bound before bound, pending before running, not ready before
+/// ready, cheap before dear, crowded before lonely, ready for a short time before ready for long,
+/// restarted often before never, young before old. Times are compared by powers of two of their
+/// age, as upstream does, so that pods made almost together count as equal.
+/// Upstream: `ActivePodsWithRanks` in `pkg/controller/controller_utils.go`.
+#[allow(clippy::type_complexity)]
+fn deletion_rank(
+    pod: &Pod,
+    crowding: usize,
+    now: Timestamp,
+) -> (
+    bool,
+    u8,
+    bool,
+    i64,
+    Reverse<usize>,
+    u32,
+    Reverse<i32>,
+    u32,
+    String,
+) {
+    let phase = match pods::phase(pod) {
+        "Pending" => 0,
+        "Unknown" => 1,
+        _ => 2,
+    };
+    let cost = pod
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|annotations| annotations.get("controller.kubernetes.io/pod-deletion-cost"))
+        .and_then(|cost| cost.parse::<i32>().ok())
+        .unwrap_or(0);
+    let ready_since = pods::condition(pod, "Ready")
+        .filter(|condition| condition.status == "True")
+        .and_then(|condition| condition.last_transition_time.as_ref());
+    let created = pod.metadata.creation_timestamp.as_ref();
+    (
+        !node_of(pod).is_empty(),
+        phase,
+        pods::is_ready(pod),
+        i64::from(cost),
+        Reverse(crowding),
+        age_magnitude(ready_since, now),
+        Reverse(pods::restarts(pod)),
+        age_magnitude(created, now),
+        // Last resort, so that the order is always the same.
+        pod.metadata.name.clone().unwrap_or_default(),
+    )
+}
+
+fn age_magnitude(since: Option<&Time>, now: Timestamp) -> u32 {
+    let seconds = since.map_or(0, |time| now.duration_since(time.0).as_secs().max(0));
+    64 - (seconds as u64).leading_zeros()
+}
+
+/// The status that follows from the pods. Upstream: `calculateStatus` in
+/// `pkg/controller/replicaset/replica_set_utils.go`.
+pub fn status(
+    replica_set: &ReplicaSet,
+    active: &[Arc<Pod>],
+    terminating: usize,
+    failure: Option<&(&'static str, String)>,
+    now: Timestamp,
+) -> ReplicaSetStatus {
+    let spec = replica_set.spec.clone().unwrap_or_default();
+    let old = replica_set.status.clone().unwrap_or_default();
+    let template_labels = spec.template.and_then(|template| template.metadata?.labels);
+    let fully_labeled = |pod: &Pod| {
+        let labels = pod.metadata.labels.as_ref();
+        template_labels
+            .iter()
+            .flatten()
+            .all(|(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value)))
+    };
+    let min_ready_seconds = spec.min_ready_seconds.unwrap_or(0);
+    let count =
+        |holds: &dyn Fn(&Pod) -> bool| active.iter().filter(|pod| holds(pod)).count() as i32;
+
+    let mut conditions: Vec<ReplicaSetCondition> = old.conditions.unwrap_or_default();
+    match failure {
+        None => conditions.retain(|condition| condition.type_ != "ReplicaFailure"),
+        Some((reason, message)) => {
+            let same = conditions
+                .iter()
+                .any(|c| c.type_ == "ReplicaFailure" && c.reason.as_deref() == Some(reason));
+            if !same {
+                conditions.retain(|condition| condition.type_ != "ReplicaFailure");
+                conditions.push(ReplicaSetCondition {
+                    type_: "ReplicaFailure".into(),
+                    status: "True".into(),
+                    reason: Some((*reason).to_owned()),
+                    message: Some(message.clone()),
+                    last_transition_time: Some(Time(now)),
+                });
+            }
+        }
+    }
+    ReplicaSetStatus {
+        replicas: active.len() as i32,
+        fully_labeled_replicas: Some(count(&fully_labeled)),
+        ready_replicas: Some(count(&|pod| pods::is_ready(pod))),
+        available_replicas: Some(count(&|pod| {
+            pods::is_available(pod, min_ready_seconds, now)
+        })),
+        terminating_replicas: Some(terminating as i32),
+        observed_generation: replica_set.metadata.generation,
+        conditions: (!conditions.is_empty()).then_some(conditions),
+    }
+}
