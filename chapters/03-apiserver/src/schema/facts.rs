@@ -236,7 +236,7 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     ("api.core.v1.ClientIPConfig", &["timeoutSeconds"]),
     (
         "api.core.v1.ClusterTrustBundleProjection",
-        &["name", "signerName", "optional", "user"],
+        &["name", "signerName", "optional"],
     ),
     ("api.core.v1.ConfigMap", &["immutable"]),
     ("api.core.v1.ConfigMapEnvSource", &["optional"]),
@@ -244,26 +244,21 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     ("api.core.v1.ConfigMapProjection", &["optional"]),
     (
         "api.core.v1.ConfigMapVolumeSource",
-        &["defaultMode", "optional", "defaultUser"],
+        &["defaultMode", "optional"],
     ),
     ("api.core.v1.Container", &["restartPolicy"]),
     ("api.core.v1.ContainerStatus", &["started", "stopSignal"]),
-    ("api.core.v1.DownwardAPIVolumeFile", &["mode", "user"]),
-    (
-        "api.core.v1.DownwardAPIVolumeSource",
-        &["defaultMode", "defaultUser"],
-    ),
-    ("api.core.v1.EmptyDirVolumeSource", &["mode"]),
+    ("api.core.v1.DownwardAPIVolumeFile", &["mode"]),
+    ("api.core.v1.DownwardAPIVolumeSource", &["defaultMode"]),
     ("api.core.v1.EndpointAddress", &["nodeName"]),
     ("api.core.v1.EndpointPort", &["appProtocol"]),
     ("api.core.v1.EphemeralContainer", &["restartPolicy"]),
     ("api.core.v1.FCVolumeSource", &["lun"]),
     ("api.core.v1.FileKeySelector", &["optional"]),
-    ("api.core.v1.GRPCAction", &["service", "mode"]),
-    ("api.core.v1.HTTPGetAction", &["protocol"]),
+    ("api.core.v1.GRPCAction", &["service"]),
     ("api.core.v1.HostPathVolumeSource", &["type"]),
     ("api.core.v1.ISCSIVolumeSource", &["initiatorName"]),
-    ("api.core.v1.KeyToPath", &["mode", "user"]),
+    ("api.core.v1.KeyToPath", &["mode"]),
     ("api.core.v1.Lifecycle", &["stopSignal"]),
     ("api.core.v1.LoadBalancerIngress", &["ipMode"]),
     ("api.core.v1.NodeFeatures", &["supplementalGroupsPolicy"]),
@@ -282,7 +277,7 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     ),
     (
         "api.core.v1.PodCertificateProjection",
-        &["maxExpirationSeconds", "user"],
+        &["maxExpirationSeconds"],
     ),
     ("api.core.v1.PodDNSConfigOption", &["value"]),
     (
@@ -320,10 +315,7 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     ),
     ("api.core.v1.PortStatus", &["error"]),
     ("api.core.v1.Probe", &["terminationGracePeriodSeconds"]),
-    (
-        "api.core.v1.ProjectedVolumeSource",
-        &["defaultMode", "defaultUser"],
-    ),
+    ("api.core.v1.ProjectedVolumeSource", &["defaultMode"]),
     ("api.core.v1.ResourceHealth", &["message"]),
     ("api.core.v1.SeccompProfile", &["localhostProfile"]),
     ("api.core.v1.Secret", &["immutable"]),
@@ -332,7 +324,7 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     ("api.core.v1.SecretProjection", &["optional"]),
     (
         "api.core.v1.SecretVolumeSource",
-        &["defaultMode", "optional", "defaultUser"],
+        &["defaultMode", "optional"],
     ),
     (
         "api.core.v1.SecurityContext",
@@ -352,7 +344,7 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     ),
     (
         "api.core.v1.ServiceAccountTokenProjection",
-        &["expirationSeconds", "user"],
+        &["expirationSeconds"],
     ),
     ("api.core.v1.ServicePort", &["appProtocol"]),
     (
