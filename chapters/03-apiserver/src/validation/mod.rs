@@ -1,3 +1,4 @@
 //! Validation.
 
 pub mod names;
+pub mod quantity;
