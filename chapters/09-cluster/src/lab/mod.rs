@@ -1,0 +1,202 @@
+//! The lab: a whole cluster on one machine, without root, without Docker, without a network.
+//!
+//! ```text
+//! host ──────────────────────────────────────────────────────────────────────────────
+//!   kubectl ─► 127.0.0.1:6443 ═╗ one listening socket, made before the namespaces are
+//! one user, PID and mount namespace ═══════════════════════════════════════════════════
+//!   supervisor (process 1)     ║  NodePorts, image proxy: the host's network for the lab
+//!     │                        ║
+//!     │   lab network: bridge lab0 172.30.0.1/16
+//!     │     ├──────────────────╫───────┬─────────────────────┐
+//!   ┌─┴─ control-plane .0.2 ───╨──┐  ┌─┴─ worker-1 .0.3 ─┐ ┌─┴─ worker-2 .0.4 ─┐
+//!   │ init ─ apiserver, scheduler,│  │ init ─ kubelet,   │ │ init ─ kubelet,   │
+//!   │        controllers, kubelet,│  │        proxy      │ │        proxy      │
+//!   │        proxy                │  │        pods …     │ │        pods …     │
+//!   └─────────────────────────────┘  └───────────────────┘ └───────────────────┘
+//! ```
+//!
+//! A node is a network, PID, mount, UTS and IPC namespace with a process 1 of its own
+//! ([`node_init`]); components meet over the network and nowhere else, so each can be replaced.
+//! Killing the supervisor ends everything, since the kernel ends a PID namespace with its process
+//! 1: whatever happens, no process, namespace, mount or rule stays. What stays is the state on
+//! disk, and `lab up` goes on from it.
+//!
+//! Start reading at [`up`] (what the command does), then [`enter`] (into the namespaces), then
+//! [`supervisor`] (what keeps it running).
+//!
+//! Left out: nothing in the lab reaches the internet but the kubelets' image pulls; UDP NodePorts
+//! are not forwarded from the host.
+
+pub mod components;
+pub mod control;
+pub mod doctor;
+pub mod down;
+pub mod enter;
+pub mod gateway;
+pub mod layout;
+pub mod logs;
+pub mod network;
+pub mod node_init;
+pub mod pki;
+pub mod ports;
+pub mod processes;
+pub mod progress;
+pub mod reaper;
+pub mod record;
+pub mod status;
+pub mod supervisor;
+pub mod sys;
+pub mod up;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use control::{Conversation, Reply, Request};
+use layout::Layout;
+
+/// What can go wrong with a lab, by what the user does about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// The machine lacks something; the text says what and how to mend it.
+    #[error("{0}")]
+    Machine(String),
+    /// A file cannot be read or written.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A certificate or key cannot be made or read.
+    #[error("certificates: {0}")]
+    Pki(String),
+    /// The kernel refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked of it.
+        what: String,
+        /// Its answer.
+        source: std::io::Error,
+    },
+    /// No lab of this name runs.
+    #[error("lab {0:?} is not running; `cargo xtask lab up` starts it")]
+    NotRunning(String),
+    /// The supervisor said no.
+    #[error("{0}")]
+    Refused(String),
+    /// The supervisor went away while it was asked.
+    #[error("the lab's supervisor ended; its log: `cargo xtask lab logs supervisor`")]
+    Lost,
+}
+
+impl Error {
+    /// For `map_err`: the kernel refused `what`.
+    pub fn system<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |source| Self::System { what, source: source.into() }
+    }
+
+    fn pki(error: rcgen::Error) -> Self {
+        Self::Pki(error.to_string())
+    }
+}
+
+/// `cluster lab …`
+#[derive(Debug, clap::Args)]
+pub struct Lab {
+    /// Which lab
+    #[arg(long, global = true, default_value = "workshop")]
+    name: String,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the lab, or say that it runs (the default)
+    Up(up::Up),
+    /// End the lab and remove every trace of it
+    Down,
+    /// Show nodes, components, memory and ports
+    Status(status::StatusOptions),
+    /// Cut a node off, as if its plug were pulled
+    StopNode {
+        /// Its name
+        node: String,
+    },
+    /// Bring a stopped node back
+    StartNode {
+        /// Its name
+        node: String,
+    },
+    /// Show the log of a component (apiserver, kubelet, …) or of all of a node's components
+    Logs(logs::Logs),
+    /// Print the path of the lab's kubeconfig
+    Kubeconfig,
+    /// Bring the images of a docker-archive or OCI-layout tar to every node
+    Load {
+        /// The archive
+        file: PathBuf,
+    },
+    /// Say what this machine can run, and how to mend what it can't
+    Doctor,
+    #[command(hide = true)]
+    Enter(enter::Enter),
+    #[command(hide = true)]
+    Supervise(supervisor::Supervise),
+    #[command(hide = true)]
+    NodeInit(node_init::NodeInit),
+    #[command(hide = true)]
+    Remove {
+        dir: PathBuf,
+    },
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(lab: Lab) -> Result<(), Error> {
+    layout::check_name(&lab.name).map_err(Error::Usage)?;
+    let layout = Layout::of(&lab.name);
+    let ask = |request: &Request| ask(&lab.name, &layout, request);
+    match lab.command.unwrap_or_else(|| Command::Up(up::Up::default())) {
+        Command::Up(options) => up::run(&lab.name, &layout, &options),
+        Command::Down => down::run(&lab.name, &layout),
+        Command::Status(options) => status::run(&lab.name, &layout, &options),
+        Command::StopNode { node } => ask(&Request::StopNode { name: node }),
+        Command::StartNode { node } => ask(&Request::StartNode { name: node }),
+        Command::Logs(options) => logs::run(&lab.name, &layout, &options),
+        Command::Kubeconfig => {
+            if !layout.kubeconfig().exists() {
+                return Err(Error::NotRunning(lab.name));
+            }
+            println!("{}", layout.kubeconfig().display());
+            Ok(())
+        }
+        Command::Load { file } => {
+            let path = file.canonicalize().map_err(|source| Error::File { path: file, source })?;
+            ask(&Request::Load { path })
+        }
+        Command::Doctor => doctor::run(),
+        Command::Enter(config) => enter::run(&config),
+        Command::Supervise(config) => supervisor::run(&config),
+        Command::NodeInit(config) => node_init::run(&config),
+        Command::Remove { dir } => down::remove(&dir),
+    }
+}
+
+/// Asks the supervisor and shows the lines of its answer.
+fn ask(name: &str, layout: &Layout, request: &Request) -> Result<(), Error> {
+    let conversation = Conversation::start(layout, request)?;
+    conversation.ok_or_else(|| Error::NotRunning(name.into()))?.finish(|reply| {
+        if let Reply::Line { text } = reply {
+            println!("{text}");
+        }
+    })
+}
