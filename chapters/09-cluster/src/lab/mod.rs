@@ -152,8 +152,9 @@ enum Command {
     #[command(hide = true)]
     NodeInit(node_init::NodeInit),
     #[command(hide = true)]
-    Remove {
-        dir: PathBuf,
+    Try {
+        #[arg(long)]
+        proc: bool,
     },
 }
 
@@ -187,7 +188,11 @@ pub fn run(lab: Lab) -> Result<(), Error> {
         Command::Enter(config) => enter::run(&config),
         Command::Supervise(config) => supervisor::run(&config),
         Command::NodeInit(config) => node_init::run(&config),
-        Command::Remove { dir } => down::remove(&dir),
+        Command::Try { proc: false } => doctor::try_all(),
+        Command::Try { proc: true } => {
+            doctor::try_mount_proc();
+            Ok(())
+        }
     }
 }
 

@@ -1,0 +1,186 @@
+//! `lab status`: nodes, components with their memory, ports.
+
+use serde::Serialize;
+
+use super::components::{NODE_MONITOR_GRACE_SECONDS, TOLERATION_SECONDS};
+use super::control::{ComponentStatus, Conversation, Reply, Request, Status};
+use super::layout::Layout;
+use super::processes::{self, LabProcess};
+use super::record::Record;
+use super::Error;
+
+/// `lab status`
+#[derive(Debug, clap::Args)]
+pub struct StatusOptions {
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// One process of the lab, or all of a kind.
+#[derive(Debug, Serialize)]
+struct Row {
+    node: String,
+    component: String,
+    state: String,
+    pid: Option<i32>,
+    restarts: u32,
+    pss_kib: u64,
+    rss_kib: u64,
+}
+
+/// Shows how the lab is.
+///
+/// # Errors
+/// When it is not running.
+pub fn run(name: &str, layout: &Layout, options: &StatusOptions) -> Result<(), Error> {
+    let not_running = || Error::NotRunning(name.into());
+    let record = Record::load(layout).ok_or_else(not_running)?;
+    let conversation = Conversation::start(layout, &Request::Status)?.ok_or_else(not_running)?;
+    let mut status = None;
+    conversation.finish(|reply| {
+        if let Reply::Status(told) = reply {
+            status = Some(told);
+        }
+    })?;
+    let status = status.ok_or(Error::Lost)?;
+    let processes = record.supervisor.map(|root| processes::below(root.pid)).unwrap_or_default();
+    let rows = rows(&record, &status, &processes);
+    if options.json {
+        let json = serde_json::json!({
+            "name": record.name, "port": record.port, "kubeconfig": layout.kubeconfig(),
+            "nodes": status.nodes, "nodePorts": status.node_ports, "processes": rows,
+        });
+        println!("{json:#}");
+        return Ok(());
+    }
+    show(&record, layout, &status, &rows);
+    Ok(())
+}
+
+/// What each process of the lab is for: told by its place in the tree and its arguments.
+fn rows(record: &Record, status: &Status, processes: &[LabProcess]) -> Vec<Row> {
+    let root = record.supervisor.map(|supervisor| supervisor.pid);
+    let mut left: Vec<&LabProcess> = processes.iter().collect();
+    let mut take = |is: &dyn Fn(&LabProcess) -> bool| {
+        let at = left.iter().position(|process| is(process))?;
+        Some(left.swap_remove(at))
+    };
+    let mut rows = Vec::new();
+    let supervisor = take(&|process| Some(process.pid) == root);
+    rows.push(row("-", "supervisor", "Running".into(), 0, supervisor));
+    for node in &status.nodes {
+        let is_node = |process: &LabProcess| node_of(process.pid).as_deref() == Some(&node.name);
+        let init = take(&|process| Some(process.parent) == root && is_node(process));
+        let init_pid = init.map(|init| init.pid);
+        if init.is_some() {
+            rows.push(row(&node.name, "init", "Running".into(), 0, init));
+        }
+        for component in &node.components {
+            let process = take(&|process| {
+                Some(process.parent) == init_pid && is_role(process, &component.name)
+            });
+            rows.push(row(
+                &node.name,
+                &component.name,
+                state(component),
+                component.restarts,
+                process,
+            ));
+        }
+    }
+    let sum = |of: fn(&LabProcess) -> u64| left.iter().map(|process| of(process)).sum();
+    rows.push(Row {
+        node: "-".into(),
+        component: format!("pods ({} processes)", left.len()),
+        state: String::new(),
+        pid: None,
+        restarts: 0,
+        pss_kib: sum(|process| process.pss_kib),
+        rss_kib: sum(|process| process.rss_kib),
+    });
+    rows
+}
+
+fn is_role(process: &LabProcess, role: &str) -> bool {
+    process.command.get(1).is_some_and(|arg| arg == role)
+        // A scheduler that takes the place of ours is a program of its own.
+        || (role == "scheduler" && process.command.iter().any(|arg| arg.contains("scheduler.kube")))
+}
+
+/// The node that a process was started for.
+fn node_of(pid: i32) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environment.split(|byte| *byte == 0).find_map(|variable| {
+        let value = variable.strip_prefix(b"WORKSHOP_NODE=")?;
+        String::from_utf8(value.to_vec()).ok()
+    })
+}
+
+fn state(component: &ComponentStatus) -> String {
+    match (component.running, &component.last_exit) {
+        (true, _) => "Running".into(),
+        (false, Some(how)) => format!("Ended ({how})"),
+        (false, None) => "Starting".into(),
+    }
+}
+
+fn row(
+    node: &str,
+    component: &str,
+    state: String,
+    restarts: u32,
+    process: Option<&LabProcess>,
+) -> Row {
+    Row {
+        node: node.into(),
+        component: component.into(),
+        state,
+        restarts,
+        pid: process.map(|process| process.pid),
+        pss_kib: process.map_or(0, |process| process.pss_kib),
+        rss_kib: process.map_or(0, |process| process.rss_kib),
+    }
+}
+
+fn show(record: &Record, layout: &Layout, status: &Status, rows: &[Row]) {
+    println!("Lab {:?}: https://127.0.0.1:{}", record.name, record.port);
+    println!("Kubeconfig: {}\n", layout.kubeconfig().display());
+    println!("{:<15} {:<10} IP", "NODE", "STATUS");
+    for node in &status.nodes {
+        println!("{:<15} {:<10} {}", node.name, node.state, node.ip);
+    }
+    println!(
+        "\n{:<15} {:<22} {:<22} {:>8} {:>8} {:>9} {:>9}",
+        "NODE", "COMPONENT", "STATE", "PID", "RESTARTS", "PSS", "RSS"
+    );
+    for row in rows {
+        let pid = row.pid.map(|pid| pid.to_string()).unwrap_or_default();
+        println!(
+            "{:<15} {:<22} {:<22} {:>8} {:>8} {:>9} {:>9}",
+            row.node,
+            row.component,
+            row.state,
+            pid,
+            row.restarts,
+            mib(row.pss_kib),
+            mib(row.rss_kib)
+        );
+    }
+    let total = rows.iter().map(|row| row.pss_kib).sum();
+    println!("{:<70} {:>18}\n", "all", mib(total));
+    println!("Ports of 127.0.0.1:");
+    println!("  {:<6} API server", record.port);
+    for port in &status.node_ports {
+        let problem = port.problem.as_ref().map(|why| format!(" (not forwarded: {why})"));
+        println!("  {:<6} {}{}", port.port, port.service, problem.unwrap_or_default());
+    }
+    println!(
+        "\nA node that says nothing for {NODE_MONITOR_GRACE_SECONDS} s is NotReady, and its pods \
+         are replaced after another {TOLERATION_SECONDS} s (upstream: 50 s and 300 s)."
+    );
+}
+
+fn mib(kib: u64) -> String {
+    format!("{:.1} MiB", kib as f64 / 1024.0)
+}

@@ -1,0 +1,216 @@
+//! `lab up`: from nothing, or from what is left, to a cluster that answers.
+
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use super::control::{Conversation, Reply, Request};
+use super::layout::Layout;
+use super::progress::Progress;
+use super::record::Record;
+use super::{Error, enter, pki, ports, sys};
+
+/// Workers of a lab whose user does not say.
+const WORKERS_DEFAULT: u16 = 2;
+
+/// `lab up`
+#[derive(Debug, Default, clap::Args)]
+pub struct Up {
+    /// Worker nodes [default: 2]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=50))]
+    nodes: Option<u16>,
+    /// Port of 127.0.0.1 for the API server [default: 6443, or the next one that is free]
+    #[arg(long)]
+    port: Option<u16>,
+    /// A scheduler that takes the place of ours; it is given --kubeconfig
+    #[arg(long, value_name = "PATH")]
+    scheduler: Option<PathBuf>,
+}
+
+/// Starts the lab and waits until it answers; or waits for one that is starting.
+///
+/// # Errors
+/// What the machine lacks, or which component failed and what its log says.
+pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
+    if let Some(conversation) = Conversation::start(layout, &Request::Wait)? {
+        return join(name, layout, options, conversation);
+    }
+    let mut progress = Progress::start();
+    progress.doing("certificates");
+    let before = Record::load(layout);
+    if let Some(supervisor) = before.as_ref().and_then(|record| record.supervisor)
+        && supervisor.is_alive()
+    {
+        // Without its socket nobody can speak to it: a start that hangs, or a file that was
+        // removed. Its end is the end of everything that it began.
+        super::down::kill(supervisor)?;
+    }
+    let listener = ports::bind(options.port, before.as_ref().map(|record| record.port))?;
+    let mut record = Record {
+        name: name.into(),
+        port: listener.local_addr().map_err(Error::system("the API server's port"))?.port(),
+        workers: options
+            .nodes
+            .or(before.as_ref().map(|record| record.workers))
+            .unwrap_or(WORKERS_DEFAULT),
+        scheduler: options.scheduler.as_deref().map(absolute).transpose()?,
+        supervisor: None,
+    };
+    prepare(layout, &record)?;
+    progress.did(if before.is_some() {
+        "Certificates and state are there from before"
+    } else {
+        "Certificates are made"
+    });
+    progress.doing("namespaces");
+    let fd = listener.as_raw_fd();
+    sys::set_inherited(fd, true).map_err(Error::system("the API server's socket"))?;
+    record.supervisor = Some(enter::start(layout, fd)?);
+    record.save(layout)?;
+    drop(listener);
+
+    let conversation = wait_for_socket(layout, &record)?;
+    show(conversation, &mut progress).map_err(|error| failed(name, layout, error))?;
+    let took = progress.finish();
+    println!(
+        "\nThe lab {name:?} is up: {} nodes in {:.2} seconds.\n",
+        record.workers + 1,
+        took.as_secs_f64()
+    );
+    say_what_to_try(name, layout);
+    Ok(())
+}
+
+/// A lab is there: say so, after its start if it is starting.
+fn join(
+    name: &str,
+    layout: &Layout,
+    options: &Up,
+    conversation: Conversation,
+) -> Result<(), Error> {
+    let record = Record::load(layout);
+    if let Some(record) = &record {
+        let other = |wanted: Option<u16>, is: u16| wanted.is_some_and(|wanted| wanted != is);
+        if other(options.nodes, record.workers) || other(options.port, record.port) {
+            return Err(Error::Usage(format!(
+                "lab {name:?} runs already, with {} workers, on port {}; `cargo xtask lab down` \
+                 ends it, `--name` starts another one beside it",
+                record.workers, record.port
+            )));
+        }
+    }
+    let mut progress = Progress::start();
+    let mut shown = false;
+    let result = conversation.finish(|reply| {
+        // What was done before this call is no news.
+        if let Reply::Doing { what } = &reply {
+            progress.doing(what);
+        }
+        if shown && let Reply::Did { what, .. } = &reply {
+            progress.did(what);
+        }
+        shown = true;
+    });
+    result.map_err(|error| failed(name, layout, error))?;
+    progress.finish();
+    println!("The lab {name:?} runs already.\n");
+    say_what_to_try(name, layout);
+    Ok(())
+}
+
+fn show(conversation: Conversation, progress: &mut Progress) -> Result<(), Error> {
+    conversation.finish(|reply| match reply {
+        Reply::Doing { what } => progress.doing(&what),
+        Reply::Did { what, .. } => progress.did(&what),
+        _ => {}
+    })
+}
+
+/// A start that failed stays as it is, for a look at it.
+fn failed(name: &str, layout: &Layout, error: Error) -> Error {
+    let logs = layout.logs();
+    match error {
+        Error::Refused(message) => Error::Refused(format!(
+            "the lab {name:?} did not start: {message}\nlogs are in {}; `cargo xtask lab down` \
+             removes it",
+            logs.display()
+        )),
+        Error::Lost => Error::Refused(format!(
+            "the lab's supervisor ended; its log ends with:\n{}",
+            super::logs::tail(&layout.supervisor_log(), 10)
+        )),
+        error => error,
+    }
+}
+
+/// Folders, programs, certificates, and the record, which makes it a lab.
+fn prepare(layout: &Layout, record: &Record) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    for dir in [layout.pki(), layout.logs(), layout.bin(), layout.images(), layout.store()] {
+        builder.create(&dir).map_err(|source| Error::File { path: dir, source })?;
+    }
+    // Processes of pods run as other users of the lab and look at their files through here.
+    open_to_all(&layout.dir)?;
+    open_to_all(&layout.images())?;
+    open_to_all(&layout.bin())?;
+    let program = std::env::current_exe().map_err(Error::system("find this program"))?;
+    copy(&program, &layout.bin().join("cluster"))?;
+    let echo = program.with_file_name("echo");
+    if echo.exists() {
+        copy(&echo, &layout.bin().join("echo"))?;
+    }
+    pki::ensure(layout, record)?;
+    record.save(layout)
+}
+
+fn open_to_all(dir: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt;
+    let open = std::fs::Permissions::from_mode(0o711);
+    std::fs::set_permissions(dir, open).map_err(|source| Error::File { path: dir.into(), source })
+}
+
+/// Copies a program unless it is there already, by a new name first: the old one may run.
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let seen = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    if from == to || (seen(from).is_some() && seen(from) == seen(to)) {
+        return Ok(());
+    }
+    let scratch = to.with_extension("new");
+    let copy = || {
+        std::fs::copy(from, &scratch)?;
+        let modified = std::fs::metadata(from)?.modified()?;
+        std::fs::File::open(&scratch)?.set_modified(modified)?;
+        std::fs::rename(&scratch, to)
+    };
+    copy().map_err(|source| Error::File { path: to.into(), source })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    path.canonicalize().map_err(|source| Error::File { path: path.into(), source })
+}
+
+/// The supervisor runs; its socket is there in a moment.
+fn wait_for_socket(layout: &Layout, record: &Record) -> Result<Conversation, Error> {
+    loop {
+        if let Some(conversation) = Conversation::start(layout, &Request::Wait)? {
+            return Ok(conversation);
+        }
+        if !record.supervisor.is_some_and(|supervisor| supervisor.is_alive()) {
+            return Err(failed(&record.name, layout, Error::Lost));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+fn say_what_to_try(name: &str, layout: &Layout) {
+    let option = if name == "workshop" { String::new() } else { format!(" --name {name}") };
+    println!("  export KUBECONFIG={}\n", layout.kubeconfig().display());
+    println!("Try:");
+    println!("  kubectl get nodes -o wide          # or: cargo xtask kubectl{option} get nodes");
+    println!("  kubectl create deployment hello --image=workshop/echo --replicas=3");
+    println!("  kubectl get pods -A -o wide -w");
+}
