@@ -1,3 +1,92 @@
-//! Every command of the workshop.
+//! Every command of the workshop: `cargo xtask COMMAND`.
+//!
+//! Few dependencies on purpose: this is the first thing that a newcomer's machine compiles. What
+//! needs the cluster's code is a subcommand of the `cluster` program, which [`build`] makes.
 
-fn main() {}
+mod book;
+mod build;
+mod kubectl;
+mod test;
+mod tidy;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Every command of the workshop.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start, look at and end a cluster on this machine (`lab --help` lists its commands)
+    #[command(disable_help_flag = true)]
+    Lab {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run the stock kubectl against the lab (`kubectl --name LAB …` for another lab)
+    #[command(disable_help_flag = true)]
+    Kubectl {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run every test, those of whole clusters included
+    #[command(disable_help_flag = true)]
+    Test {
+        /// Handed to cargo nextest (or cargo test)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Check the chapters' order, the format, clippy and the book's includes
+    Tidy,
+    /// Build the book and open it
+    Book {
+        /// Build it only
+        #[arg(long)]
+        no_open: bool,
+    },
+    /// Measure
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The start of a lab, the start of a pod, memory at rest
+    Boot {
+        /// Labs to start, one after the other
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Pods to start in the last of them, one after the other
+        #[arg(long, default_value_t = 50)]
+        pods: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Lab { args } => build::lab(&args),
+        Command::Kubectl { args } => kubectl::run(&args),
+        Command::Test { args } => test::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Book { no_open } => book::run(no_open),
+        Command::Bench {
+            what: Bench::Boot { rounds, pods },
+        } => build::bench_boot(rounds, pods),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

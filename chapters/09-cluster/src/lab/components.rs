@@ -77,7 +77,10 @@ fn apiserver(layout: &Layout, node: &Node, listener: i32) -> Vec<String> {
         .path("tls-private-key-file", &pki("apiserver.key"))
         .path("client-ca-file", &pki("ca.crt"))
         .path("service-account-signing-key-file", &pki("sa.key"))
-        .text("service-account-issuer", format!("https://kubernetes.default.svc.{DOMAIN}"))
+        .text(
+            "service-account-issuer",
+            format!("https://kubernetes.default.svc.{DOMAIN}"),
+        )
         .text("service-cluster-ip-range", SERVICE_CIDR)
         .path("kubelet-client-certificate", &pki("apiserver-kubelet.crt"))
         .path("kubelet-client-key", &pki("apiserver-kubelet.key"))
@@ -92,13 +95,18 @@ fn controllers(layout: &Layout) -> Vec<String> {
         .path("kubeconfig", &layout.pki_file("controllers.kubeconfig"))
         .path("root-ca-file", &layout.pki_file("ca.crt"))
         .text("cluster-cidr", POD_CIDR)
-        .text("node-monitor-grace-period", format!("{NODE_MONITOR_GRACE_SECONDS}s"))
+        .text(
+            "node-monitor-grace-period",
+            format!("{NODE_MONITOR_GRACE_SECONDS}s"),
+        )
         .text("leader-elect", false)
         .args
 }
 
 fn scheduler(layout: &Layout) -> Vec<String> {
-    Flags::default().path("kubeconfig", &layout.pki_file("scheduler.kubeconfig")).args
+    Flags::default()
+        .path("kubeconfig", &layout.pki_file("scheduler.kubeconfig"))
+        .args
 }
 
 fn kubelet(layout: &Layout, node: &Node) -> Vec<String> {
@@ -118,7 +126,10 @@ fn kubelet(layout: &Layout, node: &Node) -> Vec<String> {
     if node.is_control_plane() {
         flags = flags
             .text("node-labels", "node-role.kubernetes.io/control-plane=")
-            .text("register-with-taints", "node-role.kubernetes.io/control-plane:NoSchedule");
+            .text(
+                "register-with-taints",
+                "node-role.kubernetes.io/control-plane:NoSchedule",
+            );
     }
     flags.args
 }

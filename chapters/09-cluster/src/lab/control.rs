@@ -137,7 +137,9 @@ impl Conversation {
     /// # Errors
     /// When the supervisor's socket is there but cannot be used.
     pub fn start(layout: &Layout, request: &Request) -> Result<Option<Self>, Error> {
-        let Ok((path, _dir)) = socket_path(layout) else { return Ok(None) };
+        let Ok((path, _dir)) = socket_path(layout) else {
+            return Ok(None);
+        };
         let mut stream = match UnixStream::connect(&path) {
             Ok(stream) => stream,
             Err(error) => match error.kind() {
@@ -146,18 +148,23 @@ impl Conversation {
                 }
                 _ => {
                     let path = layout.dir.join("supervisor.sock");
-                    return Err(Error::File { path, source: error });
+                    return Err(Error::File {
+                        path,
+                        source: error,
+                    });
                 }
             },
         };
         let mut line = serde_json::to_vec(request).expect("a request has only plain fields");
         line.push(b'\n');
         stream.write_all(&line).map_err(|_| Error::Lost)?;
-        Ok(Some(Self { lines: BufReader::new(stream) }))
+        Ok(Some(Self {
+            lines: BufReader::new(stream),
+        }))
     }
 
     /// The next line of the answer; `None` when the supervisor is gone.
-    pub fn next(&mut self) -> Option<Reply> {
+    fn next_reply(&mut self) -> Option<Reply> {
         let mut line = String::new();
         match self.lines.read_line(&mut line) {
             Ok(0) | Err(_) => None,
@@ -171,7 +178,7 @@ impl Conversation {
     /// What the supervisor says, or that it is gone.
     pub fn finish(mut self, mut each: impl FnMut(Reply)) -> Result<(), Error> {
         loop {
-            match self.next() {
+            match self.next_reply() {
                 Some(Reply::Done) => return Ok(()),
                 Some(Reply::Failed { message }) => return Err(Error::Refused(message)),
                 Some(reply) => each(reply),

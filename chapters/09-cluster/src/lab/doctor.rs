@@ -44,15 +44,24 @@ impl fmt::Display for Finding {
 
 impl Finding {
     fn good(what: impl Into<String>) -> Self {
-        Self { what: what.into(), verdict: Verdict::Good }
+        Self {
+            what: what.into(),
+            verdict: Verdict::Good,
+        }
     }
 
     fn less(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), verdict: Verdict::Less(fix.into()) }
+        Self {
+            what: what.into(),
+            verdict: Verdict::Less(fix.into()),
+        }
     }
 
     fn bad(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), verdict: Verdict::Bad(fix.into()) }
+        Self {
+            what: what.into(),
+            verdict: Verdict::Bad(fix.into()),
+        }
     }
 }
 
@@ -64,7 +73,9 @@ pub fn run() -> Result<(), Error> {
     let mut findings = Vec::new();
     let root = rustix::process::getuid().is_root();
     if root {
-        findings.push(Finding::good("running as root: no user namespace is needed"));
+        findings.push(Finding::good(
+            "running as root: no user namespace is needed",
+        ));
     } else {
         findings.extend(namespace_findings());
         findings.push(identities());
@@ -77,9 +88,14 @@ pub fn run() -> Result<(), Error> {
     for finding in &findings {
         println!("{finding}");
     }
-    let bad = findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Bad(_))).count();
+    let bad = findings
+        .iter()
+        .filter(|finding| matches!(finding.verdict, Verdict::Bad(_)))
+        .count();
     if bad > 0 {
-        return Err(Error::Machine(format!("{bad} of these keep the lab from running here")));
+        return Err(Error::Machine(format!(
+            "{bad} of these keep the lab from running here"
+        )));
     }
     println!("\nThe lab runs here: cargo xtask lab");
     Ok(())
@@ -88,7 +104,11 @@ pub fn run() -> Result<(), Error> {
 /// What keeps an ordinary user from making namespaces; empty when nothing is known to.
 pub fn namespace_findings() -> Vec<Finding> {
     let setting = |path: &str| {
-        std::fs::read_to_string(Path::new("/proc/sys").join(path)).ok()?.trim().parse::<i64>().ok()
+        std::fs::read_to_string(Path::new("/proc/sys").join(path))
+            .ok()?
+            .trim()
+            .parse::<i64>()
+            .ok()
     };
     let mut findings = Vec::new();
     if !Path::new("/proc/self/ns/user").exists() {
@@ -134,22 +154,37 @@ fn identities() -> Finding {
     } else {
         "install newuidmap and newgidmap (package uidmap or shadow-utils)".into()
     };
-    Finding::less("containers can run as root only, inside their namespace", fix)
+    Finding::less(
+        "containers can run as root only, inside their namespace",
+        fix,
+    )
 }
 
 /// Tries what the lab does, in a child that is in namespaces of its own.
 fn kernel_abilities() -> Vec<Finding> {
-    let Ok(program) = std::env::current_exe() else { return Vec::new() };
+    let Ok(program) = std::env::current_exe() else {
+        return Vec::new();
+    };
     let mut command = Command::new(program);
-    command.args(["lab", "try"]).stdin(Stdio::null()).stderr(Stdio::null());
-    let Ok(output) = command.output() else { return Vec::new() };
+    command
+        .args(["lab", "try"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    let Ok(output) = command.output() else {
+        return Vec::new();
+    };
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let said: Vec<(&str, &str)> =
-        said.lines().filter_map(|line| line.split_once(": ")).collect::<Vec<_>>();
+    let said: Vec<(&str, &str)> = said
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .collect::<Vec<_>>();
     TRIALS
         .iter()
         .map(|trial| {
-            let answer = said.iter().find(|(name, _)| *name == trial.name).map(|(_, said)| *said);
+            let answer = said
+                .iter()
+                .find(|(name, _)| *name == trial.name)
+                .map(|(_, said)| *said);
             match answer {
                 Some("ok") => Finding::good(trial.good),
                 answer => {
@@ -222,7 +257,10 @@ pub fn try_all() -> Result<(), Error> {
             std::fs::write("/proc/self/gid_map", format!("0 {} 1", gid.as_raw()))?;
         }
         use rustix::mount::{MountPropagationFlags, mount_change};
-        mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
+        mount_change(
+            "/",
+            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+        )?;
         std::io::Result::Ok(())
     };
     if let Err(error) = enter() {
@@ -252,17 +290,28 @@ fn try_links() -> Result<(), String> {
 fn try_nf_tables() -> Result<(), String> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
     let (kind, flags) = (SocketType::RAW, SocketFlags::CLOEXEC);
-    socket_with(AddressFamily::NETLINK, kind, flags, Some(netlink::NETFILTER))
-        .map(drop)
-        .map_err(|errno| errno.to_string())
+    socket_with(
+        AddressFamily::NETLINK,
+        kind,
+        flags,
+        Some(netlink::NETFILTER),
+    )
+    .map(drop)
+    .map_err(|errno| errno.to_string())
 }
 
 fn try_overlay() -> Result<(), String> {
     use rustix::mount::{MountFlags, mount};
     let mount = |source: &str, target: &str, kind: &str, data: &str| {
         let data = std::ffi::CString::new(data).expect("no zero byte");
-        mount(source, target, kind, MountFlags::empty(), Some(data.as_c_str()))
-            .map_err(|errno| errno.to_string())
+        mount(
+            source,
+            target,
+            kind,
+            MountFlags::empty(),
+            Some(data.as_c_str()),
+        )
+        .map_err(|errno| errno.to_string())
     };
     // The mount namespace is this process's own, so /tmp stays the host's.
     mount("tmpfs", "/tmp", "tmpfs", "")?;
@@ -298,9 +347,7 @@ pub fn try_mount_proc() {
 fn cgroups() -> Finding {
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let unified = own.lines().find_map(|line| line.strip_prefix("0::"));
-    let writable = |path: &Path| {
-        rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
-    };
+    let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
         && unified.is_some_and(|own| {
             writable(&Path::new("/sys/fs/cgroup").join(own.trim_start_matches('/')))
@@ -319,18 +366,27 @@ fn kubectl() -> Finding {
     if is_installed("kubectl") {
         return Finding::good("kubectl is installed");
     }
-    Finding::less("kubectl is not installed", "see https://kubernetes.io/docs/tasks/tools/")
+    Finding::less(
+        "kubectl is not installed",
+        "see https://kubernetes.io/docs/tasks/tools/",
+    )
 }
 
 fn disk() -> Finding {
     let home = super::layout::home();
-    let there = home.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    let there = home
+        .ancestors()
+        .find(|dir| dir.exists())
+        .unwrap_or(Path::new("/"));
     let free = rustix::fs::statvfs(there).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
     let what = format!("{} MiB are free in {}", free >> 20, there.display());
     if free >= DISK_BYTES_MIN {
         return Finding::good(what);
     }
-    Finding::less(what, "free some, or set WORKSHOP_HOME to a folder with more")
+    Finding::less(
+        what,
+        "free some, or set WORKSHOP_HOME to a folder with more",
+    )
 }
 
 fn static_libc() -> Finding {

@@ -51,8 +51,12 @@ pub fn kill(supervisor: Process) -> Result<(), Error> {
     if !supervisor.is_alive() {
         return Ok(());
     }
-    let Some(pid) = Pid::from_raw(supervisor.pid) else { return Ok(()) };
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+    let Some(pid) = Pid::from_raw(supervisor.pid) else {
+        return Ok(());
+    };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return Ok(());
+    };
     // Looked at again now that the number cannot be given to another process any more.
     if !supervisor.is_alive() {
         return Ok(());
@@ -60,7 +64,9 @@ pub fn kill(supervisor: Process) -> Result<(), Error> {
     match pidfd_send_signal(&process, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(errno) => {
-            return Err(Error::system(format!("end process {}", supervisor.pid))(errno));
+            return Err(Error::system(format!("end process {}", supervisor.pid))(
+                errno,
+            ));
         }
     }
     let mut ended = [PollFd::new(&process, PollFlags::IN)];
@@ -78,15 +84,17 @@ pub fn remove(dir: &Path) -> Result<(), Error> {
             // A container (or overlayfs, for its own work) may leave folders without a permission.
             unlock(dir);
             match std::fs::remove_dir_all(dir) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    Err(Error::File { path: dir.into(), source: error })
-                }
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::File {
+                    path: dir.into(),
+                    source: error,
+                }),
                 _ => Ok(()),
             }
         }
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::File { path: dir.into(), source: error })
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::File {
+            path: dir.into(),
+            source: error,
+        }),
         _ => Ok(()),
     }
 }
@@ -112,7 +120,7 @@ mod tests {
         std::fs::create_dir_all(&locked).unwrap();
         std::fs::write(locked.join("file"), "").unwrap();
         for dir in [&locked, &dir.join("work")] {
-            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o000)).unwrap();
         }
         remove(&dir).unwrap();
         assert!(!dir.exists());

@@ -19,7 +19,7 @@ use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::layout::Layout;
 use super::record::Process;
@@ -52,7 +52,10 @@ pub fn start(layout: &Layout, listener: i32) -> Result<Process, Error> {
     let mut reader = BufReader::new(inside(layout, &[format!("--listener={listener}")])?);
     let mut line = String::new();
     let _ = reader.read_line(&mut line);
-    let pid = line.trim().strip_prefix("pid ").and_then(|pid| pid.parse().ok());
+    let pid = line
+        .trim()
+        .strip_prefix("pid ")
+        .and_then(|pid| pid.parse().ok());
     pid.and_then(Process::find).ok_or_else(|| {
         Error::Machine(format!(
             "the lab's supervisor did not start:\n{}",
@@ -76,10 +79,13 @@ pub fn remove(layout: &Layout) -> Result<(), Error> {
 }
 
 /// Runs `lab enter` with `args` up to where it is inside, and returns what it says from there.
-fn inside(layout: &Layout, args: &[String]) -> Result<impl Read, Error> {
+fn inside(layout: &Layout, args: &[String]) -> Result<ChildStdout, Error> {
     let root = rustix::process::getuid().is_root();
     let program = std::env::current_exe().map_err(Error::system("find this program"))?;
-    let log = OpenOptions::new().create(true).append(true).open(layout.supervisor_log());
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(layout.supervisor_log());
     let mut command = Command::new(if args.iter().any(|arg| arg == "--remove") {
         program
     } else {
@@ -94,7 +100,9 @@ fn inside(layout: &Layout, args: &[String]) -> Result<impl Read, Error> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
-    let mut child = command.spawn().map_err(Error::system("start the lab's supervisor"))?;
+    let mut child = command
+        .spawn()
+        .map_err(Error::system("start the lab's supervisor"))?;
     let mut output = child.stdout.take().expect("its output is a pipe");
     let answer = read_word(&mut output);
     if answer != "unshared" {
@@ -105,7 +113,9 @@ fn inside(layout: &Layout, args: &[String]) -> Result<impl Read, Error> {
         map_identities(&child)?;
     }
     let mut input = child.stdin.take().expect("its input is a pipe");
-    input.write_all(b"mapped\n").map_err(Error::system("speak to the lab's supervisor"))?;
+    input
+        .write_all(b"mapped\n")
+        .map_err(Error::system("speak to the lab's supervisor"))?;
     // It ends by itself; this process soon does too, so nobody needs to wait for it.
     Ok(output)
 }
@@ -161,7 +171,11 @@ pub fn run(config: &Enter) -> Result<(), Error> {
     let child = Command::new(program)
         .args(["lab", "supervise"])
         .arg(format!("--dir={}", config.dir.display()))
-        .args(config.listener.map(|listener| format!("--listener={listener}")))
+        .args(
+            config
+                .listener
+                .map(|listener| format!("--listener={listener}")),
+        )
         .stdin(Stdio::null())
         .stdout(log()?)
         .stderr(log()?)
@@ -183,7 +197,10 @@ fn become_root() -> Result<(), Error> {
 
 /// Maps this user to 0 inside, and the user's sub-uids to 1 and up where there are some.
 fn map_identities(child: &Child) -> Result<(), Error> {
-    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let (uid, gid) = (
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    );
     let user = user_name(uid);
     if let (Some(uids), Some(gids)) = (
         sub_ids(Path::new("/etc/subuid"), user.as_deref(), uid),
@@ -206,7 +223,10 @@ fn map_identities(child: &Child) -> Result<(), Error> {
 fn map_with(program: &str, child: &Child, id: u32, range: SubIds) -> bool {
     let numbers = [0, id, 1, 1, range.first, range.count].map(|number| number.to_string());
     let mut command = Command::new(program);
-    command.arg(child.id().to_string()).args(numbers).stderr(Stdio::null());
+    command
+        .arg(child.id().to_string())
+        .args(numbers)
+        .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -229,7 +249,10 @@ pub fn sub_ids(path: &Path, user: Option<&str>, uid: u32) -> Option<SubIds> {
         }
         let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         // The usual images know users up to 65534.
-        (count > 0).then_some(SubIds { first, count: u32::min(count, 65535) })
+        (count > 0).then_some(SubIds {
+            first,
+            count: u32::min(count, 65535),
+        })
     })
 }
 
@@ -253,13 +276,20 @@ pub fn is_installed(program: &str) -> bool {
 
 fn why_no_namespaces(answer: &str) -> String {
     let findings = super::doctor::namespace_findings();
-    let hints: Vec<String> = findings.iter().map(|finding| format!("  {finding}")).collect();
+    let hints: Vec<String> = findings
+        .iter()
+        .map(|finding| format!("  {finding}"))
+        .collect();
     let hints = if hints.is_empty() {
         "  `cargo xtask lab doctor` looks closer".into()
     } else {
         hints.join("\n")
     };
-    let answer = if answer.is_empty() { "it ended at once" } else { answer };
+    let answer = if answer.is_empty() {
+        "it ended at once"
+    } else {
+        answer
+    };
     format!("this machine does not let an ordinary user make namespaces ({answer}):\n{hints}")
 }
 
@@ -270,8 +300,11 @@ mod tests {
     #[test]
     fn sub_ids_are_found_by_name_or_number() {
         let path = std::env::temp_dir().join(format!("workshop-subuid-{}", std::process::id()));
-        std::fs::write(&path, "root:1:2\nann:100000:65536\n1007:300000:10\nbad\nzero:5:0\n")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "root:1:2\nann:100000:65536\n1007:300000:10\nbad\nzero:5:0\n",
+        )
+        .unwrap();
         let find = |user, uid| sub_ids(&path, user, uid).map(|ids| (ids.first, ids.count));
         assert_eq!(find(Some("ann"), 1001), Some((100000, 65535)));
         assert_eq!(find(Some("bob"), 1007), Some((300000, 10)));

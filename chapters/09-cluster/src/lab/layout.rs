@@ -26,7 +26,9 @@ pub struct Layout {
 impl Layout {
     /// The files of the lab called `name`.
     pub fn of(name: &str) -> Self {
-        Self { dir: home().join(name) }
+        Self {
+            dir: home().join(name),
+        }
     }
 
     /// The files of the lab in `dir`.
@@ -99,21 +101,28 @@ impl Layout {
 /// `$WORKSHOP_HOME`, else `$XDG_STATE_HOME/workshop`, else `~/.local/state/workshop`.
 pub fn home() -> PathBuf {
     let absolute = |name: &str| {
-        std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from).map(|path| {
-            // A relative path must not mean another folder for each working directory's process.
-            std::path::absolute(&path).unwrap_or(path)
-        })
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+            .map(|path| {
+                // A relative path must not mean another folder for each working directory's process.
+                std::path::absolute(&path).unwrap_or(path)
+            })
     };
     absolute("WORKSHOP_HOME")
         .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("workshop")))
         .unwrap_or_else(|| {
-            absolute("HOME").unwrap_or_else(|| "/".into()).join(".local/state/workshop")
+            absolute("HOME")
+                .unwrap_or_else(|| "/".into())
+                .join(".local/state/workshop")
         })
 }
 
 /// The labs that have a folder, by name.
 pub fn labs() -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(home()) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(home()) else {
+        return Vec::new();
+    };
     let mut names: Vec<String> = entries
         .flatten()
         .filter(|entry| has_lab(&entry.path()))
@@ -125,7 +134,9 @@ pub fn labs() -> Vec<String> {
 
 /// Whether `dir` looks like a lab, whole or half.
 pub fn has_lab(dir: &Path) -> bool {
-    ["lab.json", "pki", "nodes", "logs"].iter().any(|name| dir.join(name).exists())
+    ["lab.json", "pki", "nodes", "logs"]
+        .iter()
+        .any(|name| dir.join(name).exists())
 }
 
 /// Checks that `name` can name a lab: it becomes a folder and part of `kubectl`'s context.
@@ -133,7 +144,9 @@ pub fn has_lab(dir: &Path) -> bool {
 /// # Errors
 /// What is wrong with it, in the words that Kubernetes uses for names.
 pub fn check_name(name: &str) -> Result<(), String> {
-    let letters = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let letters = name
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     let ends = !name.starts_with('-') && !name.ends_with('-');
     if name.is_empty() || name.len() > 63 || !letters || !ends {
         return Err(format!(
@@ -154,7 +167,17 @@ mod tests {
         for good in ["a", "workshop", "lab-2", "0"] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
-        for bad in ["", "-a", "a-", "A", "a_b", "../x", "a/b", "a.b", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a_b",
+            "../x",
+            "a/b",
+            "a.b",
+            &"x".repeat(64),
+        ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

@@ -34,7 +34,10 @@ pub fn run(name: &str, layout: &Layout, options: &Logs) -> Result<(), Error> {
             Error::NotRunning(name.into())
         } else {
             let what = &options.what;
-            Error::Usage(format!("no log is called {what:?}; there are: {}", known.join(", ")))
+            Error::Usage(format!(
+                "no log is called {what:?}; there are: {}",
+                known.join(", ")
+            ))
         });
     }
     let several = logs.len() > 1;
@@ -87,7 +90,10 @@ impl Log {
             let mut text = Vec::new();
             file.read_to_end(&mut text).map(|_| text)
         };
-        read(&mut self.file).map_err(|source| Error::File { path: self.path.clone(), source })
+        read(&mut self.file).map_err(|source| Error::File {
+            path: self.path.clone(),
+            source,
+        })
     }
 }
 
@@ -96,8 +102,10 @@ fn matching(layout: &Layout, what: &str) -> Result<Vec<Log>, Error> {
     for (name, path) in all(layout)? {
         let parts = name.split_once('.').unwrap_or((&name, &name));
         if what == name || what == parts.0 || what == parts.1 {
-            let file = File::open(&path)
-                .map_err(|source| Error::File { path: path.clone(), source })?;
+            let file = File::open(&path).map_err(|source| Error::File {
+                path: path.clone(),
+                source,
+            })?;
             logs.push(Log { name, file, path });
         }
     }
@@ -106,7 +114,9 @@ fn matching(layout: &Layout, what: &str) -> Result<Vec<Log>, Error> {
 
 /// All logs, by name: `worker-1.kubelet`.
 fn all(layout: &Layout) -> Result<Vec<(String, PathBuf)>, Error> {
-    let Ok(entries) = std::fs::read_dir(layout.logs()) else { return Ok(Vec::new()) };
+    let Ok(entries) = std::fs::read_dir(layout.logs()) else {
+        return Ok(Vec::new());
+    };
     let mut logs: Vec<(String, PathBuf)> = entries
         .flatten()
         .filter_map(|entry| {

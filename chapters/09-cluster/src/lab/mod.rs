@@ -98,7 +98,10 @@ impl Error {
     /// For `map_err`: the kernel refused `what`.
     pub fn system<E: Into<std::io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         let what = what.into();
-        move |source| Self::System { what, source: source.into() }
+        move |source| Self::System {
+            what,
+            source: source.into(),
+        }
     }
 
     fn pki(error: rcgen::Error) -> Self {
@@ -166,7 +169,10 @@ pub fn run(lab: Lab) -> Result<(), Error> {
     layout::check_name(&lab.name).map_err(Error::Usage)?;
     let layout = Layout::of(&lab.name);
     let ask = |request: &Request| ask(&lab.name, &layout, request);
-    match lab.command.unwrap_or_else(|| Command::Up(up::Up::default())) {
+    match lab
+        .command
+        .unwrap_or_else(|| Command::Up(up::Up::default()))
+    {
         Command::Up(options) => up::run(&lab.name, &layout, &options),
         Command::Down => down::run(&lab.name, &layout),
         Command::Status(options) => status::run(&lab.name, &layout, &options),
@@ -181,7 +187,9 @@ pub fn run(lab: Lab) -> Result<(), Error> {
             Ok(())
         }
         Command::Load { file } => {
-            let path = file.canonicalize().map_err(|source| Error::File { path: file, source })?;
+            let path = file
+                .canonicalize()
+                .map_err(|source| Error::File { path: file, source })?;
             ask(&Request::Load { path })
         }
         Command::Doctor => doctor::run(),
@@ -199,9 +207,11 @@ pub fn run(lab: Lab) -> Result<(), Error> {
 /// Asks the supervisor and shows the lines of its answer.
 fn ask(name: &str, layout: &Layout, request: &Request) -> Result<(), Error> {
     let conversation = Conversation::start(layout, request)?;
-    conversation.ok_or_else(|| Error::NotRunning(name.into()))?.finish(|reply| {
-        if let Reply::Line { text } = reply {
-            println!("{text}");
-        }
-    })
+    conversation
+        .ok_or_else(|| Error::NotRunning(name.into()))?
+        .finish(|reply| {
+            if let Reply::Line { text } = reply {
+                println!("{text}");
+            }
+        })
 }

@@ -44,7 +44,11 @@ impl LabNetwork {
             let _ = std::fs::write("/proc/sys/net/ipv4/ip_forward", "1");
             netlink::Result::Ok((socket, bridge))
         })??;
-        Ok(Self { netns, socket, bridge })
+        Ok(Self {
+            netns,
+            socket,
+            bridge,
+        })
     }
 
     /// The namespace of the bridge.
@@ -60,8 +64,14 @@ impl LabNetwork {
         let own = netns::current()?;
         let port = format!("node-{}", node.number);
         self.socket.add_veth(
-            VethEnd { name: &port, netns: None },
-            VethEnd { name: "eth0", netns: Some(own.as_fd()) },
+            VethEnd {
+                name: &port,
+                netns: None,
+            },
+            VethEnd {
+                name: "eth0",
+                netns: Some(own.as_fd()),
+            },
             MTU,
         )?;
         self.socket.add_bridge_port(&port, self.bridge)?;

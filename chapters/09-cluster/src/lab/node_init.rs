@@ -129,14 +129,23 @@ async fn serve() -> Result<(), Error> {
 }
 
 fn start(component: &Component) -> Result<i32, String> {
-    let log = OpenOptions::new().create(true).append(true).open(&component.log);
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&component.log);
     let log = log.map_err(|error| format!("{}: {error}", component.log.display()))?;
     let output = log.try_clone().map_err(|error| error.to_string())?;
     let mut command = Command::new(&component.program);
-    command.args(&component.args).stdin(Stdio::null()).stdout(output).stderr(log);
+    command
+        .args(&component.args)
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(log);
     // Only this thread starts programs, so no other one can catch the open moment.
     let lend = |inherited| {
-        component.listener.map_or(Ok(()), |listener| sys::set_inherited(listener, inherited))
+        component
+            .listener
+            .map_or(Ok(()), |listener| sys::set_inherited(listener, inherited))
     };
     lend(true).map_err(|errno| errno.to_string())?;
     let child = command.spawn();

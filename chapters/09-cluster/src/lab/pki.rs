@@ -51,13 +51,29 @@ pub fn ensure(layout: &Layout, record: &Record) -> Result<(), Error> {
     let outside = format!("https://127.0.0.1:{}", record.port);
     let mut files = vec![
         (layout.kubeconfig(), "admin".to_owned(), outside),
-        (layout.pki_file("scheduler.kubeconfig"), "scheduler".into(), inside.clone()),
-        (layout.pki_file("controllers.kubeconfig"), "controllers".into(), inside.clone()),
-        (layout.pki_file("proxy.kubeconfig"), "proxy".into(), inside.clone()),
+        (
+            layout.pki_file("scheduler.kubeconfig"),
+            "scheduler".into(),
+            inside.clone(),
+        ),
+        (
+            layout.pki_file("controllers.kubeconfig"),
+            "controllers".into(),
+            inside.clone(),
+        ),
+        (
+            layout.pki_file("proxy.kubeconfig"),
+            "proxy".into(),
+            inside.clone(),
+        ),
     ];
     for node in record.nodes() {
         let user = format!("kubelet-{}", node.name);
-        files.push((layout.pki_file(&format!("{user}.kubeconfig")), user, inside.clone()));
+        files.push((
+            layout.pki_file(&format!("{user}.kubeconfig")),
+            user,
+            inside.clone(),
+        ));
     }
     for (path, user, server) in files {
         let text = kubeconfig(layout, &record.name, &user, &server)?;
@@ -79,7 +95,11 @@ fn identities(record: &Record) -> Vec<Identity> {
         client("scheduler", "system:kube-scheduler", None),
         client("controllers", "system:kube-controller-manager", None),
         client("proxy", "system:kube-proxy", None),
-        client("apiserver-kubelet", "kube-apiserver-kubelet-client", Some("system:masters")),
+        client(
+            "apiserver-kubelet",
+            "kube-apiserver-kubelet-client",
+            Some("system:masters"),
+        ),
         Identity {
             file: "apiserver".into(),
             user: "kube-apiserver".into(),
@@ -101,7 +121,11 @@ fn identities(record: &Record) -> Vec<Identity> {
     ];
     for node in record.nodes() {
         let user = format!("system:node:{}", node.name);
-        identities.push(client(&format!("kubelet-{}", node.name), &user, Some("system:nodes")));
+        identities.push(client(
+            &format!("kubelet-{}", node.name),
+            &user,
+            Some("system:nodes"),
+        ));
         identities.push(Identity {
             file: format!("kubelet-{}-serving", node.name),
             user,
@@ -153,8 +177,10 @@ impl Authority {
         }
         let pair = KeyPair::generate().map_err(Error::pki)?;
         let mut params = params(&identity.user, identity.group);
-        params.key_usages =
-            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
         params.extended_key_usages = vec![if identity.serves.is_empty() {
             ExtendedKeyUsagePurpose::ClientAuth
         } else {
@@ -173,7 +199,9 @@ fn params(user: &str, group: Option<&str>) -> CertificateParams {
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, user);
     if let Some(group) = group {
-        params.distinguished_name.push(DnType::OrganizationName, group);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
     }
     // From yesterday, since clocks differ.
     let ((year, month, day), (end_year, end_month, end_day)) = (date(0), date(1));
@@ -196,15 +224,25 @@ fn ensure_service_account_key(layout: &Layout) -> Result<(), Error> {
         return Ok(());
     }
     let pair = KeyPair::generate().map_err(Error::pki)?;
-    write_atomically(&layout.pki_file("sa.pub"), pair.public_key_pem().as_bytes(), 0o644)?;
+    write_atomically(
+        &layout.pki_file("sa.pub"),
+        pair.public_key_pem().as_bytes(),
+        0o644,
+    )?;
     write_atomically(&path, pair.serialize_pem().as_bytes(), 0o600)
 }
 
 /// Whether the certificate is there, readable, and does not end soon.
 fn lasts(certificate: &Path) -> bool {
-    let Ok(pem) = std::fs::read(certificate) else { return false };
-    let Ok((_rest, pem)) = x509_parser::pem::parse_x509_pem(&pem) else { return false };
-    let Ok(parsed) = pem.parse_x509() else { return false };
+    let Ok(pem) = std::fs::read(certificate) else {
+        return false;
+    };
+    let Ok((_rest, pem)) = x509_parser::pem::parse_x509_pem(&pem) else {
+        return false;
+    };
+    let Ok(parsed) = pem.parse_x509() else {
+        return false;
+    };
     let renew_at = Timestamp::now().as_second() + RENEW_DAYS_BEFORE_END * 24 * 60 * 60;
     parsed.validity().not_after.timestamp() > renew_at
 }
@@ -212,8 +250,11 @@ fn lasts(certificate: &Path) -> bool {
 /// A kubeconfig with everything in it, so that it can be copied elsewhere.
 fn kubeconfig(layout: &Layout, lab: &str, user: &str, server: &str) -> Result<String, Error> {
     let data = |name: &str| read(&layout.pki_file(name)).map(|text| BASE64.encode(text));
-    let (authority, certificate, key) =
-        (data("ca.crt")?, data(&format!("{user}.crt"))?, data(&format!("{user}.key"))?);
+    let (authority, certificate, key) = (
+        data("ca.crt")?,
+        data(&format!("{user}.crt"))?,
+        data(&format!("{user}.key"))?,
+    );
     Ok(format!(
         "apiVersion: v1\n\
          kind: Config\n\
@@ -237,7 +278,10 @@ fn kubeconfig(layout: &Layout, lab: &str, user: &str, server: &str) -> Result<St
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|source| Error::File { path: path.into(), source })
+    std::fs::read_to_string(path).map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -249,8 +293,13 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("workshop-pki-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("pki")).unwrap();
         let layout = Layout::at(&dir);
-        let record =
-            Record { name: "x".into(), port: 6443, workers: 1, scheduler: None, supervisor: None };
+        let record = Record {
+            name: "x".into(),
+            port: 6443,
+            workers: 1,
+            scheduler: None,
+            supervisor: None,
+        };
         ensure(&layout, &record).unwrap();
         let first = read(&layout.kubeconfig()).unwrap();
         assert!(first.contains("server: https://127.0.0.1:6443"), "{first}");

@@ -17,16 +17,23 @@ const TRIES: u16 = 100;
 /// # Errors
 /// When the port is taken: the text says by whom, if that can be seen.
 pub fn bind(named: Option<u16>, before: Option<u16>) -> Result<TcpListener, Error> {
-    let Some(port) = named.or(before) else { return bind_free() };
+    let Some(port) = named.or(before) else {
+        return bind_free();
+    };
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| match source.kind() {
         std::io::ErrorKind::AddrInUse => Error::Machine(format!(
             "port {port} of 127.0.0.1 is in use{}; `--port` chooses another one",
-            holder(port).map(|who| format!(" by {who}")).unwrap_or_default()
+            holder(port)
+                .map(|who| format!(" by {who}"))
+                .unwrap_or_default()
         )),
         std::io::ErrorKind::PermissionDenied => Error::Machine(format!(
             "port {port} of 127.0.0.1 is for root alone; `--port` chooses another one"
         )),
-        _ => Error::System { what: format!("listen on 127.0.0.1:{port}"), source },
+        _ => Error::System {
+            what: format!("listen on 127.0.0.1:{port}"),
+            source,
+        },
     })
 }
 
@@ -42,26 +49,35 @@ fn bind_free() -> Result<TcpListener, Error> {
         .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
     free.ok_or_else(|| {
         let last = FIRST + TRIES - 1;
-        Error::Machine(format!("ports {FIRST} to {last} of 127.0.0.1 are all in use"))
+        Error::Machine(format!(
+            "ports {FIRST} to {last} of 127.0.0.1 are all in use"
+        ))
     })
 }
 
 /// Who listens on the port: `PID 123 (nginx)`, as far as this user may see it.
 fn holder(port: u16) -> Option<String> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
-        let table = std::fs::read_to_string(table).ok()?;
-        listening_inode(&table, port)
-    })?;
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| {
+            let table = std::fs::read_to_string(table).ok()?;
+            listening_inode(&table, port)
+        })?;
     let socket = format!("socket:[{inode}]");
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     let holder = processes.map(|entry| entry.path()).find(|process| {
-        let Ok(open) = std::fs::read_dir(process.join("fd")) else { return false };
-        open.flatten().any(|fd| {
-            std::fs::read_link(fd.path()).is_ok_and(|to| to.to_str() == Some(&socket))
-        })
+        let Ok(open) = std::fs::read_dir(process.join("fd")) else {
+            return false;
+        };
+        open.flatten()
+            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to.to_str() == Some(&socket)))
     })?;
     let name = std::fs::read_to_string(holder.join("comm")).ok()?;
-    Some(format!("PID {} ({})", holder.file_name()?.to_str()?, name.trim()))
+    Some(format!(
+        "PID {} ({})",
+        holder.file_name()?.to_str()?,
+        name.trim()
+    ))
 }
 
 /// The inode of the socket that listens on `port`, from the text of `/proc/net/tcp`.

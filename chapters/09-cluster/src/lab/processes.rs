@@ -22,7 +22,11 @@ pub struct LabProcess {
 pub fn below(root: i32) -> Vec<LabProcess> {
     let mut parents = HashMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
             continue;
         };
         if let Some(parent) = field(&entry.path().join("status"), "PPid:") {
@@ -39,8 +43,11 @@ pub fn below(root: i32) -> Vec<LabProcess> {
         }
         false
     };
-    let mut found: Vec<LabProcess> =
-        parents.iter().filter(|(pid, _)| is_below(**pid)).map(|(pid, at)| read(*pid, *at)).collect();
+    let mut found: Vec<LabProcess> = parents
+        .iter()
+        .filter(|(pid, _)| is_below(**pid))
+        .map(|(pid, at)| read(*pid, *at))
+        .collect();
     found.sort_by_key(|process| process.pid);
     found
 }
@@ -56,11 +63,23 @@ fn read(pid: i32, parent: i32) -> LabProcess {
     let rollup = dir.join("smaps_rollup");
     let pss_kib = field(&rollup, "Pss:").unwrap_or(0);
     let rss_kib = field(&rollup, "Rss:").unwrap_or(0);
-    LabProcess { pid, parent, command, pss_kib, rss_kib }
+    LabProcess {
+        pid,
+        parent,
+        command,
+        pss_kib,
+        rss_kib,
+    }
 }
 
 /// The number that follows `name` in one of `/proc`'s tables.
 fn field(path: &Path, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(name)?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    })
 }

@@ -28,7 +28,11 @@ impl Progress {
             spinner.enable_steady_tick(Duration::from_millis(80));
             spinner
         });
-        Self { began: Instant::now(), last: Instant::now(), spinner }
+        Self {
+            began: Instant::now(),
+            last: Instant::now(),
+            spinner,
+        }
     }
 
     /// Says what is waited for.
@@ -59,7 +63,11 @@ impl Progress {
 }
 
 fn line(what: &str, took: Duration, since_start: Duration) -> String {
-    format!("  ✓ {what:<44} {:>8} {:>8}", seconds(took, "+"), seconds(since_start, ""))
+    format!(
+        "  ✓ {what:<44} {:>8} {:>8}",
+        seconds(took, "+"),
+        seconds(since_start, "")
+    )
 }
 
 fn seconds(duration: Duration, sign: &str) -> String {
@@ -72,8 +80,14 @@ mod tests {
 
     #[test]
     fn a_step_is_a_line() {
-        let shown = line("API server is ready", Duration::from_millis(42), Duration::from_secs(1));
-        assert_eq!(shown.split_whitespace().collect::<Vec<_>>().join(" "),
-            "✓ API server is ready +0.042s 1.000s");
+        let shown = line(
+            "API server is ready",
+            Duration::from_millis(42),
+            Duration::from_secs(1),
+        );
+        assert_eq!(
+            shown.split_whitespace().collect::<Vec<_>>().join(" "),
+            "✓ API server is ready +0.042s 1.000s"
+        );
     }
 }

@@ -27,7 +27,11 @@ pub fn collect() -> Vec<Exit> {
             (None, None) => continue,
         };
         let success = status.exit_status() == Some(0);
-        exits.push(Exit { pid: pid.as_raw_nonzero().get(), how, success });
+        exits.push(Exit {
+            pid: pid.as_raw_nonzero().get(),
+            how,
+            success,
+        });
     }
     exits
 }

@@ -46,7 +46,10 @@ impl Process {
         if fields.first() == Some(&"Z") {
             return None;
         }
-        Some(Self { pid, start_ticks: fields.get(19)?.parse().ok()? })
+        Some(Self {
+            pid,
+            start_ticks: fields.get(19)?.parse().ok()?,
+        })
     }
 
     /// Whether it still runs.
@@ -88,7 +91,11 @@ pub struct Node {
 impl Node {
     /// The control plane for 0, else `worker-{number}`.
     pub fn numbered(number: u16) -> Self {
-        let name = if number == 0 { CONTROL_PLANE.into() } else { format!("worker-{number}") };
+        let name = if number == 0 {
+            CONTROL_PLANE.into()
+        } else {
+            format!("worker-{number}")
+        };
         Self { name, number }
     }
 
@@ -119,7 +126,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Erro
         options.open(&scratch)?.write_all(bytes)?;
         std::fs::rename(&scratch, path)
     };
-    write().map_err(|source| Error::File { path: path.into(), source })
+    write().map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -128,10 +138,18 @@ mod tests {
 
     #[test]
     fn nodes_have_names_and_addresses() {
-        let record =
-            Record { name: "x".into(), port: 6443, workers: 2, scheduler: None, supervisor: None };
-        let nodes: Vec<_> =
-            record.nodes().iter().map(|node| (node.name.clone(), node.ip().to_string())).collect();
+        let record = Record {
+            name: "x".into(),
+            port: 6443,
+            workers: 2,
+            scheduler: None,
+            supervisor: None,
+        };
+        let nodes: Vec<_> = record
+            .nodes()
+            .iter()
+            .map(|node| (node.name.clone(), node.ip().to_string()))
+            .collect();
         assert_eq!(
             nodes,
             [
@@ -146,6 +164,12 @@ mod tests {
     fn a_process_is_known_by_number_and_start() {
         let me = Process::find(std::process::id() as i32).expect("this process runs");
         assert!(me.is_alive());
-        assert!(!Process { start_ticks: me.start_ticks + 1, ..me }.is_alive());
+        assert!(
+            !Process {
+                start_ticks: me.start_ticks + 1,
+                ..me
+            }
+            .is_alive()
+        );
     }
 }

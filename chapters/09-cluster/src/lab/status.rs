@@ -1,13 +1,16 @@
 //! `lab status`: nodes, components with their memory, ports.
 
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+
 use serde::Serialize;
 
+use super::Error;
 use super::components::{NODE_MONITOR_GRACE_SECONDS, TOLERATION_SECONDS};
 use super::control::{ComponentStatus, Conversation, Reply, Request, Status};
 use super::layout::Layout;
 use super::processes::{self, LabProcess};
 use super::record::Record;
-use super::Error;
 
 /// `lab status`
 #[derive(Debug, clap::Args)]
@@ -44,7 +47,10 @@ pub fn run(name: &str, layout: &Layout, options: &StatusOptions) -> Result<(), E
         }
     })?;
     let status = status.ok_or(Error::Lost)?;
-    let processes = record.supervisor.map(|root| processes::below(root.pid)).unwrap_or_default();
+    let processes = record
+        .supervisor
+        .map(|root| processes::below(root.pid))
+        .unwrap_or_default();
     let rows = rows(&record, &status, &processes);
     if options.json {
         let json = serde_json::json!({
@@ -54,7 +60,9 @@ pub fn run(name: &str, layout: &Layout, options: &StatusOptions) -> Result<(), E
         println!("{json:#}");
         return Ok(());
     }
-    show(&record, layout, &status, &rows);
+    let text = text(&record, layout, &status, &rows).expect("a string takes all that is written");
+    // A reader that went away (`| head`) is no error.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
 }
 
@@ -143,42 +151,79 @@ fn row(
     }
 }
 
-fn show(record: &Record, layout: &Layout, status: &Status, rows: &[Row]) {
-    println!("Lab {:?}: https://127.0.0.1:{}", record.name, record.port);
-    println!("Kubeconfig: {}\n", layout.kubeconfig().display());
-    println!("{:<15} {:<10} IP", "NODE", "STATUS");
+fn text(
+    record: &Record,
+    layout: &Layout,
+    status: &Status,
+    rows: &[Row],
+) -> Result<String, fmt::Error> {
+    let mut out = String::new();
+    writeln!(
+        out,
+        "Lab {:?}: https://127.0.0.1:{}",
+        record.name, record.port
+    )?;
+    writeln!(out, "Kubeconfig: {}\n", layout.kubeconfig().display())?;
+    writeln!(out, "{:<15} {:<10} IP", "NODE", "STATUS")?;
     for node in &status.nodes {
-        println!("{:<15} {:<10} {}", node.name, node.state, node.ip);
+        writeln!(out, "{:<15} {:<10} {}", node.name, node.state, node.ip)?;
     }
-    println!(
-        "\n{:<15} {:<22} {:<22} {:>8} {:>8} {:>9} {:>9}",
-        "NODE", "COMPONENT", "STATE", "PID", "RESTARTS", "PSS", "RSS"
-    );
+    let head = [
+        "NODE",
+        "COMPONENT",
+        "STATE",
+        "PID",
+        "RESTARTS",
+        "PSS",
+        "RSS",
+    ];
+    writeln!(out, "\n{}", line(&head.map(str::to_owned)))?;
     for row in rows {
-        let pid = row.pid.map(|pid| pid.to_string()).unwrap_or_default();
-        println!(
-            "{:<15} {:<22} {:<22} {:>8} {:>8} {:>9} {:>9}",
-            row.node,
-            row.component,
-            row.state,
-            pid,
-            row.restarts,
+        let cells = [
+            row.node.clone(),
+            row.component.clone(),
+            row.state.clone(),
+            row.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            row.restarts.to_string(),
             mib(row.pss_kib),
-            mib(row.rss_kib)
-        );
+            mib(row.rss_kib),
+        ];
+        writeln!(out, "{}", line(&cells))?;
     }
-    let total = rows.iter().map(|row| row.pss_kib).sum();
-    println!("{:<70} {:>18}\n", "all", mib(total));
-    println!("Ports of 127.0.0.1:");
-    println!("  {:<6} API server", record.port);
+    let total = mib(rows.iter().map(|row| row.pss_kib).sum());
+    let cells = ["all", "", "", "", "", &total, ""].map(str::to_owned);
+    writeln!(out, "{}", line(&cells))?;
+    writeln!(
+        out,
+        "\nPorts of 127.0.0.1:\n  {:<6} API server",
+        record.port
+    )?;
     for port in &status.node_ports {
-        let problem = port.problem.as_ref().map(|why| format!(" (not forwarded: {why})"));
-        println!("  {:<6} {}{}", port.port, port.service, problem.unwrap_or_default());
+        let problem = port
+            .problem
+            .as_ref()
+            .map(|why| format!(" (not forwarded: {why})"));
+        writeln!(
+            out,
+            "  {:<6} {}{}",
+            port.port,
+            port.service,
+            problem.unwrap_or_default()
+        )?;
     }
-    println!(
+    writeln!(
+        out,
         "\nA node that says nothing for {NODE_MONITOR_GRACE_SECONDS} s is NotReady, and its pods \
          are replaced after another {TOLERATION_SECONDS} s (upstream: 50 s and 300 s)."
+    )?;
+    Ok(out)
+}
+
+fn line([node, component, state, pid, restarts, pss, rss]: &[String; 7]) -> String {
+    let line = format!(
+        "{node:<15} {component:<22} {state:<20} {pid:>8} {restarts:>8} {pss:>10} {rss:>10}"
     );
+    line.trim_end().to_owned()
 }
 
 fn mib(kib: u64) -> String {

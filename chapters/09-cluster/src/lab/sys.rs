@@ -12,7 +12,10 @@ pub use rustix::thread::UnshareFlags;
 /// # Errors
 /// What `unshare(2)` says: `EPERM` or `ENOSPC` where user namespaces are switched off or used up.
 pub fn unshare(namespaces: UnshareFlags) -> Result<(), Errno> {
-    assert!(!namespaces.contains(UnshareFlags::FILES), "descriptors stay shared between threads");
+    assert!(
+        !namespaces.contains(UnshareFlags::FILES),
+        "descriptors stay shared between threads"
+    );
     // SAFETY: only CLONE_FILES can make a descriptor mean different things to different threads,
     // and it was just ruled out; namespaces change no memory of this process.
     unsafe { rustix::thread::unshare_unsafe(namespaces) }
@@ -26,7 +29,14 @@ pub fn set_inherited(fd: RawFd, inherited: bool) -> Result<(), Errno> {
     // SAFETY: the borrow ends with this function; a number that is not open is answered with
     // EBADF by the kernel, and no other part of the lab closes descriptors by number.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    rustix::io::fcntl_setfd(fd, if inherited { FdFlags::empty() } else { FdFlags::CLOEXEC })
+    rustix::io::fcntl_setfd(
+        fd,
+        if inherited {
+            FdFlags::empty()
+        } else {
+            FdFlags::CLOEXEC
+        },
+    )
 }
 
 /// The network namespace of the calling thread, held open.

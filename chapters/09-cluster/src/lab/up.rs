@@ -32,7 +32,15 @@ pub struct Up {
 /// What the machine lacks, or which component failed and what its log says.
 pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
     if let Some(conversation) = Conversation::start(layout, &Request::Wait)? {
-        return join(name, layout, options, conversation);
+        match join(name, layout, options, conversation) {
+            Err(Error::Refused(_)) => {
+                // A start that failed stays for a look at it, until the next one.
+                if let Some(conversation) = Conversation::start(layout, &Request::Down)? {
+                    let _ = conversation.finish(|_| {});
+                }
+            }
+            other => return other,
+        }
     }
     let mut progress = Progress::start();
     progress.doing("certificates");
@@ -47,7 +55,10 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
     let listener = ports::bind(options.port, before.as_ref().map(|record| record.port))?;
     let mut record = Record {
         name: name.into(),
-        port: listener.local_addr().map_err(Error::system("the API server's port"))?.port(),
+        port: listener
+            .local_addr()
+            .map_err(Error::system("the API server's port"))?
+            .port(),
         workers: options
             .nodes
             .or(before.as_ref().map(|record| record.workers))
@@ -110,8 +121,8 @@ fn join(
         }
         shown = true;
     });
-    result.map_err(|error| failed(name, layout, error))?;
     progress.finish();
+    result?;
     println!("The lab {name:?} runs already.\n");
     say_what_to_try(name, layout);
     Ok(())
@@ -147,8 +158,16 @@ fn prepare(layout: &Layout, record: &Record) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    for dir in [layout.pki(), layout.logs(), layout.bin(), layout.images(), layout.store()] {
-        builder.create(&dir).map_err(|source| Error::File { path: dir, source })?;
+    for dir in [
+        layout.pki(),
+        layout.logs(),
+        layout.bin(),
+        layout.images(),
+        layout.store(),
+    ] {
+        builder
+            .create(&dir)
+            .map_err(|source| Error::File { path: dir, source })?;
     }
     // Processes of pods run as other users of the lab and look at their files through here.
     open_to_all(&layout.dir)?;
@@ -167,7 +186,10 @@ fn prepare(layout: &Layout, record: &Record) -> Result<(), Error> {
 fn open_to_all(dir: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt;
     let open = std::fs::Permissions::from_mode(0o711);
-    std::fs::set_permissions(dir, open).map_err(|source| Error::File { path: dir.into(), source })
+    std::fs::set_permissions(dir, open).map_err(|source| Error::File {
+        path: dir.into(),
+        source,
+    })
 }
 
 /// Copies a program unless it is there already, by a new name first: the old one may run.
@@ -186,11 +208,17 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
         std::fs::File::open(&scratch)?.set_modified(modified)?;
         std::fs::rename(&scratch, to)
     };
-    copy().map_err(|source| Error::File { path: to.into(), source })
+    copy().map_err(|source| Error::File {
+        path: to.into(),
+        source,
+    })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {
-    path.canonicalize().map_err(|source| Error::File { path: path.into(), source })
+    path.canonicalize().map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })
 }
 
 /// The supervisor runs; its socket is there in a moment.
@@ -199,7 +227,10 @@ fn wait_for_socket(layout: &Layout, record: &Record) -> Result<Conversation, Err
         if let Some(conversation) = Conversation::start(layout, &Request::Wait)? {
             return Ok(conversation);
         }
-        if !record.supervisor.is_some_and(|supervisor| supervisor.is_alive()) {
+        if !record
+            .supervisor
+            .is_some_and(|supervisor| supervisor.is_alive())
+        {
             return Err(failed(&record.name, layout, Error::Lost));
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -207,7 +238,11 @@ fn wait_for_socket(layout: &Layout, record: &Record) -> Result<Conversation, Err
 }
 
 fn say_what_to_try(name: &str, layout: &Layout) {
-    let option = if name == "workshop" { String::new() } else { format!(" --name {name}") };
+    let option = if name == "workshop" {
+        String::new()
+    } else {
+        format!(" --name {name}")
+    };
     println!("  export KUBECONFIG={}\n", layout.kubeconfig().display());
     println!("Try:");
     println!("  kubectl get nodes -o wide          # or: cargo xtask kubectl{option} get nodes");

@@ -28,12 +28,16 @@ pub async fn serve(client: std::net::TcpStream) -> Result<()> {
     let mut client = TcpStream::from_std(client)?;
     let (head, rest) = read_head(&mut client).await?;
     let Some(target) = parse(&head) else {
-        return client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        return client
+            .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            .await;
     };
     let mut server = match connect(&target).await {
         Ok(Way::Direct(mut server)) => {
             if target.tunnel {
-                client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+                client
+                    .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    .await?;
             } else {
                 server.write_all(&target.head).await?;
             }
@@ -45,7 +49,10 @@ pub async fn serve(client: std::net::TcpStream) -> Result<()> {
         }
         Err(error) => {
             let text = format!("{}:{}: {error}\n", target.host, target.port);
-            let head = format!("HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\n\r\n", text.len());
+            let head = format!(
+                "HTTP/1.1 502 Bad Gateway\r\nContent-Length: {}\r\n\r\n",
+                text.len()
+            );
             return client.write_all([head, text].concat().as_bytes()).await;
         }
     };
@@ -63,7 +70,10 @@ async fn read_head(client: &mut TcpStream) -> Result<(Vec<u8>, Vec<u8>)> {
             return Ok((bytes, rest));
         }
         if bytes.len() > HEAD_BYTES_MAX {
-            return Err(Error::new(ErrorKind::InvalidData, "the request's head is too long"));
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                "the request's head is too long",
+            ));
         }
         if client.read_buf(&mut bytes).await? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -78,7 +88,12 @@ fn parse(head: &[u8]) -> Option<Target> {
     let (method, uri, version) = (words.next()?, words.next()?, words.next()?);
     if method == "CONNECT" {
         let (host, port) = split_port(uri, None)?;
-        return Some(Target { host, port, head: Vec::new(), tunnel: true });
+        return Some(Target {
+            host,
+            port,
+            head: Vec::new(),
+            tunnel: true,
+        });
     }
     let uri = uri.strip_prefix("http://")?;
     let (authority, path) = uri.split_at(uri.find('/').unwrap_or(uri.len()));
@@ -96,7 +111,12 @@ fn parse(head: &[u8]) -> Option<Target> {
         .flat_map(|field| [field, "\r\n"])
         .collect();
     let head = format!("{method} {path} {version}\r\n{kept}Connection: close\r\n\r\n");
-    Some(Target { host, port, head: head.into_bytes(), tunnel: false })
+    Some(Target {
+        host,
+        port,
+        head: head.into_bytes(),
+        tunnel: false,
+    })
 }
 
 fn split_port(authority: &str, default: Option<u16>) -> Option<(String, u16)> {
@@ -134,10 +154,15 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream> {
 
 /// The proxy that the host's environment names for this target.
 fn host_proxy(target: &Target) -> Option<(String, u16)> {
-    let variables =
-        if target.tunnel { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
+    let variables = if target.tunnel {
+        ["HTTPS_PROXY", "https_proxy"]
+    } else {
+        ["HTTP_PROXY", "http_proxy"]
+    };
     let set = |names: [&str; 2]| {
-        names.into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        names
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
     };
     let direct = set(["NO_PROXY", "no_proxy"]).unwrap_or_default();
     if direct.split(',').any(|suffix| {
@@ -160,7 +185,11 @@ mod tests {
 
     fn target(head: &str) -> Option<(String, u16, String)> {
         let target = parse(head.as_bytes())?;
-        Some((target.host, target.port, String::from_utf8(target.head).unwrap()))
+        Some((
+            target.host,
+            target.port,
+            String::from_utf8(target.head).unwrap(),
+        ))
     }
 
     #[test]
@@ -177,8 +206,16 @@ mod tests {
                 "GET /v2/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".into()
             ))
         );
-        assert_eq!(target("CONNECT [::1]:443 HTTP/1.1\r\n\r\n").unwrap().0, "::1");
-        for bad in ["GET / HTTP/1.1\r\n\r\n", "CONNECT host HTTP/1.1\r\n\r\n", "\r\n\r\n", "x"] {
+        assert_eq!(
+            target("CONNECT [::1]:443 HTTP/1.1\r\n\r\n").unwrap().0,
+            "::1"
+        );
+        for bad in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "CONNECT host HTTP/1.1\r\n\r\n",
+            "\r\n\r\n",
+            "x",
+        ] {
             assert_eq!(target(bad), None, "{bad:?}");
         }
     }

@@ -64,8 +64,9 @@ impl LabSide {
                 names.set_nonblocking(true)?;
                 let listener = std::net::TcpListener::bind((GATEWAY, EGRESS_PORT))?;
                 listener.set_nonblocking(true)?;
-                let runtime =
-                    tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
                 Ok((names, listener, runtime))
             };
             match enter() {
@@ -76,8 +77,12 @@ impl LabSide {
                 Err(error) => drop(ready.send(std::io::Result::Err(error))),
             }
         };
-        std::thread::Builder::new().name("lab-side".into()).spawn(run)?;
-        let names = names.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))?;
+        std::thread::Builder::new()
+            .name("lab-side".into())
+            .spawn(run)?;
+        let names = names
+            .recv()
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))?;
         Ok((Self { dials }, FromLab { egress, names }))
     }
 
@@ -88,7 +93,10 @@ impl LabSide {
     pub async fn connect(&self, to: SocketAddr) -> std::io::Result<TcpStream> {
         let (reply, answer) = oneshot::channel();
         let gone = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        self.dials.send(Dial { to, reply }).await.map_err(|_| gone())?;
+        self.dials
+            .send(Dial { to, reply })
+            .await
+            .map_err(|_| gone())?;
         TcpStream::from_std(answer.await.map_err(|_| gone())??)
     }
 }
@@ -98,7 +106,9 @@ async fn serve(
     accepted: mpsc::Sender<std::net::TcpStream>,
     mut dials: mpsc::Receiver<Dial>,
 ) {
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let Ok(listener) = TcpListener::from_std(listener) else {
+        return;
+    };
     loop {
         tokio::select! {
             connection = listener.accept() => {

@@ -21,10 +21,15 @@ pub async fn serve(socket: UdpSocket) {
     let socket = Arc::new(socket);
     let mut buffer = [0; MESSAGE_BYTES_MAX];
     loop {
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
         let (socket, question) = (socket.clone(), buffer[..length].to_vec());
         tokio::spawn(async move {
-            let answer = ask(&question).await.ok().or_else(|| server_failure(&question));
+            let answer = ask(&question)
+                .await
+                .ok()
+                .or_else(|| server_failure(&question));
             if let Some(answer) = answer {
                 let _ = socket.send_to(&answer, from).await;
             }
@@ -45,11 +50,19 @@ pub async fn resolve(host: &str) -> Result<Vec<IpAddr>> {
     if !known.is_empty() {
         return Ok(known);
     }
-    let no_name = || Error::new(ErrorKind::InvalidInput, format!("{host:?} is no host's name"));
+    let no_name = || {
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("{host:?} is no host's name"),
+        )
+    };
     let answer = ask(&question(1, host).ok_or_else(no_name)?).await?;
     let found = addresses(&answer).unwrap_or_default();
     if found.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, format!("no such host: {host}")));
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("no such host: {host}"),
+        ));
     }
     Ok(found.into_iter().map(IpAddr::V4).collect())
 }
@@ -68,8 +81,11 @@ async fn ask(message: &[u8]) -> Result<Vec<u8>> {
 }
 
 async fn ask_server(message: &[u8], server: SocketAddr) -> Result<Vec<u8>> {
-    let any: SocketAddr =
-        if server.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+    let any: SocketAddr = if server.is_ipv4() {
+        ([0; 4], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     socket.send(message).await?;
@@ -81,7 +97,12 @@ async fn ask_server(message: &[u8], server: SocketAddr) -> Result<Vec<u8>> {
 
 fn name_servers(resolv_conf: &str) -> impl Iterator<Item = SocketAddr> {
     resolv_conf.lines().filter_map(|line| {
-        let ip: IpAddr = line.trim().strip_prefix("nameserver")?.trim().parse().ok()?;
+        let ip: IpAddr = line
+            .trim()
+            .strip_prefix("nameserver")?
+            .trim()
+            .parse()
+            .ok()?;
         Some(SocketAddr::new(ip, 53))
     })
 }
@@ -90,7 +111,9 @@ fn from_hosts(table: &str, host: &str) -> Vec<IpAddr> {
     let line = |line: &str| {
         let mut words = line.split('#').next()?.split_whitespace();
         let ip = words.next()?.parse().ok()?;
-        words.any(|name| name.eq_ignore_ascii_case(host)).then_some(ip)
+        words
+            .any(|name| name.eq_ignore_ascii_case(host))
+            .then_some(ip)
     };
     table.lines().filter_map(line).collect()
 }
@@ -103,7 +126,9 @@ pub fn question(id: u16, name: &str) -> Option<Vec<u8>> {
         message.extend(word.to_be_bytes());
     }
     for label in name.trim_end_matches('.').split('.') {
-        let length = u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?;
+        let length = u8::try_from(label.len())
+            .ok()
+            .filter(|length| (1..=63).contains(length))?;
         message.push(length);
         message.extend(label.as_bytes());
     }
@@ -115,7 +140,11 @@ pub fn question(id: u16, name: &str) -> Option<Vec<u8>> {
 
 /// The IPv4 addresses in an answer; `None` when it cannot be read.
 pub fn addresses(message: &[u8]) -> Option<Vec<Ipv4Addr>> {
-    let word = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
+    let word = |at: usize| {
+        Some(u16::from_be_bytes(
+            message.get(at..at + 2)?.try_into().ok()?,
+        ))
+    };
     let mut at = HEADER_LEN;
     for _question in 0..word(4)? {
         at = skip_name(message, at)? + 4;
@@ -180,7 +209,10 @@ mod tests {
             .collect();
         assert_eq!(servers, ["10.0.0.1:53", "[::1]:53"]);
         let hosts = "127.0.0.1 localhost # me\n10.0.0.9 Reg.example reg\n";
-        assert_eq!(from_hosts(hosts, "reg.example"), ["10.0.0.9".parse::<IpAddr>().unwrap()]);
+        assert_eq!(
+            from_hosts(hosts, "reg.example"),
+            ["10.0.0.9".parse::<IpAddr>().unwrap()]
+        );
         assert!(from_hosts(hosts, "me").is_empty());
     }
 }

@@ -75,14 +75,25 @@ pub async fn serve(
 
 fn name_of(service: &Service) -> String {
     let part = |text: &Option<String>| text.clone().unwrap_or_default();
-    format!("{}/{}", part(&service.metadata.namespace), part(&service.metadata.name))
+    format!(
+        "{}/{}",
+        part(&service.metadata.namespace),
+        part(&service.metadata.name)
+    )
 }
 
 /// The NodePorts of a Service that are for TCP, each with the name of its port.
 fn ports_of(service: &Service) -> Vec<(String, u16)> {
-    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    let ports = service
+        .spec
+        .iter()
+        .flat_map(|spec| spec.ports.iter().flatten());
     ports
-        .filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"))
+        .filter(|port| {
+            port.protocol
+                .as_deref()
+                .is_none_or(|protocol| protocol == "TCP")
+        })
         .filter_map(|port| {
             let name = port.name.clone().unwrap_or_else(|| port.port.to_string());
             Some((name, u16::try_from(port.node_port?).ok()?))
@@ -100,7 +111,9 @@ async fn update(
     let wanted: BTreeMap<u16, String> = services
         .iter()
         .flat_map(|(service, ports)| {
-            ports.iter().map(move |(name, port)| (*port, format!("{service}:{name}")))
+            ports
+                .iter()
+                .map(move |(name, port)| (*port, format!("{service}:{name}")))
         })
         .collect();
     let before = forwards.len();
@@ -121,14 +134,23 @@ async fn update(
                 (None, Some(error.to_string()))
             }
         };
-        forwards.insert(port, Forward { service, task, problem });
+        forwards.insert(
+            port,
+            Forward {
+                service,
+                task,
+                problem,
+            },
+        );
     }
     changed
 }
 
 async fn forward(listener: TcpListener, lab: LabSide, to: SocketAddr) {
     loop {
-        let Ok((mut client, _)) = listener.accept().await else { continue };
+        let Ok((mut client, _)) = listener.accept().await else {
+            continue;
+        };
         let lab = lab.clone();
         tokio::spawn(async move {
             // A refused connection is passed on as one that ends at once.

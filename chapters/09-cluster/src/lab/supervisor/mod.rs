@@ -161,8 +161,11 @@ fn lock(layout: &Layout) -> Result<std::fs::File, Error> {
 
 /// Nothing mounted here is seen by the host, and `/proc` shows the lab's processes.
 fn mount_own() -> Result<(), Error> {
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
-        .map_err(Error::system("make mounts private"))?;
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )
+    .map_err(Error::system("make mounts private"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", "/proc", "proc", flags, None).map_err(Error::system("mount /proc"))
 }
@@ -215,7 +218,9 @@ async fn supervise(layout: Layout, listener: i32, began: Instant) -> Result<(), 
             if let Some(asker) = asker {
                 let _ = asker.send(Reply::Done);
                 // The answer is written before this process ends, or its end is the answer.
-                tokio::time::timeout(Duration::from_millis(100), asker.closed()).await.ok();
+                tokio::time::timeout(Duration::from_millis(100), asker.closed())
+                    .await
+                    .ok();
             }
             return Ok(());
         }
@@ -245,7 +250,14 @@ impl Supervisor {
             let booted = async {
                 let client = boot::client(&kubeconfig).await?;
                 forward_ports(client.clone(), lab_side, ip, events.clone());
-                boot::run(client, boot::Steps { events: events.clone() }, control_plane).await
+                boot::run(
+                    client,
+                    boot::Steps {
+                        events: events.clone(),
+                    },
+                    control_plane,
+                )
+                .await
             };
             let result = match tokio::time::timeout(limit, booted).await {
                 Ok(result) => result.map_err(|error| error.to_string()),
@@ -256,7 +268,15 @@ impl Supervisor {
     }
 
     fn start_node(&mut self, number: usize) -> Result<(), Error> {
-        let Self { layout, record, network, listener, events, nodes, .. } = self;
+        let Self {
+            layout,
+            record,
+            network,
+            listener,
+            events,
+            nodes,
+            ..
+        } = self;
         nodes[number].start(layout, record, network, *listener, events)
     }
 
@@ -306,15 +326,26 @@ impl Supervisor {
         if node.life() != life {
             return;
         }
-        let Some((name, wait)) = node.reported(report) else { return };
-        self.later(wait, Event::Restart { node: number, life, name });
+        let Some((name, wait)) = node.reported(report) else {
+            return;
+        };
+        self.later(
+            wait,
+            Event::Restart {
+                node: number,
+                life,
+                name,
+            },
+        );
         let failing = self.nodes[usize::from(number)].failing(BOOT_RESTARTS_MAX);
         if matches!(self.phase, Phase::Starting)
             && let Some((component, how)) = failing
         {
             let node = self.nodes[usize::from(number)].node.name.clone();
             let tail = logs::tail(&self.layout.log(&node, &component), 10);
-            self.booted(Err(format!("{component} of {node} ends with {how}; its log:\n{tail}")));
+            self.booted(Err(format!(
+                "{component} of {node} ends with {how}; its log:\n{tail}"
+            )));
         }
     }
 
@@ -341,7 +372,8 @@ impl Supervisor {
     }
 
     fn tell(&mut self, reply: Reply) {
-        self.waiting.retain(|asker| asker.send(reply.clone()).is_ok());
+        self.waiting
+            .retain(|asker| asker.send(reply.clone()).is_ok());
         self.steps.push(reply);
     }
 
@@ -386,7 +418,10 @@ impl Supervisor {
     fn find(&self, name: &str) -> Result<usize, String> {
         let known = || self.nodes.iter().map(|node| node.node.name.as_str());
         known().position(|known| known == name).ok_or_else(|| {
-            format!("no node is called {name:?}; there are: {}", known().collect::<Vec<_>>().join(", "))
+            format!(
+                "no node is called {name:?}; there are: {}",
+                known().collect::<Vec<_>>().join(", ")
+            )
         })
     }
 
@@ -402,7 +437,9 @@ impl Supervisor {
             return Err(format!("{name} is stopped already"));
         }
         self.nodes[number].stop(&mut self.network);
-        Ok(format!("{name} is cut off; `lab start-node {name}` brings it back"))
+        Ok(format!(
+            "{name} is cut off; `lab start-node {name}` brings it back"
+        ))
     }
 
     fn bring_back(&mut self, name: &str) -> Result<String, String> {
@@ -411,7 +448,9 @@ impl Supervisor {
             return Err(format!("{name} runs already"));
         }
         self.start_node(number).map_err(|error| error.to_string())?;
-        Ok(format!("{name} is started; `kubectl get nodes -w` shows it come back"))
+        Ok(format!(
+            "{name} is started; `kubectl get nodes -w` shows it come back"
+        ))
     }
 
     fn restart_node(&mut self, number: usize) -> Result<(), Error> {
@@ -422,8 +461,15 @@ impl Supervisor {
     /// Brings the images of an archive into the store that the nodes share.
     fn load(&mut self, path: &Path, asker: Asker) -> Result<(), String> {
         let mut command = Command::new(self.layout.bin().join("cluster"));
-        command.args(["image", "load"]).arg("--image-store").arg(self.layout.images()).arg(path);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["image", "load"])
+            .arg("--image-store")
+            .arg(self.layout.images())
+            .arg(path);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| error.to_string())?;
         let (ended, exit) = oneshot::channel();
         self.helpers.insert(child.id() as i32, ended);
@@ -435,7 +481,9 @@ impl Supervisor {
             said.lines().for_each(|line| say(&asker, line.to_owned()));
             let _ = asker.send(match exit.await {
                 Ok(exit) if exit.success => Reply::Done,
-                _ => Reply::Failed { message: complaint.trim().to_owned() },
+                _ => Reply::Failed {
+                    message: complaint.trim().to_owned(),
+                },
             });
         });
         Ok(())
@@ -447,7 +495,13 @@ impl Supervisor {
         for number in nodes::ended(&self.nodes, &exits) {
             let node = &self.nodes[usize::from(number)];
             tracing::warn!(node = node.node.name, "node ended");
-            self.later(NODE_RESTART_WAIT, Event::Revive { node: number, life: node.life() });
+            self.later(
+                NODE_RESTART_WAIT,
+                Event::Revive {
+                    node: number,
+                    life: node.life(),
+                },
+            );
         }
         for exit in exits {
             if let Some(waits) = self.helpers.remove(&exit.pid) {
@@ -467,7 +521,10 @@ impl Supervisor {
             },
             components: node.components(),
         });
-        Status { nodes: nodes.collect(), node_ports: self.ports.clone() }
+        Status {
+            nodes: nodes.collect(),
+            node_ports: self.ports.clone(),
+        }
     }
 
     /// Asks all components to end and waits a moment for it.
@@ -475,7 +532,9 @@ impl Supervisor {
         self.nodes.iter_mut().for_each(NodeHandle::terminate);
         let all_ended = async {
             while self.nodes.iter().any(NodeHandle::is_busy) {
-                let Some(event) = inbox.recv().await else { return };
+                let Some(event) = inbox.recv().await else {
+                    return;
+                };
                 if let Event::Reported { node, report, .. } = event {
                     let _restart_no_more = self.nodes[usize::from(node)].reported(report);
                 }

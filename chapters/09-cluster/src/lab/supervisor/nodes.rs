@@ -58,7 +58,13 @@ struct Running {
 impl NodeHandle {
     /// A node that is not started.
     pub fn new(node: Node) -> Self {
-        Self { node, state: None, init: None, life: 0, components: BTreeMap::new() }
+        Self {
+            node,
+            state: None,
+            init: None,
+            life: 0,
+            components: BTreeMap::new(),
+        }
     }
 
     /// Whether its process 1 runs.
@@ -123,7 +129,10 @@ impl NodeHandle {
     /// Asks all components to end.
     pub fn terminate(&mut self) {
         for name in self.components.keys().cloned().collect::<Vec<_>>() {
-            self.order(&Order::Signal { name, signal: rustix::process::Signal::TERM.as_raw() });
+            self.order(&Order::Signal {
+                name,
+                signal: rustix::process::Signal::TERM.as_raw(),
+            });
         }
     }
 
@@ -136,7 +145,12 @@ impl NodeHandle {
                 None
             }
             Report::Ended { name, how } => {
-                tracing::warn!(node = self.node.name, component = name, how, "component ended");
+                tracing::warn!(
+                    node = self.node.name,
+                    component = name,
+                    how,
+                    "component ended"
+                );
                 let wait = self.components.get_mut(&name)?.ended(how);
                 Some((name, wait))
             }
@@ -152,12 +166,17 @@ impl NodeHandle {
 
     /// Whether a component of it runs.
     pub fn is_busy(&self) -> bool {
-        self.components.values().any(|running| running.since.is_some())
+        self.components
+            .values()
+            .any(|running| running.since.is_some())
     }
 
     /// The component that ended most often, if that was more than `times`, and how.
     pub fn failing(&self, times: u32) -> Option<(String, String)> {
-        let worst = self.components.values().max_by_key(|running| running.restarts)?;
+        let worst = self
+            .components
+            .values()
+            .max_by_key(|running| running.restarts)?;
         let how = worst.last_exit.clone().unwrap_or_default();
         (worst.restarts > times).then(|| (worst.component.name.clone(), how))
     }
@@ -185,11 +204,21 @@ impl NodeHandle {
 
 impl Running {
     fn new(component: Component) -> Self {
-        Self { component, since: None, restarts: 0, backoff: BACKOFF_FIRST, last_exit: None }
+        Self {
+            component,
+            since: None,
+            restarts: 0,
+            backoff: BACKOFF_FIRST,
+            last_exit: None,
+        }
     }
 
     fn ended(&mut self, how: String) -> Duration {
-        if self.since.take().is_some_and(|since| since.elapsed() > BACKOFF_RESET) {
+        if self
+            .since
+            .take()
+            .is_some_and(|since| since.elapsed() > BACKOFF_RESET)
+        {
             self.backoff = BACKOFF_FIRST;
         }
         self.restarts += 1;
@@ -226,8 +255,13 @@ fn spawn(
             })?;
             let netns = sys::network_namespace().map_err(Error::system("/proc"))?;
             let mut command = Command::new(layout.bin().join("cluster"));
-            command.args(["lab", "node-init"]).env("WORKSHOP_NODE", &node.name);
-            command.arg(format!("--resolv-conf={}", layout.dir.join("resolv.conf").display()));
+            command
+                .args(["lab", "node-init"])
+                .env("WORKSHOP_NODE", &node.name);
+            command.arg(format!(
+                "--resolv-conf={}",
+                layout.dir.join("resolv.conf").display()
+            ));
             let inherits = |inherited| sys::set_inherited(listener, inherited);
             if node.is_control_plane() {
                 command.arg(format!("--listener={listener}"));
@@ -259,7 +293,10 @@ fn follow(
     tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
             if let Ok(report) = serde_json::from_str(&line)
-                && events.send(Event::Reported { node, life, report }).await.is_err()
+                && events
+                    .send(Event::Reported { node, life, report })
+                    .await
+                    .is_err()
             {
                 return;
             }
@@ -278,5 +315,9 @@ fn kill(pid: i32) {
 /// Which of the `nodes` ended, by their number.
 pub fn ended(nodes: &[NodeHandle], exits: &[reaper::Exit]) -> Vec<u16> {
     let is_gone = |node: &&NodeHandle| exits.iter().any(|exit| Some(exit.pid) == node.pid());
-    nodes.iter().filter(is_gone).map(|node| node.node.number).collect()
+    nodes
+        .iter()
+        .filter(is_gone)
+        .map(|node| node.node.number)
+        .collect()
 }

@@ -24,8 +24,10 @@ pub fn start(layout: &Layout, events: mpsc::Sender<Event>) -> Result<(), Error> 
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         std::io::Result::Ok(listener)
     };
-    let listener = bind()
-        .map_err(|source| Error::File { path: layout.dir.join("supervisor.sock"), source })?;
+    let listener = bind().map_err(|source| Error::File {
+        path: layout.dir.join("supervisor.sock"),
+        source,
+    })?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream, events.clone()));
@@ -36,14 +38,18 @@ pub fn start(layout: &Layout, events: mpsc::Sender<Event>) -> Result<(), Error> 
 
 async fn serve(stream: UnixStream, events: mpsc::Sender<Event>) {
     let (input, mut output) = stream.into_split();
-    let Ok(Some(line)) = BufReader::new(input).lines().next_line().await else { return };
+    let Ok(Some(line)) = BufReader::new(input).lines().next_line().await else {
+        return;
+    };
     let (reply, mut replies) = mpsc::unbounded_channel();
     match serde_json::from_str(&line) {
         Ok(request) => {
             let _ = events.send(Event::Asked(request, reply)).await;
         }
         Err(error) => {
-            let _ = reply.send(Reply::Failed { message: error.to_string() });
+            let _ = reply.send(Reply::Failed {
+                message: error.to_string(),
+            });
         }
     }
     while let Some(reply) = replies.recv().await {

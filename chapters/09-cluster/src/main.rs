@@ -1,0 +1,44 @@
+//! `cluster`: one program that is any part of the cluster, and the lab that starts them.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use cluster::{image, lab, role};
+
+/// One program that is any part of a Kubernetes cluster.
+#[derive(Parser)]
+#[command(name = "cluster", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Role(Box<role::Role>),
+    /// Look after a node's images
+    #[command(subcommand)]
+    Image(image::Image),
+    /// A whole cluster on this machine
+    Lab(lab::Lab),
+}
+
+fn main() -> ExitCode {
+    // Before anything else: the helpers are this program again, and want no threads.
+    if let Some(code) = kubelet::runtime::sandbox::maybe_run_helper() {
+        return code;
+    }
+    let result = match Cli::parse().command {
+        Command::Role(role) => return role.run(),
+        Command::Image(image) => image::run(image),
+        Command::Lab(lab) => lab::run(lab).map_err(Into::into),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Building the `cluster` program as the lab runs it, and handing over to it.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// `cargo xtask lab …`: builds what a start needs and becomes `cluster lab …`.
+pub fn lab(args: &[OsString]) -> Result<()> {
+    // Accepted for those who are used to it: there is no other build.
+    let args: Vec<&OsString> = args.iter().filter(|arg| *arg != "--release").collect();
+    let built = path_of("cluster")?;
+    // Whoever asks for the status of a lab does not want to wait for a build, nor another program
+    // than the one that runs.
+    let program = if starts(&args) || !built.exists() {
+        cluster()?
+    } else {
+        built
+    };
+    hand_over(Command::new(program).arg("lab").args(args))
+}
+
+/// `cargo xtask bench boot`
+pub fn bench_boot(rounds: u32, pods: u32) -> Result<()> {
+    let mut command = Command::new(cluster()?);
+    command
+        .args(["lab", "bench", "--rounds"])
+        .arg(rounds.to_string());
+    hand_over(command.arg("--pods").arg(pods.to_string()))
+}
+
+/// Whether the command line starts a lab: `up`, or no command at all.
+fn starts(args: &[&OsString]) -> bool {
+    let commands = [
+        "down",
+        "status",
+        "stop-node",
+        "start-node",
+        "logs",
+        "kubeconfig",
+        "load",
+    ];
+    !args
+        .iter()
+        .any(|arg| commands.iter().any(|command| *arg == command))
+}
+
+/// Builds `cluster` and `echo`, optimised and static; returns the path of `cluster`.
+///
+/// Static, because the program is also what runs inside images without any file beside it.
+pub fn cluster() -> Result<PathBuf> {
+    let host = host()?;
+    let variable = format!(
+        "CARGO_TARGET_{}_RUSTFLAGS",
+        host.to_uppercase().replace('-', "_")
+    );
+    // `+crt-static` with a target named is for that target alone: build scripts stay as they are.
+    let flags = std::env::var(&variable).unwrap_or_default();
+    let status = Command::new(cargo())
+        .args([
+            "build",
+            "--release",
+            "--target",
+            &host,
+            "-p",
+            "cluster",
+            "-p",
+            "echo",
+        ])
+        .env(
+            &variable,
+            format!("{flags} -Ctarget-feature=+crt-static").trim_start(),
+        )
+        .current_dir(root())
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!(
+            "the build failed. If the linker misses libc.a or libm.a: they are in the package \
+             libc6-dev (Debian, Ubuntu), glibc-static (Fedora), glibc (Arch)"
+        );
+    }
+    path_of("cluster")
+}
+
+/// Where the build puts a program.
+fn path_of(program: &str) -> Result<PathBuf> {
+    Ok(target_dir()?.join(host()?).join("release").join(program))
+}
+
+/// cargo's target folder: this program lies in it, two levels deep.
+fn target_dir() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let target = program
+        .ancestors()
+        .nth(2)
+        .context("this program is not in a target folder")?;
+    Ok(target.to_owned())
+}
+
+/// The host's target triple, as rustc names it.
+fn host() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .arg("-vV")
+        .output()
+        .context("cannot run rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not say its host")?.to_owned())
+}
+
+/// The cargo that runs this.
+pub fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The workspace's folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+}
+
+/// Becomes `command`: its signals, its terminal and its exit code are then its own.
+pub fn hand_over(command: &mut Command) -> Result<()> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot run {}", command.get_program().display()))
+}
