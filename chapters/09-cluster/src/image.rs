@@ -24,8 +24,7 @@ pub enum Image {
 pub fn run(image: Image) -> anyhow::Result<()> {
     match image {
         Image::Load { image_store, file } => {
-            anyhow::bail!("{} {}", image_store.display(), file.display());
+            anyhow::bail!("{} {}", image_store.display(), file.display())
         }
     }
-    Ok(())
 }

@@ -9,6 +9,12 @@ use clap::Subcommand;
 pub enum Role {
     /// The node agent: runs the pods that are bound to its node
     Kubelet(kubelet::Config),
+    /// Services and the pod network of one node
+    Proxy(proxy::Config),
+    /// The cluster's DNS names, served from a pod
+    Dns(proxy::dns::DnsConfig),
+    /// What keeps the cluster as it was declared
+    Controllers(controllers::Config),
 }
 
 impl Role {
@@ -16,6 +22,11 @@ impl Role {
     pub fn run(self) -> ExitCode {
         match self {
             Self::Kubelet(config) => component::main(|shutdown| kubelet::run(config, shutdown)),
+            Self::Proxy(config) => component::main(|shutdown| proxy::run(config, shutdown)),
+            Self::Dns(config) => component::main(|shutdown| proxy::dns::run(config, shutdown)),
+            Self::Controllers(config) => {
+                component::main(|shutdown| controllers::run(config, shutdown))
+            }
         }
     }
 }

@@ -65,7 +65,14 @@ fn holder(port: u16) -> Option<String> {
         })?;
     let socket = format!("socket:[{inode}]");
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
-    let holder = processes.map(|entry| entry.path()).find(|process| {
+    let is_number = |entry: &std::fs::DirEntry| {
+        entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.parse::<u32>().is_ok())
+    };
+    let mut processes = processes.filter(is_number).map(|entry| entry.path());
+    let holder = processes.find(|process| {
         let Ok(open) = std::fs::read_dir(process.join("fd")) else {
             return false;
         };
