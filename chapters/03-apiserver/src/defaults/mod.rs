@@ -69,6 +69,14 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
     object["status"] = status;
 }
 
+/// Writes into a changed object what the server had given the old one and the client left out.
+/// Runs before validation.
+pub fn prepare_for_update(resource: &Resource, object: &mut Value, old: &Value) {
+    if (resource.group, resource.plural) == ("", "services") {
+        crate::alloc::carry_over(object, old);
+    }
+}
+
 fn namespace(object: &mut Value) {
     let name = object["metadata"]["name"].clone();
     if let Some(name) = name.as_str().filter(|name| !name.is_empty()) {
