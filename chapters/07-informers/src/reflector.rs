@@ -83,6 +83,8 @@ pub struct Output<K> {
 pub struct ReflectorState {
     /// The last revision that was seen; `None` before the first list and after a 410.
     seen: Option<String>,
+    /// Nothing has come of the watch since the last list.
+    just_listed: bool,
 }
 
 impl ReflectorState {
@@ -104,6 +106,7 @@ impl ReflectorState {
                 resource_version,
             }) => {
                 self.seen = Some(resource_version);
+                self.just_listed = true;
                 self.pass_on(Change::Replaced(items), self.request())
             }
             Input::Event(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
@@ -116,6 +119,7 @@ impl ReflectorState {
             }
             Input::Event(WatchEvent::Bookmark(bookmark)) => {
                 self.seen = Some(bookmark.metadata.resource_version);
+                self.just_listed = false;
                 Output {
                     change: None,
                     request: Request::Continue,
@@ -136,6 +140,7 @@ impl ReflectorState {
     }
 
     fn see<K: Object>(&mut self, object: &K) {
+        self.just_listed = false;
         if let Some(revision) = &object.meta().resource_version {
             self.seen = Some(revision.clone());
         }
@@ -153,12 +158,13 @@ impl ReflectorState {
         if expired {
             self.seen = None;
         }
-        // An expired revision is no fault of the server's: list at once, but a second failure in
-        // a row must not become a storm.
+        // An expired revision is no fault of the server's: list at once. But a revision that was
+        // listed just now must not expire, and a server that says so must not be stormed.
+        let back_off = !expired || std::mem::replace(&mut self.just_listed, false);
         Output {
             change: None,
             request: self.request(),
-            back_off: !expired,
+            back_off,
         }
     }
 }

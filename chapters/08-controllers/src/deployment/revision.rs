@@ -68,7 +68,7 @@ pub fn split(
     replica_sets: &[Arc<ReplicaSet>],
 ) -> (Option<Arc<ReplicaSet>>, Vec<Arc<ReplicaSet>>) {
     let mut by_age: Vec<Arc<ReplicaSet>> = replica_sets.to_vec();
-    by_age.sort_by(|a, b| age(a).cmp(&age(b)));
+    by_age.sort_by_key(|set| age(set));
     let template = deployment.spec.as_ref().map(|spec| &spec.template);
     let is_new = |set: &Arc<ReplicaSet>| {
         let theirs = set.spec.as_ref().and_then(|spec| spec.template.as_ref());

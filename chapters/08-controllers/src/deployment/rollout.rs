@@ -154,7 +154,7 @@ fn shrink_old(fences: Fences, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) ->
     }
     let mut by_age: Vec<(Arc<ReplicaSet>, i32)> =
         old.iter().map(|set| (set.clone(), wanted(set))).collect();
-    by_age.sort_by(|(a, _), (b, _)| age(a).cmp(&age(b)));
+    by_age.sort_by_key(|(set, _)| age(set));
 
     for (set, replicas) in &mut by_age {
         let broken = (*replicas - available(set)).max(0);
