@@ -1,20 +1,178 @@
 //! Chapter 5: pods become containers.
+
 mod config;
+mod context;
 pub mod decide;
 mod error;
+mod events;
+mod images;
+mod node;
+mod objects;
+mod pods;
+mod retry;
 pub mod runtime;
+mod server;
+mod volumes;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Service;
+use kube::api::Api;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::watcher::{self, Event};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 pub use error::{Error, Result};
 
-use tokio_util::sync::CancellationToken;
+use context::Context;
+use decide::dns::NodeDns;
+use events::Recorder;
+use node::{machine, status};
+use objects::ObjectCache;
+use runtime::ContainerRuntime;
+use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
 
-/// Runs the node agent until `shutdown`.
+/// Runs the node agent, with the embedded runtime, until `shutdown`. Its pods go on without it;
+/// the next kubelet of the node takes them up.
 ///
 /// # Errors
 /// When a flag or a file it names makes no sense, or the server's port is taken.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
-    tracing::info!(node = config.node_name(), "kubelet starts");
-    shutdown.cancelled().await;
+    let runtime = SandboxRuntime::new(SandboxRuntimeConfig {
+        root_dir: config.root_dir.clone(),
+        image_store: config.image_store(),
+        node_name: config.node_name(),
+        image_proxy: config.image_proxy.clone(),
+        helper: None,
+    });
+    run_with(config, Arc::new(runtime.await?), shutdown).await
+}
+
+/// Runs the node agent with any runtime.
+///
+/// # Errors
+/// When a flag or a file it names makes no sense, or the server's port is taken.
+pub async fn run_with(
+    config: Config,
+    runtime: Arc<dyn ContainerRuntime>,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let node_name = config.node_name();
+    tracing::info!(node = node_name, "kubelet starts");
+    std::fs::create_dir_all(&config.root_dir).map_err(Error::file(&config.root_dir))?;
+    // Malformed flags are told before anything is done.
+    status::labels(&config, &node_name)?;
+
+    let (client, api_server) = connect(&config).await?;
+    let node_ips = node_ips(&config, &api_server)?;
+    let capacity = machine::capacity(&config.root_dir);
+    let (network_sender, network_ready) = watch::channel(false);
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), &node_name),
+        objects: ObjectCache::new(client.clone()),
+        dns: NodeDns {
+            cluster_dns: config.cluster_dns.clone(),
+            cluster_domain: config.cluster_domain.clone(),
+            host_resolv_conf: read("/etc/resolv.conf"),
+            host_hosts: read("/etc/hosts"),
+            node_name: node_name.clone(),
+        },
+        allocatable: status::resources(&capacity, config.max_pods),
+        services: watch_services(client.clone()),
+        node_name,
+        node_ips,
+        runtime,
+        client,
+        network_ready,
+        config,
+    });
+
+    let known = pods::KnownPods::default();
+    let server = server::Server::bind(context.clone(), known.clone()).await?;
+    tokio::spawn(server.serve(shutdown.clone()));
+    tokio::spawn(node::run(context.clone(), network_sender, shutdown.clone()));
+    pods::run(context, known, shutdown).await;
     Ok(())
+}
+
+/// A client by the kubeconfig, and the API server's `host:port`.
+async fn connect(config: &Config) -> Result<(kube::Client, String)> {
+    let path = &config.kubeconfig;
+    let malformed =
+        |error: &dyn std::fmt::Display| Error::Config(format!("{}: {error}", path.display()));
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| malformed(&error))?;
+    let options = KubeConfigOptions::default();
+    let client_config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut client_config = client_config.map_err(|error| malformed(&error))?;
+    client_config.connect_timeout = Some(Duration::from_secs(5));
+    let url = client_config.cluster_url.clone();
+    let server = format!(
+        "{}:{}",
+        url.host().unwrap_or_default(),
+        url.port_u16().unwrap_or(443)
+    );
+    Ok((kube::Client::try_from(client_config)?, server))
+}
+
+fn node_ips(config: &Config, api_server: &str) -> Result<Vec<IpAddr>> {
+    if let Some(ip) = config.node_ip {
+        return Ok(vec![ip]);
+    }
+    let ip = machine::address_towards(api_server).ok_or_else(|| {
+        Error::Config(format!(
+            "no route to {api_server}: give the node's address with --node-ip"
+        ))
+    })?;
+    Ok(vec![ip])
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Keeps all services, for the environment of containers.
+fn watch_services(client: kube::Client) -> watch::Receiver<Option<Arc<Vec<Service>>>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let api: Api<Service> = Api::all(client);
+        let mut events = std::pin::pin!(retry::watch(api, watcher::Config::default()));
+        let mut services: Vec<Service> = Vec::new();
+        let mut listed: Vec<Service> = Vec::new();
+        while let Some(event) = events.next().await {
+            let name = |service: &Service| {
+                (
+                    service.metadata.namespace.clone(),
+                    service.metadata.name.clone(),
+                )
+            };
+            match event {
+                Event::Init => listed.clear(),
+                Event::InitApply(service) => {
+                    listed.push(slim(service));
+                    continue;
+                }
+                Event::InitDone => services = std::mem::take(&mut listed),
+                Event::Apply(service) => {
+                    services.retain(|known| name(known) != name(&service));
+                    services.push(slim(service));
+                }
+                Event::Delete(service) => services.retain(|known| name(known) != name(&service)),
+            }
+            sender.send_replace(Some(Arc::new(services.clone())));
+        }
+    });
+    receiver
+}
+
+/// A service without what nobody here reads.
+fn slim(mut service: Service) -> Service {
+    service.metadata.managed_fields = None;
+    service.metadata.annotations = None;
+    service.status = None;
+    service
 }

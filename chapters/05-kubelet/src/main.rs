@@ -13,6 +13,10 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    // The sandbox runs this very program as the shim of each pod.
+    if let Some(code) = kubelet::runtime::sandbox::maybe_run_helper() {
+        return code;
+    }
     let cli = Cli::parse();
     component::main(|shutdown| kubelet::run(cli.config, shutdown))
 }

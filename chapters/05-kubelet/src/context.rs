@@ -1,0 +1,69 @@
+//! What every part of one kubelet shares.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Service;
+use tokio::sync::watch;
+
+use crate::Config;
+use crate::decide::dns::NodeDns;
+use crate::events::Recorder;
+use crate::objects::ObjectCache;
+use crate::runtime::ContainerRuntime;
+
+/// The kubelet's common ground: handed to each worker as an `Arc`.
+pub struct Context {
+    /// The flags.
+    pub config: Config,
+    /// The node's name.
+    pub node_name: String,
+    /// The node's addresses.
+    pub node_ips: Vec<IpAddr>,
+    /// The API.
+    pub client: kube::Client,
+    /// What runs containers.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// Config maps and secrets.
+    pub objects: ObjectCache,
+    /// Names and lookups.
+    pub dns: NodeDns,
+    /// What the node has to give, by resource: `cpu` → `2`.
+    pub allocatable: BTreeMap<String, String>,
+    /// All services; `None` until they have been listed once.
+    pub services: watch::Receiver<Option<Arc<Vec<Service>>>>,
+    /// Whether pods can be given a network.
+    pub network_ready: watch::Receiver<bool>,
+}
+
+impl Context {
+    /// The part of `containerID` before `://`.
+    pub fn scheme(&self) -> String {
+        let version = self.runtime.version();
+        version.split(':').next().unwrap_or("sandbox").to_owned()
+    }
+
+    /// Folder of a pod: `<root-dir>/pods/<uid>`.
+    pub fn pod_dir(&self, uid: &str) -> PathBuf {
+        self.pods_dir().join(uid)
+    }
+
+    /// Folder of all pods.
+    pub fn pods_dir(&self) -> PathBuf {
+        self.config.root_dir.join("pods")
+    }
+
+    /// Folder of all pods' logs.
+    pub fn logs_dir(&self) -> PathBuf {
+        self.config.root_dir.join("log/pods")
+    }
+
+    /// Folder of a pod's logs: `<root-dir>/log/pods/{namespace}_{name}_{uid}`.
+    pub fn log_dir(&self, namespace: &str, name: &str, uid: &str) -> PathBuf {
+        self.logs_dir().join(format!("{namespace}_{name}_{uid}"))
+    }
+}

@@ -1,0 +1,77 @@
+//! What containers left behind when they ended: their termination messages.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::launch::TERMINATION_LABEL;
+use crate::decide::{RuntimePod, spec};
+use crate::runtime::{Container, ContainerState};
+
+/// Most of a message that the API takes.
+const MESSAGE_LIMIT: u64 = 4096;
+/// Most of a log that stands in for a message.
+const LOG_LIMIT: u64 = 2048;
+const LOG_LINES: usize = 80;
+
+/// The messages of containers that ended, by container id.
+///
+/// Upstream: `kuberuntime_container.go: getTerminationMessage`.
+pub fn read(pod: &Pod, runtime: &RuntimePod) -> BTreeMap<String, String> {
+    let mut messages = BTreeMap::new();
+    for container in &runtime.containers {
+        let ContainerState::Exited { exit_code, .. } = container.state else {
+            continue;
+        };
+        let policy = spec::find_container(pod, &container.name)
+            .and_then(|container| container.termination_message_policy.as_deref());
+        let falls_back = policy == Some("FallbackToLogsOnError") && exit_code != 0;
+        let message = left_message(container).or_else(|| {
+            falls_back
+                .then(|| end_of_log(&container.log_path))
+                .flatten()
+        });
+        if let Some(message) = message {
+            messages.insert(container.id.clone(), message);
+        }
+    }
+    messages
+}
+
+fn left_message(container: &Container) -> Option<String> {
+    let path = container.labels.get(TERMINATION_LABEL)?;
+    let mut bytes = Vec::new();
+    // The container can put anything there but a link: it is a mount of a file we made.
+    std::fs::File::open(path)
+        .ok()?
+        .take(MESSAGE_LIMIT)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn end_of_log(path: &Path) -> Option<String> {
+    let mut file = std::fs::File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    // A line of the log is longer than what it says, by its time and stream.
+    file.seek(SeekFrom::Start(
+        length.saturating_sub(LOG_LIMIT * 2 + 80 * 50),
+    ))
+    .ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.splitn(4, ' ').nth(3))
+        .collect();
+    let mut tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+    tail.push('\n');
+    let mut start = tail.len().saturating_sub(LOG_LIMIT as usize);
+    while !tail.is_char_boundary(start) {
+        start += 1;
+    }
+    Some(tail[start..].to_owned())
+}
