@@ -1,1 +1,297 @@
-//! Placeholder.
+//! Server-side apply, and the record of who owns which field.
+//!
+//! A client says what it wants, `apply`, and no more; the server merges it into the object. What
+//! a manager applied before and no longer names goes, unless somebody else owns it. A field that
+//! another manager owns with another value is a conflict, unless it is forced.
+//!
+//! ```text
+//!  live object ----+                       +-- merged -- prune --> new object
+//!                  +-- typed::merge -------+
+//!  configuration --+                       +-- compare with live: take over, or conflict
+//!        |
+//!        +-- typed::field_set --> fields of this manager --> metadata.managedFields
+//! ```
+//!
+//! Every other write (create, update, patch) is compared with what was there, and the fields that
+//! changed become its manager's: [`track_update`].
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `path.rs` | sets of fields, and their form in JSON, `FieldsV1` |
+//! | `typed.rs` | walks over typed objects: compare, merge, remove |
+//! | `update.rs` | the rules of ownership |
+//! | `managed.rs` | `metadata.managedFields` |
+//!
+//! All versions of a kind have one form here, so a manager's fields never need conversion.
+//! Upstream: `staging/src/k8s.io/apimachinery/pkg/util/managedfields`,
+//! `sigs.k8s.io/structured-merge-diff`; KEP-555.
+
+mod managed;
+mod path;
+mod typed;
+mod update;
+
+use serde_json::{Map, Value, json};
+
+use crate::schema::{FieldValidation, Shape, check, type_named};
+use crate::status::ApiError;
+use managed::{Managed, Manager};
+use update::Conflict;
+
+/// Annotation in which `kubectl apply` keeps what it last applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Applies `config`, the body of the request as it was sent, for `manager`. `live` is the object
+/// as stored, `None` if it is to be created; `api_version` that of the path (`apps/v1`); `now`
+/// RFC 3339. An apply that changes nothing returns `live` as it is.
+///
+/// # Errors
+///
+/// `Conflict` with a cause for each field that others own, unless `force`; `BadRequest` and
+/// internal errors where the configuration does not fit the type, as upstream.
+#[allow(clippy::too_many_arguments)]
+pub fn apply(
+    schema_name: &str,
+    live: Option<&Value>,
+    config: &Value,
+    manager: &str,
+    force: bool,
+    subresource: &str,
+    api_version: &str,
+    now: &str,
+) -> Result<Value, ApiError> {
+    let shape = shape_of(schema_name)?;
+    check_config(&shape, config, api_version)?;
+    let object = match live {
+        Some(live) => managed::without(live),
+        None => empty(schema_name)?,
+    };
+    let mut managed = match live.map(|live| managed::decode(&live["metadata"]["managedFields"])) {
+        Some(None) => return Err(ApiError::internal("failed to decode managed fields")),
+        Some(Some(managed)) => managed,
+        None => Managed::new(),
+    };
+    if managed.is_empty() && live.is_some() {
+        // What was there before anybody's fields were tracked must not be pruned.
+        let before = Manager::updater("before-first-apply", api_version, subresource);
+        update::update(
+            &shape,
+            &empty(schema_name)?,
+            &object,
+            &mut managed,
+            before,
+            now,
+        );
+    }
+    let current = Manager::applier(manager, subresource);
+    let attempt = |managed: &mut Managed, force: bool| {
+        update::apply(
+            &shape,
+            &object,
+            config,
+            managed,
+            &current,
+            api_version,
+            force,
+        )
+    };
+    let before = managed.clone();
+    let applied = match attempt(&mut managed, force) {
+        Err(conflicts) if manager == "kubectl" => {
+            managed = before;
+            // `kubectl apply --server-side` takes over what `kubectl apply` applied.
+            let allowed = last_applied(&shape, &object, api_version).unwrap_or_default();
+            let others: Vec<Conflict> = conflicts
+                .into_iter()
+                .filter(|conflict| !allowed.has(&conflict.path))
+                .collect();
+            if others.is_empty() {
+                attempt(&mut managed, true)
+            } else {
+                Err(others)
+            }
+        }
+        applied => applied,
+    };
+    let mut new = applied.map_err(|conflicts| conflict_error(&conflicts))?;
+    if let Some(owned) = managed.get_mut(&current) {
+        owned.time = Some(now.to_owned());
+    }
+    if manager == "kubectl" && !new["metadata"]["annotations"][LAST_APPLIED].is_null() {
+        new["metadata"]["annotations"][LAST_APPLIED] = as_last_applied(config).into();
+    }
+    let mut new = check(schema_name, new, FieldValidation::Ignore)?.value;
+    managed::write(&managed, &mut new);
+    match live {
+        Some(live) if managed::same_but_times(live, &new) => Ok(live.clone()),
+        _ => Ok(new),
+    }
+}
+
+/// Records in `new` that `manager` wrote it in place of `live` (`None`: created it), by create,
+/// update or patch. `api_version` is that of the request, `now` RFC 3339. An update that changes
+/// nothing leaves the record as it was.
+pub fn track_update(
+    schema_name: &str,
+    live: Option<&Value>,
+    new: &mut Value,
+    manager: &str,
+    subresource: &str,
+    api_version: &str,
+    now: &str,
+) {
+    let Ok(shape) = shape_of(schema_name) else {
+        return;
+    };
+    let Some(empty) = empty(schema_name)
+        .ok()
+        .filter(|_| new["metadata"].is_object())
+    else {
+        return;
+    };
+    let of_live = || {
+        let entries = live.map(|live| &live["metadata"]["managedFields"]);
+        entries.and_then(managed::decode).unwrap_or_default()
+    };
+    let sent = &new["metadata"]["managedFields"];
+    let mut managed = if !subresource.is_empty() {
+        of_live()
+    } else if managed::is_reset(sent) {
+        Managed::new()
+    } else {
+        // Who knows nothing of managed fields must not delete them.
+        managed::decode(sent)
+            .filter(|sent| !sent.is_empty())
+            .unwrap_or_else(of_live)
+    };
+    let old = live.map_or(empty, managed::without);
+    let stripped = managed::without(new);
+    // Once forgotten, ownership is tracked again from the first apply on.
+    if live.is_none() || !managed.is_empty() {
+        let current = Manager::updater(manager, api_version, subresource);
+        update::update(&shape, &old, &stripped, &mut managed, current, now);
+        managed::cap(&mut managed);
+    }
+    managed::write(&managed, new);
+}
+
+/// Whether two versions of an object differ in nothing but the times at which fields changed
+/// hands: then there is nothing to write.
+pub fn same_but_times(live: &Value, new: &Value) -> bool {
+    managed::same_but_times(live, new)
+}
+
+fn shape_of(schema_name: &str) -> Result<Shape, ApiError> {
+    type_named(schema_name)
+        .map(Shape::Struct)
+        .ok_or_else(|| ApiError::internal(format!("no type {schema_name:?}")))
+}
+
+/// The object that a create starts from.
+fn empty(schema_name: &str) -> Result<Value, ApiError> {
+    check(schema_name, json!({}), FieldValidation::Ignore).map(|checked| checked.value)
+}
+
+fn check_config(shape: &Shape, config: &Value, api_version: &str) -> Result<(), ApiError> {
+    let said = config["apiVersion"].as_str().unwrap_or_default();
+    if said != api_version {
+        return Err(ApiError::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {said}, \
+             expected: {api_version}"
+        )));
+    }
+    if !config["metadata"]["managedFields"].is_null() {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    let misfits = typed::misfits(shape, config);
+    let problem = match misfits.as_slice() {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut error = ApiError::internal("");
+    error.details = None;
+    error.message = format!(
+        "failed to create typed patch object ({}/{}; {group}/{version}, Kind={}): {problem}",
+        text(&config["metadata"]["namespace"]),
+        text(&config["metadata"]["name"]),
+        text(&config["kind"]),
+    );
+    Err(error)
+}
+
+/// Fields that `kubectl apply` applied and that are still as it left them.
+fn last_applied(shape: &Shape, live: &Value, api_version: &str) -> Option<path::Set> {
+    let text = live["metadata"]["annotations"][LAST_APPLIED].as_str()?;
+    let last: Value = serde_json::from_str(text).ok()?;
+    if last["apiVersion"] != api_version {
+        return None;
+    }
+    let difference = typed::compare(shape, &last, live);
+    let set = typed::field_set(shape, &last);
+    Some(
+        set.difference(&difference.modified)
+            .difference(&difference.added)
+            .difference(&difference.removed),
+    )
+}
+
+/// The annotation for a configuration: itself, without the annotation, on a line.
+fn as_last_applied(config: &Value) -> String {
+    let mut config = config.clone();
+    if let Some(annotations) = config["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(LAST_APPLIED);
+    }
+    format!("{config}\n")
+}
+
+fn conflict_error(conflicts: &[Conflict]) -> ApiError {
+    let shown = |conflict: &Conflict| path::show(&conflict.path);
+    let message = match conflicts {
+        [one] => {
+            let manager = one.manager.show();
+            format!(
+                "Apply failed with 1 conflict: conflict with {manager}: {}",
+                shown(one)
+            )
+        }
+        many => {
+            let mut lines = Vec::new();
+            let mut last = None;
+            // They come manager by manager.
+            for conflict in many {
+                if last != Some(&conflict.manager) {
+                    lines.push(format!("conflicts with {}:", conflict.manager.show()));
+                    last = Some(&conflict.manager);
+                }
+                lines.push(format!("- {}", shown(conflict)));
+            }
+            format!(
+                "Apply failed with {} conflicts: {}",
+                many.len(),
+                lines.join("\n")
+            )
+        }
+    };
+    let causes: Vec<Value> = conflicts
+        .iter()
+        .map(|conflict| {
+            json!({
+                "reason": "FieldManagerConflict",
+                "message": format!("conflict with {}", conflict.manager.show()),
+                "field": shown(conflict),
+            })
+        })
+        .collect();
+    let mut details = Map::new();
+    details.insert("causes".into(), causes.into());
+    ApiError {
+        details: Some(details),
+        ..ApiError::new(409, "Conflict", message)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,11 @@ fn build_type(name: &str, schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) 
         .iter()
         .find(|(owner, _)| *owner == short)
         .map_or(&[] as &[&str], |(_, fields)| fields);
+    let embedded = facts::VALUE_STRUCTS
+        .iter()
+        .find(|(owner, _)| *owner == short)
+        .map_or(&[] as &[&str], |(_, fields)| fields);
+    let is_kind = schema["properties"].get("kind").is_some();
     let mut fields: Vec<Field> = schema["properties"]
         .as_object()
         .into_iter()
@@ -127,6 +132,8 @@ fn build_type(name: &str, schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) 
                 shape,
                 required: required.contains(&field.as_str()),
                 zero_matters: pointers.contains(&field.as_str()),
+                embedded: embedded.contains(&field.as_str())
+                    || is_kind && matches!(field.as_str(), "metadata" | "spec" | "status"),
                 retain_keys: facts::RETAIN_KEYS.contains(&(short, field)),
             }
         })

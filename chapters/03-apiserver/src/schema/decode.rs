@@ -508,7 +508,22 @@ fn read_struct<'de, A: MapAccess<'de>>(
             }
         }
     }
+    embed(owner, &mut object);
     Ok(Some(Value::Object(object)))
+}
+
+/// Adds the structs that are part of their owner, where they are missing.
+fn embed(owner: &Type, object: &mut Map<String, Value>) {
+    for field in owner.fields.iter().filter(|field| field.embedded) {
+        let Shape::Struct(r) = field.shape else {
+            continue;
+        };
+        if !object.contains_key(&*field.name) {
+            let mut empty = Map::new();
+            embed(r.get(), &mut empty);
+            object.insert(field.name.to_string(), Value::Object(empty));
+        }
+    }
 }
 
 fn is_zero(value: &Value) -> bool {

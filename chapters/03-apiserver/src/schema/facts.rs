@@ -193,7 +193,7 @@ pub(super) const KEY_DEFAULTS: &[(&str, &str, &str)] = &[
 ];
 
 /// Optional scalars for which `0`, `""` and `false` differ from nothing: pointers in Go. All other
-/// optional scalars are left out when they are zero.
+/// optional scalars are left out when they are zero. (An empty `managedFields` resets it.)
 pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     (
         "api.apps.v1.DeploymentSpec",
@@ -413,7 +413,7 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     ),
     (
         "apimachinery.pkg.apis.meta.v1.ObjectMeta",
-        &["deletionGracePeriodSeconds"],
+        &["deletionGracePeriodSeconds", "managedFields"],
     ),
     (
         "apimachinery.pkg.apis.meta.v1.OwnerReference",
@@ -423,4 +423,33 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
         "apimachinery.pkg.apis.meta.v1.Preconditions",
         &["uid", "resourceVersion"],
     ),
+];
+
+/// Structs that are part of their owner rather than pointed to: always there, if only as `{}`.
+/// Beside them, the `metadata`, `spec` and `status` of every kind are.
+pub(super) const VALUE_STRUCTS: &[(&str, &[&str])] = &[
+    ("api.apps.v1.DeploymentSpec", &["strategy", "template"]),
+    ("api.apps.v1.ReplicaSetSpec", &["template"]),
+    ("api.core.v1.Binding", &["target"]),
+    ("api.core.v1.Container", &["resources"]),
+    ("api.core.v1.ContainerStatus", &["lastState", "state"]),
+    ("api.core.v1.EphemeralContainer", &["resources"]),
+    ("api.core.v1.Event", &["involvedObject", "source"]),
+    ("api.core.v1.NodeDaemonEndpoints", &["kubeletEndpoint"]),
+    ("api.core.v1.NodeStatus", &["daemonEndpoints", "nodeInfo"]),
+    ("api.core.v1.PersistentVolumeClaimSpec", &["resources"]),
+    ("api.core.v1.PersistentVolumeClaimTemplate", &["spec"]),
+    ("api.core.v1.PodTemplateSpec", &["metadata", "spec"]),
+    ("api.core.v1.PreferredSchedulingTerm", &["preference"]),
+    ("api.core.v1.ServiceStatus", &["loadBalancer"]),
+    ("api.core.v1.WeightedPodAffinityTerm", &["podAffinityTerm"]),
+    (
+        "api.authentication.v1.SelfSubjectReviewStatus",
+        &["userInfo"],
+    ),
+    ("api.authentication.v1.TokenReviewStatus", &["user"]),
+    ("api.discovery.v1.Endpoint", &["conditions"]),
+    ("api.events.v1.Event", &["deprecatedSource", "regarding"]),
+    ("api.rbac.v1.ClusterRoleBinding", &["roleRef"]),
+    ("api.rbac.v1.RoleBinding", &["roleRef"]),
 ];

@@ -23,8 +23,9 @@
 //! | `scalar.rs` | quantities, times and base64 in the one form that is stored |
 //!
 //! A decoded object is what Go's structs would have made of it: no nulls, no unknown fields, no
-//! zero values where upstream's `omitempty` leaves them out. So everything downstream may take
-//! an absent field and an empty one as the same, as upstream's code does.
+//! zero values where upstream's `omitempty` leaves them out, and `{}` for structs that are part of
+//! their owner (`status: {}`). So everything downstream may take an absent field and an empty one
+//! as the same, as upstream's code does.
 //!
 //! Upstream: `staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json`,
 //! `sigs.k8s.io/json`, `staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go`.
@@ -62,6 +63,8 @@ pub struct Field {
     pub required: bool,
     /// `0`, `""` and `false` differ from its absence (a pointer in Go).
     pub zero_matters: bool,
+    /// A struct that is part of its owner: always there, if only as `{}`.
+    pub embedded: bool,
     /// A strategic merge patch tells with `$retainKeys` which members stay.
     pub retain_keys: bool,
 }

@@ -169,6 +169,7 @@ fn an_object_is_stored_as_go_would_write_it() {
                 "deletionTimestamp": "2026-01-02T02:04:05Z",
                 "annotations": {"empty": "", "null": ""},
             },
+            "status": {},
             "spec": {
                 "terminationGracePeriodSeconds": 0,
                 "volumes": [{"name": "v", "emptyDir": {}}],

@@ -1,0 +1,243 @@
+//! Sets of fields: who owns what is kept as sets of paths into an object.
+//!
+//! Stored as `FieldsV1`, a tree in JSON whose keys are path elements:
+//!
+//! ```text
+//! {"f:spec": {"f:replicas": {},
+//!             "f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}}}}}
+//! ```
+//!
+//! An element that leads to `{}`, or to an object with `"."`, is itself in the set.
+//! Upstream: `sigs.k8s.io/structured-merge-diff`, folder `fieldpath`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+/// One step of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Element {
+    /// A field of a struct, or a key of a map.
+    Field(String),
+    /// An entry of a keyed list: its keys, as the text of a JSON object.
+    Key(String),
+    /// A value in a set, as the text of JSON.
+    Value(String),
+    /// A place in a list.
+    Index(usize),
+}
+
+impl Element {
+    pub(super) fn field(name: &str) -> Element {
+        Element::Field(name.to_owned())
+    }
+
+    /// The keys of an entry, whose text is always in the order of the keys.
+    pub(super) fn keys(keys: BTreeMap<&str, &Value>) -> Element {
+        Element::Key(serde_json::to_string(&keys).unwrap_or_default())
+    }
+
+    fn encode(&self) -> String {
+        match self {
+            Element::Field(name) => format!("f:{name}"),
+            Element::Key(keys) => format!("k:{keys}"),
+            Element::Value(value) => format!("v:{value}"),
+            Element::Index(index) => format!("i:{index}"),
+        }
+    }
+
+    fn decode(text: &str) -> Option<Element> {
+        let (kind, rest) = text.split_once(':')?;
+        match kind {
+            "f" => Some(Element::field(rest)),
+            "k" => {
+                let keys: BTreeMap<String, Value> = serde_json::from_str(rest).ok()?;
+                Some(Element::Key(serde_json::to_string(&keys).ok()?))
+            }
+            "v" => {
+                let value: Value = serde_json::from_str(rest).ok()?;
+                Some(Element::Value(value.to_string()))
+            }
+            "i" => rest.parse().ok().map(Element::Index),
+            _ => None,
+        }
+    }
+
+    /// As it stands in messages: `.spec`, `[name="a"]`, `[="x"]`, `[0]`.
+    fn show(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = match self {
+            Element::Field(name) => write!(out, ".{name}"),
+            Element::Key(keys) => {
+                let keys: BTreeMap<String, Value> = serde_json::from_str(keys).unwrap_or_default();
+                let keys: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                write!(out, "[{}]", keys.join(","))
+            }
+            Element::Value(value) => write!(out, "[={value}]"),
+            Element::Index(index) => write!(out, "[{index}]"),
+        };
+    }
+}
+
+/// A set of paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Set {
+    pub(super) members: BTreeSet<Element>,
+    pub(super) children: BTreeMap<Element, Set>,
+}
+
+impl Set {
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.children.values().all(Set::is_empty)
+    }
+
+    /// Whether it has this very path.
+    pub(super) fn has(&self, path: &[Element]) -> bool {
+        match path {
+            [] => false,
+            [last] => self.members.contains(last),
+            [first, rest @ ..] => self
+                .children
+                .get(first)
+                .is_some_and(|child| child.has(rest)),
+        }
+    }
+
+    pub(super) fn insert(&mut self, path: &[Element]) {
+        match path {
+            [] => {}
+            [last] => {
+                self.members.insert(last.clone());
+            }
+            [first, rest @ ..] => self.children.entry(first.clone()).or_default().insert(rest),
+        }
+    }
+
+    /// A set of fields at the root.
+    pub(super) fn of_fields(names: &[&str]) -> Set {
+        Set {
+            members: names.iter().map(|name| Element::field(name)).collect(),
+            children: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn union(mut self, other: &Set) -> Set {
+        self.members.extend(other.members.iter().cloned());
+        for (element, theirs) in &other.children {
+            let ours = self.children.remove(element).unwrap_or_default();
+            self.children.insert(element.clone(), ours.union(theirs));
+        }
+        self
+    }
+
+    /// Without the paths that `other` has too.
+    pub(super) fn difference(mut self, other: &Set) -> Set {
+        self.members
+            .retain(|element| !other.members.contains(element));
+        self.descend(|element, child| match other.children.get(element) {
+            Some(theirs) => child.difference(theirs),
+            None => child,
+        })
+    }
+
+    /// Without the paths that `other` has too, and all below them.
+    pub(super) fn recursive_difference(mut self, other: &Set) -> Set {
+        self.members
+            .retain(|element| !other.members.contains(element));
+        self.descend(|element, child| match other.children.get(element) {
+            _ if other.members.contains(element) => Set::default(),
+            Some(theirs) => child.recursive_difference(theirs),
+            None => child,
+        })
+    }
+
+    pub(super) fn intersection(mut self, other: &Set) -> Set {
+        self.members
+            .retain(|element| other.members.contains(element));
+        self.descend(|element, child| match other.children.get(element) {
+            Some(theirs) => child.intersection(theirs),
+            None => Set::default(),
+        })
+    }
+
+    /// Changes each child, and drops those that are empty then.
+    fn descend(mut self, change: impl Fn(&Element, Set) -> Set) -> Set {
+        self.children = std::mem::take(&mut self.children)
+            .into_iter()
+            .map(|(element, child)| {
+                let child = change(&element, child);
+                (element, child)
+            })
+            .filter(|(_, child)| !child.is_empty())
+            .collect();
+        self
+    }
+
+    /// Every path, parents before children.
+    pub(super) fn paths(&self) -> Vec<Vec<Element>> {
+        let mut paths = Vec::new();
+        self.collect(&mut Vec::new(), &mut paths);
+        paths
+    }
+
+    fn collect(&self, at: &mut Vec<Element>, paths: &mut Vec<Vec<Element>>) {
+        for element in self.elements() {
+            at.push(element.clone());
+            if self.members.contains(element) {
+                paths.push(at.clone());
+            }
+            if let Some(child) = self.children.get(element) {
+                child.collect(at, paths);
+            }
+            at.pop();
+        }
+    }
+
+    fn elements(&self) -> BTreeSet<&Element> {
+        self.members.iter().chain(self.children.keys()).collect()
+    }
+
+    /// As `FieldsV1`.
+    pub(super) fn encode(&self) -> Value {
+        let mut fields = Map::new();
+        for element in self.elements() {
+            let mut below = match self.children.get(element).map(Set::encode) {
+                Some(Value::Object(below)) => below,
+                _ => Map::new(),
+            };
+            if self.members.contains(element) && !below.is_empty() {
+                below.insert(".".into(), Value::Object(Map::new()));
+            }
+            fields.insert(element.encode(), Value::Object(below));
+        }
+        Value::Object(fields)
+    }
+
+    /// From `FieldsV1`; `None` if it is malformed.
+    pub(super) fn decode(fields: &Value) -> Option<Set> {
+        let mut set = Set::default();
+        for (key, below) in fields.as_object()? {
+            if key == "." {
+                continue;
+            }
+            let element = Element::decode(key)?;
+            let child = Set::decode(below)?;
+            let below = below.as_object()?;
+            if below.is_empty() || below.contains_key(".") {
+                set.members.insert(element.clone());
+            }
+            if !child.is_empty() {
+                set.children.insert(element, child);
+            }
+        }
+        Some(set)
+    }
+}
+
+/// `.spec.containers[name="a"].image`
+pub(super) fn show(path: &[Element]) -> String {
+    let mut out = String::new();
+    path.iter().for_each(|element| element.show(&mut out));
+    out
+}
