@@ -139,6 +139,7 @@ impl Story {
                 new.name_any(),
                 rollout::wanted(&new)
             )?;
+            self.made = Some(new.name_any());
             self.replace(new);
             return Ok(output);
         };
