@@ -5,7 +5,9 @@ pub mod alloc;
 pub mod apply;
 pub mod authn;
 pub mod authz;
+pub mod config;
 pub mod defaults;
+pub mod discovery;
 pub mod http;
 pub mod openapi;
 pub mod patch;
@@ -16,3 +18,99 @@ pub mod selectors;
 pub mod status;
 pub mod table;
 pub mod validation;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use component::CancellationToken;
+
+use crate::http::{Api, listen, metrics, streams};
+pub use config::Config;
+
+/// Why the server cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A socket cannot be had.
+    #[error("cannot listen on {what}: {source}")]
+    Listen {
+        /// Which.
+        what: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A PEM file will not do.
+    #[error("{path}: {reason}")]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The certificates do not fit.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A flag's value will not do.
+    #[error("{0}")]
+    Config(String),
+    /// The store failed.
+    #[error("store: {0}")]
+    Store(#[from] etcd::Error),
+    /// What has to be there cannot be made.
+    #[error("cannot set up the cluster: {0}")]
+    Bootstrap(#[from] status::ApiError),
+}
+
+impl Error {
+    fn pem(path: &Path, reason: impl std::fmt::Display) -> Error {
+        Error::Pem {
+            path: path.into(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Serves until shutdown.
+///
+/// # Errors
+/// If the server cannot start, or its store fails.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let store = etcd::Store::open(&config.data_dir, etcd::Options::default())?;
+    // Before anything is served, so that a wrong file is told at once.
+    let (tls, judge) = listen::tls(&config)?;
+    let kubelets = streams::Kubelets::new(&config)?;
+    let key = &config.service_account_signing_key_file;
+    let pem = std::fs::read_to_string(key).map_err(|error| Error::pem(key, error))?;
+    let tokens = authn::TokenAuthority::from_pem(&pem, &config.service_account_issuer)
+        .map_err(|error| Error::pem(key, error))?;
+    let listeners = listen::sockets(&config)?;
+
+    let api = Arc::new(Api {
+        registry: registry::Registry::open(store, config)?,
+        tokens,
+        kubelets,
+        metrics: metrics::Metrics::default(),
+        bootstrapped: AtomicBool::new(false),
+        shutdown: shutdown.clone(),
+    });
+    let serving = tokio::spawn(listen::accept(
+        api.clone(),
+        listeners,
+        tls,
+        judge,
+        shutdown.clone(),
+    ));
+    let follower = api.registry.follow(&shutdown);
+    let work = async {
+        api.registry.bootstrap().await?;
+        api.bootstrapped.store(true, Ordering::Release);
+        tracing::info!("ready");
+        api.registry.compact(&shutdown).await;
+        Ok::<(), Error>(())
+    };
+    let ended = tokio::try_join!(follower, work).map(|_| ());
+    // Whatever ended it, those who are served are told.
+    api.shutdown.cancel();
+    let _served = serving.await;
+    ended
+}

@@ -130,7 +130,7 @@ const BASE: Resource = Resource {
 };
 
 /// Everything that is served, in the order of discovery: groups, then names.
-pub const RESOURCES: &[Resource] = &[
+pub static RESOURCES: &[Resource] = &[
     Resource {
         kind: "Binding",
         plural: "bindings",

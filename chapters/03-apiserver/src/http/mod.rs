@@ -1,1 +1,188 @@
-//! Placeholder.
+//! The HTTP side: from a connection to an answer.
+//!
+//! Every request takes the same way, and may be answered at each step:
+//!
+//! ```text
+//! connection ▸ what is it about? ▸ who asks? ▸ as whom? ▸ may they? ▸ the thing itself
+//!   listen          path              gate        gate       gate      resource, subresource,
+//!                                     401         403        403       reviews, streams, paths
+//! ```
+//!
+//! * [`path`] and [`negotiate`] read a request, purely; [`call`] is a request that is allowed.
+//! * [`resource`] has the verbs, [`watch`] the one that does not end, [`view`] the forms of answers.
+//! * [`subresource`] and [`reviews`] have what is no plain object, [`streams`] what goes on to a
+//!   kubelet: logs, exec, attach, port-forward.
+//! * [`paths`] has what is no resource: discovery, health, OpenAPI.
+//!
+//! Left out for now: the `proxy` subresources of nodes, pods and services, request priority and
+//! fairness, audit logs, and protobuf, for which clients get 406 or 415 and fall back to JSON.
+//!
+//! Upstream: `DefaultBuildHandlerChain` in `apiserver/pkg/server/config.go`.
+
+pub mod answer;
+pub mod call;
+pub mod gate;
+pub mod listen;
+pub mod metrics;
+pub mod negotiate;
+pub mod path;
+pub mod paths;
+pub mod resource;
+pub mod reviews;
+pub mod streams;
+pub mod subresource;
+pub mod view;
+pub mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+use crate::authn::TokenAuthority;
+use crate::registry::Registry;
+use crate::resources;
+use crate::status::{ApiError, FieldError};
+use answer::Body;
+use call::Call;
+use listen::Peer;
+use path::{Query, RequestInfo};
+
+/// The server: what every request can get at.
+#[derive(Debug)]
+pub struct Api {
+    /// The objects.
+    pub registry: Registry,
+    /// Service accounts' tokens.
+    pub tokens: TokenAuthority,
+    /// The way to kubelets.
+    pub kubelets: streams::Kubelets,
+    /// What has been counted.
+    pub metrics: metrics::Metrics,
+    /// What has to be there from the start is there.
+    pub bootstrapped: AtomicBool,
+    /// Cancelled when the server is to stop.
+    pub shutdown: CancellationToken,
+}
+
+impl Api {
+    /// Whether requests can be served.
+    pub fn is_ready(&self) -> bool {
+        self.bootstrapped.load(Ordering::Acquire) && !self.shutdown.is_cancelled()
+    }
+}
+
+/// Answers a request.
+pub async fn serve(api: Arc<Api>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+    let uri = request.uri();
+    let query = Query::parse(uri.query().unwrap_or_default());
+    let info = path::request_info(request.method(), uri.path(), &query);
+    let started = std::time::Instant::now();
+    let (verb, resource) = (info.verb, info.resource.clone());
+    let response = match respond(&api, peer, request, info, query).await {
+        Ok(response) => response,
+        Err(error) => answer::error(&error),
+    };
+    api.metrics.count(
+        verb,
+        &resource,
+        response.status().as_u16(),
+        started.elapsed(),
+    );
+    response
+}
+
+async fn respond(
+    api: &Arc<Api>,
+    peer: Peer,
+    request: Request<Incoming>,
+    info: RequestInfo,
+    query: Query,
+) -> Result<Response<Body>, ApiError> {
+    let user = gate::authenticate(api, &peer, request.headers())?;
+    let user = gate::impersonate(api, user, request.headers())?;
+    gate::authorize(api, &user, &info, &query)?;
+    if !info.is_resource {
+        return paths::handle(api, &request, &info);
+    }
+    let Some(resource) = resources::by_path(&info.group, &info.version, &info.resource) else {
+        return Err(ApiError::no_such_path());
+    };
+    let subresource = match info.subresource.as_str() {
+        "" => None,
+        name => Some(
+            resource
+                .subresource(name)
+                .ok_or_else(ApiError::no_such_path)?,
+        ),
+    };
+    let (parts, body) = request.into_parts();
+    let mut call = Call {
+        api: api.clone(),
+        manager: call::manager_of(&query, &parts.headers),
+        dry_run: dry_run(&query)?,
+        method: parts.method,
+        headers: parts.headers,
+        info,
+        query,
+        user,
+        resource,
+        subresource,
+    };
+    check_place(&mut call)?;
+    if !resource::allows(&call) {
+        return Err(ApiError::method_not_allowed());
+    }
+    if streams::is_stream(&call) {
+        return streams::handle(&call, parts.extensions).await;
+    }
+    let body = if matches!(call.method, Method::GET | Method::HEAD) {
+        bytes::Bytes::new()
+    } else {
+        call::read_body(body).await?
+    };
+    if subresource.is_some() {
+        return subresource::handle(&call, body).await;
+    }
+    if !resource.is_stored() {
+        return reviews::handle(&call, body).await;
+    }
+    resource::handle(&call, body).await
+}
+
+/// Whether only a rehearsal is wanted.
+fn dry_run(query: &Query) -> Result<bool, ApiError> {
+    let mut dry_run = false;
+    for value in query.all("dryRun").filter(|value| !value.is_empty()) {
+        if value != "All" {
+            let error = FieldError::not_supported("dryRun", &value.into(), &["All"]);
+            return Err(call::invalid_option("UpdateOptions", error));
+        }
+        dry_run = true;
+    }
+    Ok(dry_run)
+}
+
+/// Checks that a path has a namespace exactly where its resource does.
+fn check_place(call: &mut Call) -> Result<(), ApiError> {
+    let is_namespaces = call.resource.group.is_empty() && call.resource.plural == "namespaces";
+    let has_namespace = !call.info.namespace.is_empty();
+    if !call.resource.namespaced {
+        return if has_namespace && !is_namespaces {
+            Err(ApiError::no_such_path())
+        } else {
+            Ok(())
+        };
+    }
+    // All namespaces at once can be read, and nothing else.
+    let everywhere = matches!(call.info.verb, "list" | "watch" | "deletecollection");
+    if has_namespace || everywhere && call.info.verb != "deletecollection" {
+        return Ok(());
+    }
+    match call.info.verb {
+        "create" if call.info.name.is_empty() => Err(ApiError::method_not_allowed()),
+        _ => Err(ApiError::no_such_path()),
+    }
+}

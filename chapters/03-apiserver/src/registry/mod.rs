@@ -1,1 +1,359 @@
-//! Placeholder.
+//! The registry: objects in the store, and the rules by which they come, change and go.
+//!
+//! A write goes down, an answer and every watch come up:
+//!
+//! ```text
+//!   http handlers      verbs, bodies, answers
+//!        │  ▲
+//!        ▼  │ lists, watches ┌─────────────┐
+//!    registry ◀──────────────│ watch cache │   bytes, labels and fields of every object
+//!        │                   └─────────────┘
+//!        │ compare and swap        ▲ every change, in order
+//!        ▼                         │
+//!      etcd::Store ────────────────┘
+//! ```
+//!
+//! * [`write`]: create and update. An update reads the object, changes it and puts it back only if
+//!   its revision is still the one read; else it tries again. That loop is all of the optimistic
+//!   concurrency that Kubernetes has.
+//! * [`delete`]: deletion in steps: grace periods, finalizers, orphans.
+//! * [`list`]: lists as of one revision, in pages.
+//! * [`cache`]: the watch cache. A reader who wants the latest waits until the cache has reached
+//!   the store's revision, so everyone reads their own writes.
+//! * [`strategy`]: what each kind sets by itself.
+//! * [`codec`], [`keys`], [`meta`], [`events`]: forms and places.
+//! * [`bootstrap`]: what has to be there from the start.
+//!
+//! Upstream: `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`.
+
+pub mod bootstrap;
+pub mod cache;
+pub mod codec;
+pub mod delete;
+pub mod events;
+pub mod keys;
+pub mod list;
+pub mod lookup;
+pub mod meta;
+pub mod services;
+pub mod strategy;
+pub mod write;
+
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use etcd::Store;
+use etcd::api::{
+    Compare, CompareOp, CompareTarget, DeleteRangeRequest, KeyRange, KeyValue, LeaseId, PutRequest,
+    RangeRequest, RequestOp, ResponseOp, Revision, SortOrder, SortTarget, TxnRequest, WatchRequest,
+};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::authz::Authorizer;
+use crate::config::Config;
+use crate::resources::Resource;
+use crate::status::{ApiError, Subject};
+use cache::{Cache, Observer, Slot};
+
+/// An object's address: resource, namespace (empty where it has none) and name.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Which resource.
+    pub resource: &'static Resource,
+    /// `status`, `scale`, …; empty for the object itself.
+    pub subresource: &'a str,
+    /// Which namespace, empty for those that have none.
+    pub namespace: &'a str,
+    /// Which name, empty for a collection.
+    pub name: &'a str,
+}
+
+impl<'a> Target<'a> {
+    /// The object for an error's words.
+    pub fn subject(&self) -> Subject<'a> {
+        Subject {
+            group: self.resource.group,
+            resource: self.resource.plural,
+            kind: self.resource.kind,
+            name: self.name,
+        }
+    }
+}
+
+/// The objects, and everything that keeps them in order.
+pub struct Registry {
+    /// The store.
+    pub store: Store,
+    /// What readers read.
+    pub cache: Cache,
+    /// Who may do what: it follows from roles and pods.
+    authorizer: RwLock<Authorizer>,
+    /// The server's configuration.
+    pub config: Config,
+    event_lease: Mutex<Option<(LeaseId, Instant)>>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("revision", &self.cache.revision())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Loads everything that is stored into the cache.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn open(store: Store, config: Config) -> Result<Registry, crate::Error> {
+        let cache = Cache::default();
+        let all = store.range(&range(cache::everything()))?;
+        let authorizer = RwLock::default();
+        cache.load(all.revision, &all.kvs, &authorizer);
+        Ok(Registry {
+            store,
+            cache,
+            authorizer,
+            config,
+            event_lease: Mutex::default(),
+        })
+    }
+
+    /// Who may do what, now.
+    pub fn authorizer(&self) -> RwLockReadGuard<'_, Authorizer> {
+        self.authorizer
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the cache at the store's revision until shutdown.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn follow(&self, shutdown: &CancellationToken) -> Result<(), crate::Error> {
+        let mut watcher = self.store.watch(WatchRequest {
+            range: cache::everything(),
+            start_revision: self.cache.revision() + 1,
+            prev_kv: false,
+            no_put: false,
+            no_delete: false,
+        })?;
+        loop {
+            let batch = tokio::select! {
+                batch = watcher.recv() => batch?,
+                () = shutdown.cancelled() => return Ok(()),
+            };
+            self.cache.apply(&batch, &self.authorizer);
+        }
+    }
+
+    /// Drops the history that no watch can ask for any more, every five minutes.
+    pub async fn compact(&self, shutdown: &CancellationToken) {
+        const EVERY: Duration = Duration::from_secs(300);
+        let mut keep_from = self.store.revision();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = shutdown.cancelled() => return,
+            }
+            // What was current at the last round is kept one round longer: pages of a list that
+            // began then can still be had.
+            if keep_from > self.store.compact_revision()
+                && let Err(error) = self.store.compact(keep_from).await
+            {
+                tracing::warn!(%error, "the store cannot be compacted");
+            }
+            keep_from = self.store.revision();
+        }
+    }
+
+    /// Whether the store answers.
+    pub fn is_healthy(&self) -> bool {
+        self.store
+            .range(&range(KeyRange::One(Bytes::from_static(b"health"))))
+            .is_ok()
+    }
+
+    /// The cache of a resource.
+    pub fn slot(&self, resource: &'static Resource) -> Result<&Slot, ApiError> {
+        self.cache
+            .slot(resource)
+            .ok_or_else(ApiError::method_not_allowed)
+    }
+
+    /// Waits until the cache has all that is durable now.
+    pub async fn latest(&self) {
+        self.cache.reached(self.store.revision()).await;
+    }
+
+    /// An object as it is now, with its revision.
+    pub fn read(&self, target: &Target) -> Result<Option<KeyValue>, ApiError> {
+        let slot = self.slot(target.resource)?;
+        let found = self.store.range(&range(KeyRange::One(key(slot, target))))?;
+        Ok(found.kvs.into_iter().next())
+    }
+
+    /// An object as it is now, parsed.
+    ///
+    /// # Errors
+    /// 404 if there is none.
+    pub fn get(&self, target: &Target) -> Result<Value, ApiError> {
+        let Some(kv) = self.read(target)? else {
+            return Err(ApiError::not_found(target.subject()));
+        };
+        self.parse(self.slot(target.resource)?, &kv)
+    }
+
+    fn parse(&self, slot: &Slot, kv: &KeyValue) -> Result<Value, ApiError> {
+        slot.codec
+            .decode(&kv.value, kv.mod_revision)
+            .map_err(|error| {
+                let key = String::from_utf8_lossy(&kv.key);
+                ApiError::internal(format!("stored object {key} cannot be decoded: {error}"))
+            })
+    }
+
+    /// Puts a key if its revision is still `expected` (0: if it is not there); answers with the
+    /// new revision, or none if somebody else was faster.
+    async fn put_if(
+        &self,
+        key: Bytes,
+        value: Bytes,
+        lease: LeaseId,
+        expected: Revision,
+    ) -> Result<Option<Revision>, ApiError> {
+        let put = PutRequest {
+            key: key.clone(),
+            value,
+            lease,
+            ..PutRequest::default()
+        };
+        self.swap(key, expected, RequestOp::Put(put)).await
+    }
+
+    /// Deletes a key if its revision is still `expected`.
+    async fn delete_if(
+        &self,
+        key: Bytes,
+        expected: Revision,
+    ) -> Result<Option<Revision>, ApiError> {
+        let delete = DeleteRangeRequest {
+            range: KeyRange::One(key.clone()),
+            prev_kv: false,
+        };
+        self.swap(key, expected, RequestOp::DeleteRange(delete))
+            .await
+    }
+
+    async fn swap(
+        &self,
+        key: Bytes,
+        expected: Revision,
+        then: RequestOp,
+    ) -> Result<Option<Revision>, ApiError> {
+        let target = CompareTarget::Mod(expected);
+        let guard = Compare {
+            range: KeyRange::One(key),
+            op: CompareOp::Equal,
+            target,
+        };
+        let txn = TxnRequest {
+            compare: vec![guard],
+            success: vec![then],
+            failure: vec![],
+        };
+        let answer = self.store.txn(txn).await?;
+        let revision = match answer.responses.first() {
+            Some(ResponseOp::Put(put)) => put.revision,
+            Some(ResponseOp::DeleteRange(delete)) => delete.revision,
+            _ => answer.revision,
+        };
+        if !answer.succeeded {
+            return Ok(None);
+        }
+        // Whoever reads next, from the cache or by a role just granted, finds it there.
+        self.cache.reached(revision).await;
+        Ok(Some(revision))
+    }
+
+    /// The lease that events of this minute hang on, so that they go away together: a lease each
+    /// would cost more than the events.
+    async fn event_lease(&self) -> Result<LeaseId, ApiError> {
+        const SHARED_FOR: Duration = Duration::from_secs(60);
+        let lock = || {
+            self.event_lease
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some((lease, since)) = *lock()
+            && since.elapsed() < SHARED_FOR
+        {
+            return Ok(lease);
+        }
+        let ttl = self.config.event_ttl + SHARED_FOR;
+        let lease = self.store.lease_grant(0, ttl.as_secs() as i64).await?;
+        *lock() = Some((lease, Instant::now()));
+        Ok(lease)
+    }
+}
+
+/// The key of an object in the store.
+fn key(slot: &Slot, target: &Target) -> Bytes {
+    format!(
+        "{}{}",
+        slot.prefix,
+        keys::local(target.namespace, target.name)
+    )
+    .into()
+}
+
+/// A read of a range, as it is now, in the order of keys.
+fn range(range: KeyRange) -> RangeRequest {
+    RangeRequest {
+        range,
+        limit: 0,
+        revision: 0,
+        sort_order: SortOrder::None,
+        sort_target: SortTarget::Key,
+        keys_only: false,
+        count_only: false,
+        min_mod_revision: 0,
+        max_mod_revision: 0,
+        min_create_revision: 0,
+        max_create_revision: 0,
+    }
+}
+
+impl Observer for RwLock<Authorizer> {
+    fn set(&self, resource: &'static Resource, object: &Value) {
+        let write = || self.write().unwrap_or_else(PoisonError::into_inner);
+        match resource.group {
+            "" if resource.plural == "pods" => write().graph.set_pod(object),
+            "rbac.authorization.k8s.io" => write().rbac.set(resource.plural, object),
+            _ => {}
+        }
+    }
+
+    fn remove(&self, resource: &'static Resource, namespace: &str, name: &str) {
+        let write = || self.write().unwrap_or_else(PoisonError::into_inner);
+        match resource.group {
+            "" if resource.plural == "pods" => write().graph.remove_pod(namespace, name),
+            "rbac.authorization.k8s.io" => write().rbac.remove(resource.plural, namespace, name),
+            _ => {}
+        }
+    }
+}
+
+impl From<etcd::api::Error> for ApiError {
+    fn from(error: etcd::api::Error) -> ApiError {
+        match error {
+            etcd::api::Error::Compacted { compact_revision } => ApiError::gone(format!(
+                "too old resource version: compacted at {compact_revision}"
+            )),
+            other => ApiError::internal(other.to_string()),
+        }
+    }
+}

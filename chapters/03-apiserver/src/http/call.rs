@@ -1,0 +1,292 @@
+//! A request that is known, allowed and about a resource; and what it brings along.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use super::Api;
+use super::negotiate::{self, Form};
+use super::path::{Query, RequestInfo};
+use super::view::View;
+use crate::authn::User;
+use crate::registry::list::Selection;
+use crate::registry::write::Writer;
+use crate::registry::{Target, meta};
+use crate::resources::{Resource, Subresource};
+use crate::schema::{self, FieldValidation};
+use crate::selectors::{FieldSelector, LabelSelector};
+use crate::status::{ApiError, FieldError, Subject};
+
+/// The largest body that is read. Upstream: `MaxRequestBodyBytes`.
+const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// A request about a resource.
+#[derive(Debug)]
+pub struct Call {
+    /// The server.
+    pub api: Arc<Api>,
+    /// What it is about.
+    pub info: RequestInfo,
+    /// Its method.
+    pub method: Method,
+    /// Its parameters.
+    pub query: Query,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Who asks.
+    pub user: User,
+    /// The resource.
+    pub resource: &'static Resource,
+    /// The part of it, if it is about one.
+    pub subresource: Option<&'static Subresource>,
+    /// The name under which changed fields are owned.
+    pub manager: String,
+    /// Do everything but the write.
+    pub dry_run: bool,
+}
+
+impl Call {
+    /// The object, or the collection.
+    pub fn target(&self) -> Target<'_> {
+        Target {
+            resource: self.resource,
+            subresource: &self.info.subresource,
+            namespace: if self.resource.namespaced {
+                &self.info.namespace
+            } else {
+                ""
+            },
+            name: &self.info.name,
+        }
+    }
+
+    /// Who writes.
+    pub fn writer(&self) -> Writer<'_> {
+        Writer {
+            user: &self.user,
+            manager: &self.manager,
+            dry_run: self.dry_run,
+            apply: false,
+        }
+    }
+
+    /// The form of the answer.
+    ///
+    /// # Errors
+    /// 406 if none is served.
+    pub fn view(&self) -> Result<View, ApiError> {
+        View::new(self.resource, negotiate::form(&self.headers)?, &self.query)
+    }
+
+    /// The view of an answer that has one form only.
+    ///
+    /// # Errors
+    /// As [`Call::view`].
+    pub fn plain_view(&self) -> Result<View, ApiError> {
+        View::new(self.resource, Form::Object, &self.query)
+    }
+
+    /// Which objects of the collection.
+    ///
+    /// # Errors
+    /// 400 if a selector cannot be read, or names a field that the kind does not have.
+    pub fn selection(&self) -> Result<Selection, ApiError> {
+        let fields = FieldSelector::parse(self.query.get("fieldSelector"))?;
+        fields.check(self.resource)?;
+        Ok(Selection {
+            namespace: self.target().namespace.to_owned(),
+            labels: LabelSelector::parse(self.query.get("labelSelector"))?,
+            fields,
+        })
+    }
+
+    /// How unknown fields are dealt with.
+    ///
+    /// # Errors
+    /// 422 if the parameter is none of those that exist.
+    pub fn field_validation(&self) -> Result<FieldValidation, ApiError> {
+        match self.query.get("fieldValidation") {
+            "" | "Warn" => Ok(FieldValidation::Warn),
+            "Strict" => Ok(FieldValidation::Strict),
+            "Ignore" => Ok(FieldValidation::Ignore),
+            other => Err(invalid_option(
+                "CreateOptions",
+                FieldError::not_supported(
+                    "fieldValidation",
+                    &other.into(),
+                    &["Ignore", "Strict", "Warn"],
+                ),
+            )),
+        }
+    }
+
+    /// Reads an object of the resource out of the body, with warnings about its fields.
+    ///
+    /// # Errors
+    /// 400 if it is none, or not the one that the path names.
+    pub fn decode(&self, body: &[u8]) -> Result<(Value, Vec<String>), ApiError> {
+        let json = self.json(body)?;
+        let mode = self.field_validation()?;
+        let (kind, version) = (self.resource.kind, self.resource.api_version());
+        let decoded = decode_as(self.resource.schema, kind, &version, &json, mode)?;
+        self.check_address(&decoded.0)?;
+        Ok(decoded)
+    }
+
+    /// The body as JSON, whatever it was sent as.
+    ///
+    /// # Errors
+    /// 415 if it is neither JSON nor YAML, 400 if the YAML cannot be read.
+    pub fn json<'b>(&self, body: &'b [u8]) -> Result<std::borrow::Cow<'b, [u8]>, ApiError> {
+        match negotiate::content_type(&self.headers).as_str() {
+            "application/json" => Ok(body.into()),
+            "application/yaml" => yaml_to_json(body).map(Into::into),
+            _ => Err(ApiError::unsupported_media_type(
+                "the body of the request was in an unknown format - accepted media types \
+                 include: application/json, application/yaml",
+            )),
+        }
+    }
+
+    /// Checks that nobody hands out more rights than they have.
+    ///
+    /// # Errors
+    /// 403 if somebody tries.
+    pub fn check_escalation(&self, live: Option<&Value>, new: &Value) -> Result<(), ApiError> {
+        if self.resource.group != "rbac.authorization.k8s.io" {
+            return Ok(());
+        }
+        self.api
+            .registry
+            .authorizer()
+            .check_escalation(&self.user, self.resource, new, live)
+    }
+
+    /// Checks that an object is the one that the path names.
+    ///
+    /// # Errors
+    /// 400 if it is not.
+    pub fn check_address(&self, object: &Value) -> Result<(), ApiError> {
+        let target = self.target();
+        let (name, namespace) = (meta::name(object), meta::namespace(object));
+        if !target.name.is_empty() && !name.is_empty() && name != target.name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                target.name
+            )));
+        }
+        if target.resource.namespaced && !namespace.is_empty() && namespace != target.namespace {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the \
+                 request",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// YAML as JSON.
+///
+/// # Errors
+/// 400 if it is no YAML.
+pub fn yaml_to_json(body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    // JSON is YAML, and the faster to read.
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+        return Ok(body.to_vec());
+    }
+    let unreadable =
+        |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
+    let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
+    let value: Value =
+        serde_saphyr::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    Ok(value.to_string().into_bytes())
+}
+
+/// Decodes a body as an object of a type, checking that it says so itself.
+///
+/// # Errors
+/// 400 if it is something else.
+pub fn decode_as(
+    schema_name: &str,
+    kind: &str,
+    api_version: &str,
+    body: &[u8],
+    mode: FieldValidation,
+) -> Result<(Value, Vec<String>), ApiError> {
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    let decoded = schema::decode(schema_name, kind, version, body, mode)?;
+    let mut value = decoded.value;
+    let sent_kind = value["kind"].as_str().unwrap_or_default();
+    let sent_version = value["apiVersion"].as_str().unwrap_or_default();
+    if !sent_version.is_empty() && sent_version != api_version {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({sent_version}) does not match the expected API \
+             version ({api_version})"
+        )));
+    }
+    if !sent_kind.is_empty() && sent_kind != kind {
+        return Err(ApiError::bad_request(format!(
+            "{sent_kind} in version {version:?} cannot be handled as a {kind}: the kinds differ"
+        )));
+    }
+    value["kind"] = kind.into();
+    value["apiVersion"] = api_version.into();
+    if value["metadata"].is_null() {
+        value["metadata"] = Value::Object(serde_json::Map::new());
+    }
+    Ok((value, decoded.warnings))
+}
+
+/// 422 for an option of the request itself.
+pub fn invalid_option(options: &str, error: FieldError) -> ApiError {
+    let subject = Subject {
+        group: "meta.k8s.io",
+        resource: "",
+        kind: options,
+        name: "",
+    };
+    ApiError::invalid(subject, &[error])
+}
+
+/// Reads a whole body.
+///
+/// # Errors
+/// 413 if it is too large, 400 if it breaks off.
+pub async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {BODY_BYTES_MAX}"),
+        )),
+        Err(error) => Err(ApiError::bad_request(format!(
+            "the body cannot be read: {error}"
+        ))),
+    }
+}
+
+/// The owner of fields where a request does not name one: the program, as it calls itself.
+pub fn manager_of(query: &Query, headers: &HeaderMap) -> String {
+    let given = query.get("fieldManager");
+    if !given.is_empty() {
+        return given.to_owned();
+    }
+    let agent = headers
+        .get(http::header::USER_AGENT)
+        .and_then(|value| value.to_str().ok());
+    let program = agent
+        .unwrap_or("unknown")
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    program
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(128)
+        .collect()
+}

@@ -1,0 +1,150 @@
+//! Who asks, as whom, and whether they may.
+
+use http::{HeaderMap, header};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Api;
+use super::listen::Peer;
+use super::path::{Query, RequestInfo};
+use crate::authn::{self, User, Verified};
+use crate::authz::{Attributes, Decision};
+use crate::registry::{Target, meta};
+use crate::resources;
+use crate::selectors::FieldSelector;
+use crate::status::{ApiError, Subject};
+
+/// Subprotocol by which a browser's WebSocket, which cannot set headers, brings its token.
+const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// Finds out who asks.
+///
+/// # Errors
+/// 401 if a credential is there, but wrong.
+pub fn authenticate(api: &Api, peer: &Peer, headers: &HeaderMap) -> Result<User, ApiError> {
+    match peer {
+        Peer::Certified(user) => return Ok(User::clone(user)),
+        Peer::Rejected => return Err(ApiError::unauthorized()),
+        Peer::Unknown => {}
+    }
+    let Some(token) = bearer_token(headers) else {
+        return Ok(User::anonymous());
+    };
+    match verify_token(api, &token, &[]) {
+        Ok(verified) => Ok(verified.user),
+        Err(error) => {
+            tracing::debug!(%error, "a bearer token was refused");
+            Err(ApiError::unauthorized())
+        }
+    }
+}
+
+fn bearer_token(headers: &HeaderMap) -> Option<String> {
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    if let Some((scheme, token)) = given.and_then(|value| value.split_once(' '))
+        && scheme.eq_ignore_ascii_case("bearer")
+    {
+        return Some(token.trim().to_owned());
+    }
+    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut protocols = protocols.filter_map(|value| value.to_str().ok());
+    let encoded = protocols.find_map(|value| {
+        value
+            .split(',')
+            .find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL))
+    })?;
+    use base64::Engine;
+    let bytes = base64::prelude::BASE64_URL_SAFE_NO_PAD
+        .decode(encoded)
+        .ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// Verifies a service account's token, for some audiences (none: this server's own).
+///
+/// # Errors
+/// Why it is refused.
+pub fn verify_token(
+    api: &Api,
+    token: &str,
+    audiences: &[String],
+) -> Result<Verified, authn::Rejected> {
+    let uid_of = |kind: &str, namespace: &str, name: &str| {
+        let resource = resources::by_kind("", "v1", kind)?;
+        let namespace = if resource.namespaced { namespace } else { "" };
+        let target = Target {
+            resource,
+            subresource: "",
+            namespace,
+            name,
+        };
+        let object: Value = api.registry.get(&target).ok()?;
+        Some(meta::uid(&object).to_owned())
+    };
+    api.tokens
+        .verify(token, audiences, Timestamp::now().as_second(), &uid_of)
+}
+
+/// Goes on as whom the headers name, if the user may.
+///
+/// # Errors
+/// 403 if not.
+pub fn impersonate(api: &Api, user: User, headers: &HeaderMap) -> Result<User, ApiError> {
+    let Some(impersonation) = authn::impersonation(headers)? else {
+        return Ok(user);
+    };
+    let authorizer = api.registry.authorizer();
+    for check in impersonation.checks(&user) {
+        if let Decision::Deny(why) = authorizer.authorize(&check) {
+            return Err(denied(&check, &why));
+        }
+    }
+    Ok(impersonation.user)
+}
+
+/// Lets a request pass, if its user may.
+///
+/// # Errors
+/// 403 if not.
+pub fn authorize(
+    api: &Api,
+    user: &User,
+    info: &RequestInfo,
+    query: &Query,
+) -> Result<(), ApiError> {
+    let fields = match info.verb {
+        "list" | "watch" | "deletecollection" => {
+            FieldSelector::parse(query.get("fieldSelector")).ok()
+        }
+        _ => None,
+    };
+    let attributes = if info.is_resource {
+        Attributes {
+            group: &info.group,
+            version: &info.version,
+            subresource: &info.subresource,
+            namespace: &info.namespace,
+            name: &info.name,
+            fields: fields.as_ref(),
+            ..Attributes::of(user, info.verb, &info.resource)
+        }
+    } else {
+        Attributes::of_path(user, info.verb, &info.path)
+    };
+    match api.registry.authorizer().authorize(&attributes) {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(why) => Err(denied(&attributes, &why)),
+    }
+}
+
+fn denied(attributes: &Attributes, why: &str) -> ApiError {
+    let subject = Subject {
+        group: attributes.group,
+        resource: attributes.resource,
+        kind: "",
+        name: attributes.name,
+    };
+    ApiError::forbidden(subject, why)
+}

@@ -1,0 +1,212 @@
+//! What is no resource: discovery, version, health, OpenAPI, metrics, token issuer.
+
+use std::sync::Arc;
+
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Request, Response};
+use serde_json::{Value, json};
+
+use super::Api;
+use super::answer::{self, Body};
+use super::metrics;
+use super::path::{Query, RequestInfo};
+use crate::discovery;
+use crate::status::ApiError;
+
+/// The Kubernetes version whose API is served. The program that serves it is this workshop's.
+const GIT_VERSION: &str = "v1.36.2";
+
+/// Paths that `/` lists, beside the groups.
+const PATHS: &[&str] = &[
+    "/.well-known/openid-configuration",
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+];
+
+/// Answers a request for a path.
+///
+/// # Errors
+/// 404 if there is nothing there.
+pub fn handle<B>(
+    api: &Arc<Api>,
+    request: &Request<B>,
+    info: &RequestInfo,
+) -> Result<Response<Body>, ApiError> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(ApiError::no_such_path());
+    }
+    let headers = request.headers();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let parts: Vec<&str> = info
+        .path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
+    let found = match parts.as_slice() {
+        [] => Some(paths()),
+        ["api"] | ["apis"] if wants_aggregated(headers) => {
+            return Ok(aggregated(headers, parts[0] == "api"));
+        }
+        ["api"] => Some(discovery::core_versions(&server_address(api))),
+        ["apis"] => Some(discovery::groups()),
+        ["api", version] => discovery::resources("", version),
+        ["apis", group] => discovery::group(group),
+        ["apis", group, version] => discovery::resources(group, version),
+        ["version"] => Some(version()),
+        ["healthz" | "livez" | "readyz", ..] => return health(api, &parts, &query),
+        ["metrics"] => {
+            let content_type = "text/plain; version=0.0.4; charset=utf-8";
+            return Ok(answer::bytes(200, content_type, metrics::page(api)));
+        }
+        [".well-known", "openid-configuration"] => {
+            let issuer = api.tokens.issuer().to_owned();
+            Some(
+                api.tokens
+                    .openid_configuration(&format!("{issuer}/openid/v1/jwks")),
+            )
+        }
+        ["openid", "v1", "jwks"] => Some(api.tokens.jwks()),
+        _ => None,
+    };
+    let found = found.ok_or_else(ApiError::no_such_path)?;
+    Ok(answer::maybe_gzip(
+        headers,
+        200,
+        "application/json",
+        found.to_string().into_bytes(),
+    ))
+}
+
+fn paths() -> Value {
+    let groups = discovery::groups();
+    let mut paths: Vec<String> = PATHS.iter().map(|path| (*path).to_owned()).collect();
+    for group in groups["groups"].as_array().into_iter().flatten() {
+        let name = group["name"].as_str().unwrap_or_default();
+        let version = group["versions"][0]["groupVersion"]
+            .as_str()
+            .unwrap_or_default();
+        paths.push(format!("/apis/{name}"));
+        paths.push(format!("/apis/{version}"));
+    }
+    paths.sort();
+    json!({"paths": paths})
+}
+
+fn server_address(api: &Api) -> String {
+    let config = &api.registry.config;
+    let address = config.advertise_address.unwrap_or(config.bind_address);
+    format!("{address}:{}", config.secure_port)
+}
+
+/// `/version`: of the API. `platform` and `compiler` are this program's.
+pub fn version() -> Value {
+    let (major, minor) = ("1", "36");
+    json!({
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": "35",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "rust",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, platform_arch()),
+    })
+}
+
+/// The machine's architecture as Go calls it.
+fn platform_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn wants_aggregated(headers: &HeaderMap) -> bool {
+    let first = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    first.unwrap_or_default().split(',').any(|media| {
+        let part = |wanted: &str| media.split(';').any(|part| part.trim() == wanted);
+        part("application/json") && part("v=v2") && part("as=APIGroupDiscoveryList")
+    })
+}
+
+fn aggregated(headers: &HeaderMap, core: bool) -> Response<Body> {
+    let bytes = discovery::aggregated(core).to_string().into_bytes();
+    let mut response = answer::maybe_gzip(headers, 200, discovery::AGGREGATED, bytes);
+    response
+        .headers_mut()
+        .append(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// `/healthz`, `/livez`, `/readyz`: whether it works, checked part by part.
+fn health(api: &Api, parts: &[&str], query: &Query) -> Result<Response<Body>, ApiError> {
+    let endpoint = parts[0];
+    let bootstrapped = api.bootstrapped.load(std::sync::atomic::Ordering::Acquire);
+    let mut checks = vec![
+        ("ping", true),
+        ("etcd", api.registry.is_healthy()),
+        ("poststarthook/rbac/bootstrap-roles", bootstrapped),
+        (
+            "poststarthook/scheduling/bootstrap-system-priority-classes",
+            bootstrapped,
+        ),
+        (
+            "poststarthook/start-system-namespaces-controller",
+            bootstrapped,
+        ),
+        (
+            "poststarthook/start-kubernetes-service-controller",
+            bootstrapped,
+        ),
+    ];
+    if endpoint == "readyz" {
+        checks.push(("shutdown", !api.shutdown.is_cancelled()));
+    }
+    if parts.len() > 1 {
+        let name = parts[1..].join("/");
+        let (_, ok) = checks
+            .into_iter()
+            .find(|(check, _)| *check == name)
+            .ok_or_else(ApiError::no_such_path)?;
+        return Ok(if ok {
+            answer::text(200, "ok")
+        } else {
+            answer::text(500, format!("internal server error: {name} failed\n"))
+        });
+    }
+    let excluded: Vec<&str> = query.all("exclude").collect();
+    let mut page = String::new();
+    let mut healthy = true;
+    for (name, ok) in checks {
+        if excluded.contains(&name) {
+            page.push_str(&format!("[+]{name} excluded: ok\n"));
+        } else if ok {
+            page.push_str(&format!("[+]{name} ok\n"));
+        } else {
+            healthy = false;
+            page.push_str(&format!("[-]{name} failed: reason withheld\n"));
+        }
+    }
+    Ok(match (healthy, query.has("verbose")) {
+        (true, false) => answer::text(200, "ok"),
+        (true, true) => answer::text(200, format!("{page}{endpoint} check passed\n")),
+        (false, _) => answer::text(500, format!("{page}{endpoint} check failed\n")),
+    })
+}

@@ -1,0 +1,502 @@
+//! What goes on to the kubelet: logs, exec, attach, port-forward.
+//!
+//! ```text
+//! kubectl ◀── upgraded bytes ──▶ API server ◀── upgraded bytes ──▶ kubelet of the pod's node
+//! ```
+//!
+//! The server checks who asks, finds the node and the container, repeats the upgrade (WebSocket or
+//! SPDY) to the kubelet, and from then on carries bytes both ways without looking at them.
+//!
+//! Upstream: `pkg/registry/core/pod/rest/subresources.go`, `apimachinery/pkg/util/proxy`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Extensions, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::answer::Body;
+use super::call::Call;
+use super::listen;
+use super::path::is_true;
+use crate::Error;
+use crate::authz::{Attributes, Decision};
+use crate::config::Config;
+use crate::registry::{Target, meta};
+use crate::resources;
+use crate::status::ApiError;
+
+/// How long a kubelet may take to take the connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Headers of an upgrade, which are meant for the next hop and have to be repeated.
+const UPGRADE_HEADERS: &[&str] = &[
+    "connection",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "sec-websocket-extensions",
+    "x-stream-protocol-version",
+    "origin",
+];
+
+/// Whether a request is for the kubelet.
+pub fn is_stream(call: &Call) -> bool {
+    call.resource.group.is_empty()
+        && call.resource.plural == "pods"
+        && matches!(
+            call.info.subresource.as_str(),
+            "log" | "exec" | "attach" | "portforward"
+        )
+}
+
+/// The way to kubelets: how this server shows who it is, and knows who they are.
+pub struct Kubelets {
+    tls: Arc<ClientConfig>,
+}
+
+impl std::fmt::Debug for Kubelets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubelets").finish_non_exhaustive()
+    }
+}
+
+impl Kubelets {
+    /// Reads the files of the config.
+    ///
+    /// # Errors
+    /// If one will not do.
+    pub fn new(config: &Config) -> Result<Kubelets, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?;
+        let builder = match &config.kubelet_certificate_authority {
+            Some(path) => builder.with_root_certificates(listen::authorities(path)?),
+            None => {
+                let anyone = Arc::new(TakeAny(provider));
+                builder.dangerous().with_custom_certificate_verifier(anyone)
+            }
+        };
+        let mut tls = match (
+            &config.kubelet_client_certificate,
+            &config.kubelet_client_key,
+        ) {
+            (Some(certificate), Some(key)) => builder.with_client_auth_cert(
+                listen::certificates(certificate)?,
+                listen::private_key(key)?,
+            )?,
+            _ => builder.with_no_client_auth(),
+        };
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Kubelets { tls: Arc::new(tls) })
+    }
+
+    /// Sends a request to a kubelet.
+    async fn send(
+        &self,
+        address: &Address,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Incoming>, std::io::Error> {
+        let other = std::io::Error::other::<hyper::Error>;
+        let Address { host, port } = address;
+        let connect = async {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            let name = ServerName::try_from(host.clone()).map_err(std::io::Error::other)?;
+            TlsConnector::from(self.tls.clone())
+                .connect(name, stream)
+                .await
+        };
+        let stream = tokio::time::timeout(CONNECT, connect)
+            .await
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "i/o timeout"))??;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(other)?;
+        tokio::spawn(connection.with_upgrades());
+        sender.send_request(request).await.map_err(other)
+    }
+}
+
+/// Where a kubelet listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    host: String,
+    port: u16,
+}
+
+/// Passes a request on to the kubelet of the pod's node.
+///
+/// # Errors
+/// 400 if the pod or the container cannot be meant, 500 if the kubelet cannot be reached.
+pub async fn handle(call: &Call, mut extensions: Extensions) -> Result<Response<Body>, ApiError> {
+    let log = call.info.subresource == "log";
+    if !log && call.method == Method::GET {
+        check_create(call)?;
+    }
+    let target = call.target();
+    let pod = call.api.registry.get(&target)?;
+    let container = match call.info.subresource.as_str() {
+        "portforward" => String::new(),
+        _ => container_of(&pod, call.query.get("container"))?,
+    };
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    if node.is_empty() {
+        if log {
+            return Ok(super::answer::text(200, ""));
+        }
+        return Err(ApiError::bad_request(format!(
+            "pod {} does not have a host assigned",
+            target.name
+        )));
+    }
+    let address = address_of(call, node)?;
+    let path = kubelet_path(call, &container);
+    let url = format!("https://{}:{}{path}", address.host, address.port);
+    let unreachable = |error: std::io::Error| {
+        let verb = if log { "Get" } else { "error dialing backend:" };
+        let message = match log {
+            true => format!("{verb} {url:?}: {error}"),
+            false => format!("{verb} {error}"),
+        };
+        ApiError::new(500, "InternalError", message)
+    };
+
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = if log {
+        Method::GET
+    } else {
+        call.method.clone()
+    };
+    *request.uri_mut() = path
+        .parse::<PathAndQuery>()
+        .map_err(|error| ApiError::bad_request(error.to_string()))?
+        .into();
+    let host = HeaderValue::from_str(&format!("{}:{}", address.host, address.port));
+    request.headers_mut().insert(
+        header::HOST,
+        host.map_err(|e| ApiError::internal(e.to_string()))?,
+    );
+    if !log {
+        if !call.headers.contains_key(header::UPGRADE) {
+            return Err(ApiError::bad_request("Upgrade request required"));
+        }
+        for name in UPGRADE_HEADERS {
+            for value in call.headers.get_all(*name) {
+                request
+                    .headers_mut()
+                    .append(HeaderName::from_static(name), value.clone());
+            }
+        }
+    }
+    let response = call
+        .api
+        .kubelets
+        .send(&address, request)
+        .await
+        .map_err(unreachable)?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return switch(call, response, &mut extensions);
+    }
+    if log && response.status().is_success() {
+        let (parts, body) = response.into_parts();
+        let mut answer = Response::new(body.map_err(std::io::Error::other).boxed_unsync());
+        let kind = parts.headers.get(header::CONTENT_TYPE).cloned();
+        let plain = HeaderValue::from_static("text/plain");
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, kind.unwrap_or(plain));
+        answer.headers_mut().insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-cache, private"),
+        );
+        return Ok(answer);
+    }
+    Err(refusal(response).await)
+}
+
+/// Since a WebSocket begins with a GET, the right to `get` would be enough to run commands; the
+/// right to `create` is asked for, however it begins. Upstream: KEP-4006.
+fn check_create(call: &Call) -> Result<(), ApiError> {
+    let info = &call.info;
+    let attributes = Attributes {
+        subresource: &info.subresource,
+        namespace: &info.namespace,
+        name: &info.name,
+        ..Attributes::of(&call.user, "create", &info.resource)
+    };
+    match call.api.registry.authorizer().authorize(&attributes) {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(why) => Err(ApiError::forbidden(call.target().subject(), why)),
+    }
+}
+
+/// Joins the two connections, once both have switched protocols.
+fn switch(
+    call: &Call,
+    mut response: Response<Incoming>,
+    extensions: &mut Extensions,
+) -> Result<Response<Body>, ApiError> {
+    let Some(client) = extensions.remove::<OnUpgrade>() else {
+        return Err(ApiError::bad_request(
+            "this connection cannot be upgraded: use HTTP/1.1",
+        ));
+    };
+    let kubelet = hyper::upgrade::on(&mut response);
+    let stopping = call.api.shutdown.clone();
+    tokio::spawn(async move {
+        let (client, kubelet) = match tokio::try_join!(client, kubelet) {
+            Ok(both) => both,
+            Err(error) => return tracing::debug!(%error, "an upgrade failed"),
+        };
+        let (mut client, mut kubelet) = (TokioIo::new(client), TokioIo::new(kubelet));
+        tokio::select! {
+            _ended = tokio::io::copy_bidirectional(&mut client, &mut kubelet) => {}
+            () = stopping.cancelled() => {}
+        }
+    });
+    let mut answer = Response::new(super::answer::body(Bytes::new()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *answer.headers_mut() = response.headers().clone();
+    Ok(answer)
+}
+
+/// An error in the kubelet's words.
+async fn refusal(response: Response<Incoming>) -> ApiError {
+    const WORDS: usize = 16 * 1024;
+    let code = response.status().as_u16();
+    let body = Limited::new(response.into_body(), WORDS).collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let status: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = String::from_utf8_lossy(&body).trim().to_owned();
+    let message = status["message"].as_str().map_or(text, str::to_owned);
+    match code {
+        400 => ApiError::bad_request(message),
+        401 | 403 => ApiError::new(code, "Forbidden", format!("the kubelet refused: {message}")),
+        404 => ApiError::new(404, "NotFound", message),
+        _ => ApiError::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {message}"),
+        ),
+    }
+}
+
+/// The container that is meant: the one that is named, or the only one.
+fn container_of(pod: &Value, named: &str) -> Result<String, ApiError> {
+    let names = |field: &str| -> Vec<String> {
+        let containers = pod["spec"][field].as_array().into_iter().flatten();
+        containers
+            .filter_map(|c| c["name"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let containers = names("containers");
+    let init = names("initContainers");
+    let ephemeral = names("ephemeralContainers");
+    let pod = meta::name(pod);
+    if named.is_empty() {
+        return match containers.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(ApiError::bad_request(format!(
+                "a container name must be specified for pod {pod}"
+            ))),
+            many => {
+                let listed = |names: &[String]| format!("[{}]", names.join(" "));
+                let mut message = format!(
+                    "a container name must be specified for pod {pod}, choose one of: {}",
+                    listed(many)
+                );
+                if !init.is_empty() {
+                    message += &format!(" or one of the init containers: {}", listed(&init));
+                }
+                if !ephemeral.is_empty() {
+                    message += &format!(
+                        " or one of the ephemeral containers: {}",
+                        listed(&ephemeral)
+                    );
+                }
+                Err(ApiError::bad_request(message))
+            }
+        };
+    }
+    if [containers, init, ephemeral]
+        .iter()
+        .flatten()
+        .any(|name| name == named)
+    {
+        return Ok(named.to_owned());
+    }
+    Err(ApiError::bad_request(format!(
+        "container {named} is not valid for pod {pod}"
+    )))
+}
+
+/// Where the kubelet of a node listens.
+fn address_of(call: &Call, node: &str) -> Result<Address, ApiError> {
+    let resource = resources::by_kind("", "v1", "Node").expect("nodes are served");
+    let target = Target {
+        resource,
+        subresource: "",
+        namespace: "",
+        name: node,
+    };
+    let node = call.api.registry.get(&target)?;
+    let addresses = node["status"]["addresses"].as_array();
+    let of_type = |wanted: &str| {
+        let address = addresses?
+            .iter()
+            .find(|address| address["type"] == wanted)?;
+        address["address"].as_str().map(str::to_owned)
+    };
+    let host = ["InternalIP", "ExternalIP", "Hostname"]
+        .into_iter()
+        .find_map(of_type);
+    let host = host.ok_or_else(|| {
+        ApiError::internal(format!(
+            "no preferred addresses found for node {:?}",
+            target.name
+        ))
+    })?;
+    let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
+    let port = port
+        .and_then(|port| u16::try_from(port).ok())
+        .unwrap_or(10250);
+    Ok(Address { host, port })
+}
+
+/// The kubelet's path for what was asked.
+fn kubelet_path(call: &Call, container: &str) -> String {
+    let (namespace, pod) = (&call.info.namespace, &call.info.name);
+    let (base, passed): (String, &[&str]) = match call.info.subresource.as_str() {
+        "log" => (
+            format!("/containerLogs/{namespace}/{pod}/{container}"),
+            &[
+                "follow",
+                "previous",
+                "sinceSeconds",
+                "sinceTime",
+                "timestamps",
+                "tailLines",
+                "limitBytes",
+                "stream",
+            ],
+        ),
+        "portforward" => (format!("/portForward/{namespace}/{pod}"), &["ports"]),
+        verb => (
+            format!("/{verb}/{namespace}/{pod}/{container}"),
+            &["command", "stdin", "stdout", "stderr", "tty"],
+        ),
+    };
+    let mut pairs = Vec::new();
+    for name in passed {
+        for value in call.query.all(name) {
+            // The kubelet has names of its own for these.
+            let flag = matches!(*name, "stdin" | "stdout" | "stderr" | "tty");
+            let name = match *name {
+                "stdin" => "input",
+                "stdout" => "output",
+                "stderr" => "error",
+                name => name,
+            };
+            match flag {
+                true if is_true(value) => pairs.push(format!("{name}=1")),
+                true => {}
+                false => pairs.push(format!("{name}={}", encode(value))),
+            }
+        }
+    }
+    if pairs.is_empty() {
+        base
+    } else {
+        format!("{base}?{}", pairs.join("&"))
+    }
+}
+
+/// Percent-encodes a parameter's value.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// Takes any kubelet for the one it says it is.
+#[derive(Debug)]
+struct TakeAny(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for TakeAny {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn containers() {
+        let one = json!({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a"}]}});
+        assert_eq!(container_of(&one, "").expect("is the only one"), "a");
+        let error = container_of(&one, "c").expect_err("is none");
+        assert_eq!(error.message, "container c is not valid for pod x");
+        let two = json!({"metadata": {"name": "x"},
+            "spec": {"containers": [{"name": "a"}, {"name": "b"}]}});
+        let error = container_of(&two, "").expect_err("could be either");
+        assert_eq!(
+            error.message,
+            "a container name must be specified for pod x, choose one of: [a b]"
+        );
+        assert_eq!(container_of(&two, "b").expect("is named"), "b");
+    }
+}

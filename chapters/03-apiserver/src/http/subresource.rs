@@ -1,0 +1,467 @@
+//! Parts of objects, and verbs in the shape of parts: `status`, `scale`, `binding`, `eviction`,
+//! `token`, `finalize`.
+
+use bytes::Bytes;
+use http::Response;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::answer::{self, Body};
+use super::call::{Call, decode_as};
+use super::resource::{self, PatchType};
+use crate::authn::{Bound, TokenSpec};
+use crate::registry::{Target, meta};
+use crate::resources;
+use crate::status::{ApiError, FieldError, Subject};
+
+/// Answers a request for a part of an object.
+///
+/// # Errors
+/// What the client reads as a `Status`.
+pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError> {
+    match call.info.subresource.as_str() {
+        // The object itself, of which only a part can be written here.
+        "status" | "finalize" | "ephemeralcontainers" => resource::handle(call, body).await,
+        "scale" => scale(call, &body).await,
+        "binding" => bind(call, &call.info.name, &body).await,
+        "eviction" => evict(call, &body).await,
+        "token" => token(call, &body).await,
+        _ => Err(ApiError::no_such_path()),
+    }
+}
+
+/// `autoscaling/v1` `Scale` of an object: its replicas alone, whatever its kind.
+fn scale_of(object: &Value) -> Value {
+    let metadata: serde_json::Map<String, Value> = [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ]
+    .into_iter()
+    .filter_map(|field| Some((field.to_owned(), object["metadata"].get(field)?.clone())))
+    .collect();
+    let mut spec = json!({});
+    match object["spec"]["replicas"].as_i64().unwrap_or(0) {
+        0 => {}
+        replicas => spec["replicas"] = replicas.into(),
+    }
+    let mut status = json!({"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)});
+    let selector = selector_text(&object["spec"]["selector"]);
+    if !selector.is_empty() {
+        status["selector"] = selector.into();
+    }
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec,
+        "status": status})
+}
+
+/// A label selector in one line, as `Scale` has it.
+fn selector_text(selector: &Value) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+        parts.push(format!("{key}={}", value.as_str().unwrap_or_default()));
+    }
+    for expression in selector["matchExpressions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let key = expression["key"].as_str().unwrap_or_default();
+        let mut values: Vec<&str> = expression["values"]
+            .as_array()
+            .map(|values| values.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        values.sort_unstable();
+        let values = values.join(",");
+        match expression["operator"].as_str() {
+            Some("In") => parts.push(format!("{key} in ({values})")),
+            Some("NotIn") => parts.push(format!("{key} notin ({values})")),
+            Some("Exists") => parts.push(key.to_owned()),
+            Some("DoesNotExist") => parts.push(format!("!{key}")),
+            _ => {}
+        }
+    }
+    parts.sort();
+    parts.join(",")
+}
+
+const SCALE_SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
+
+async fn scale(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+    let target = call.target();
+    let registry = &call.api.registry;
+    let mode = call.field_validation()?;
+    let written = match call.info.verb {
+        "get" => registry.get(&target)?,
+        "update" => {
+            let json = call.json(body)?;
+            let (wanted, _) = decode_as(SCALE_SCHEMA, "Scale", "autoscaling/v1", &json, mode)?;
+            call.check_address(&wanted)?;
+            let scale = |live: Option<&Value>| scaled(&target, live, |_| Ok(wanted.clone()));
+            registry
+                .update(&target, &call.writer(), scale)
+                .await?
+                .object
+        }
+        "patch" => {
+            let patch_type = match PatchType::of(call)? {
+                PatchType::Apply => {
+                    return Err(ApiError::unsupported_media_type(
+                        "scale cannot be applied here; apply spec.replicas of the object itself",
+                    ));
+                }
+                other => other,
+            };
+            let scale = |live: Option<&Value>| {
+                scaled(&target, live, |scale| {
+                    let patched = patch_type.patch(SCALE_SCHEMA, scale, body)?.to_string();
+                    let patched = patched.as_bytes();
+                    Ok(decode_as(SCALE_SCHEMA, "Scale", "autoscaling/v1", patched, mode)?.0)
+                })
+            };
+            registry
+                .update(&target, &call.writer(), scale)
+                .await?
+                .object
+        }
+        _ => return Err(ApiError::method_not_allowed()),
+    };
+    Ok(answer::json(200, &scale_of(&written)))
+}
+
+/// A live object with the replicas of its changed `Scale`.
+fn scaled(
+    target: &Target,
+    live: Option<&Value>,
+    change: impl FnOnce(&Value) -> Result<Value, ApiError>,
+) -> Result<Value, ApiError> {
+    let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
+    let scale = change(&scale_of(live))?;
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+    if replicas < 0 {
+        let detail = "must be greater than or equal to 0";
+        let error = FieldError::invalid("spec.replicas", &replicas.into(), detail);
+        let subject = Subject {
+            group: "autoscaling",
+            resource: "",
+            kind: "Scale",
+            name: target.name,
+        };
+        return Err(ApiError::invalid(subject, &[error]));
+    }
+    let mut object = live.clone();
+    object["spec"]["replicas"] = replicas.into();
+    let version = scale["metadata"].get("resourceVersion").cloned();
+    meta::set(&mut object, "resourceVersion", version);
+    Ok(object)
+}
+
+/// Binds a pod to a node, once: what a scheduler does.
+///
+/// # Errors
+/// 409 if the pod is bound already, or ends.
+pub async fn bind(call: &Call, pod: &str, body: &[u8]) -> Result<Response<Body>, ApiError> {
+    let mode = call.field_validation()?;
+    let schema = "io.k8s.api.core.v1.Binding";
+    let (binding, _) = decode_as(schema, "Binding", "v1", &call.json(body)?, mode)?;
+    let named = meta::name(&binding).to_owned();
+    let pod = if pod.is_empty() { named.as_str() } else { pod };
+    let node = binding["target"]["name"].as_str().unwrap_or_default();
+    let kind = binding["target"]["kind"].as_str().unwrap_or_default();
+    let mut errors = Vec::new();
+    if !matches!(kind, "" | "Node") {
+        errors.push(FieldError::not_supported(
+            "target.kind",
+            &kind.into(),
+            &["Node", "<empty>"],
+        ));
+    }
+    if node.is_empty() {
+        errors.push(FieldError::required("target.name", ""));
+    }
+    if !errors.is_empty() {
+        let subject = Subject {
+            group: "",
+            resource: "",
+            kind: "Binding",
+            name: pod,
+        };
+        return Err(ApiError::invalid(subject, &errors));
+    }
+    let resource = resources::by_kind("", "v1", "Pod").expect("pods are served");
+    let target = Target {
+        resource,
+        subresource: "binding",
+        namespace: &call.info.namespace,
+        name: pod,
+    };
+    let refused = |why: String| {
+        let subject = Subject {
+            group: "",
+            resource: "pods/binding",
+            kind: "Binding",
+            name: pod,
+        };
+        ApiError::conflict(subject, why)
+    };
+    let uid = meta::uid(&binding);
+    call.api
+        .registry
+        .update(&target, &call.writer(), |live| {
+            let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
+            let bound = live["spec"]["nodeName"].as_str().unwrap_or_default();
+            if !uid.is_empty() && uid != meta::uid(live) {
+                return Err(refused(format!(
+                    "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                    meta::uid(live)
+                )));
+            }
+            if meta::is_terminating(live) {
+                return Err(refused(format!(
+                    "pod {pod} is being deleted, cannot be assigned to a host"
+                )));
+            }
+            if !bound.is_empty() {
+                return Err(refused(format!(
+                    "pod {pod} is already assigned to node {bound:?}"
+                )));
+            }
+            let mut object = live.clone();
+            object["spec"]["nodeName"] = node.into();
+            for (key, value) in binding["metadata"]["annotations"]
+                .as_object()
+                .into_iter()
+                .flatten()
+            {
+                object["metadata"]["annotations"][key] = value.clone();
+            }
+            let condition = json!({"type": "PodScheduled", "status": "True",
+                "lastProbeTime": null, "lastTransitionTime": meta::time(Timestamp::now())});
+            set_condition(&mut object, condition);
+            Ok(object)
+        })
+        .await?;
+    Ok(answer::json(
+        201,
+        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
+        "status": "Success", "code": 201}),
+    ))
+}
+
+/// Adds a condition to a status, or puts it in the place of the one of its type.
+fn set_condition(object: &mut Value, condition: Value) {
+    if !object["status"]["conditions"].is_array() {
+        object["status"]["conditions"] = json!([]);
+    }
+    if let Some(conditions) = object["status"]["conditions"].as_array_mut() {
+        conditions.retain(|other| other["type"] != condition["type"]);
+        conditions.push(condition);
+    }
+}
+
+/// Deletes a pod on somebody's behalf, so that it can be refused when too few would be left. There
+/// are no disruption budgets yet, so nothing is refused.
+async fn evict(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+    let mode = call.field_validation()?;
+    let schema = "io.k8s.api.policy.v1.Eviction";
+    let (eviction, _) = decode_as(schema, "Eviction", "policy/v1", &call.json(body)?, mode)?;
+    call.check_address(&eviction)?;
+    let mut options = resource::parse_delete_options(&eviction["deleteOptions"])?;
+    options.dry_run |= call.dry_run;
+    let target = Target {
+        subresource: "",
+        ..call.target()
+    };
+    let registry = &call.api.registry;
+    let live = registry.get(&target)?;
+    let finished = matches!(
+        live["status"]["phase"].as_str(),
+        Some("Failed" | "Succeeded")
+    );
+    if !finished && !options.dry_run {
+        let target = Target {
+            subresource: "status",
+            ..target
+        };
+        let disrupted = json!({"type": "DisruptionTarget", "status": "True",
+            "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+            "lastProbeTime": null, "lastTransitionTime": meta::time(Timestamp::now())});
+        registry
+            .update(&target, &call.writer(), |live| {
+                let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
+                let mut object = live.clone();
+                set_condition(&mut object, disrupted.clone());
+                Ok(object)
+            })
+            .await?;
+    }
+    registry.delete(&target, &options).await?;
+    Ok(answer::json(
+        201,
+        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
+        "status": "Success", "code": 201}),
+    ))
+}
+
+/// Mints a token for a service account.
+async fn token(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+    const SHORTEST: i64 = 600;
+    const LONGEST: i64 = 1 << 32;
+    let schema = "io.k8s.api.authentication.v1.TokenRequest";
+    let version = "authentication.k8s.io/v1";
+    let mode = call.field_validation()?;
+    let (mut request, _) = decode_as(schema, "TokenRequest", version, &call.json(body)?, mode)?;
+    let target = Target {
+        subresource: "",
+        ..call.target()
+    };
+    let registry = &call.api.registry;
+    let account = registry.get(&target)?;
+
+    let seconds = request["spec"]["expirationSeconds"]
+        .as_i64()
+        .unwrap_or(3600);
+    let problem = match seconds {
+        i64::MIN..SHORTEST => Some("may not specify a duration less than 10 minutes"),
+        SHORTEST..=LONGEST => None,
+        _ => Some("may not specify a duration larger than 2^32 seconds"),
+    };
+    if let Some(problem) = problem {
+        let error = FieldError::invalid("spec.expirationSeconds", &seconds.into(), problem);
+        let group = "authentication.k8s.io";
+        let subject = Subject {
+            group,
+            resource: "",
+            kind: "TokenRequest",
+            name: target.name,
+        };
+        return Err(ApiError::invalid(subject, &[error]));
+    }
+    let (bound, node) = bound_object(call, &request["spec"]["boundObjectRef"])?;
+    let audiences: Vec<String> = request["spec"]["audiences"]
+        .as_array()
+        .map(|all| {
+            all.iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect()
+        })
+        .unwrap_or_default();
+    let now = Timestamp::now();
+    let spec = TokenSpec {
+        namespace: target.namespace.to_owned(),
+        service_account: target.name.to_owned(),
+        service_account_uid: meta::uid(&account).to_owned(),
+        audiences: audiences.clone(),
+        expiration_seconds: seconds,
+        bound,
+        node,
+    };
+    let token = call.api.tokens.mint(&spec, now.as_second());
+    if audiences.is_empty() {
+        request["spec"]["audiences"] = json!([call.api.tokens.issuer()]);
+    }
+    request["spec"]["expirationSeconds"] = seconds.into();
+    let expires = now + std::time::Duration::from_secs(seconds.unsigned_abs());
+    request["status"] = json!({"token": token, "expirationTimestamp": meta::time(expires)});
+    request["metadata"] = json!({"name": target.name, "namespace": target.namespace,
+        "creationTimestamp": meta::time(now)});
+    Ok(answer::json(201, &request))
+}
+
+/// The object that a token is to be bound to; for a pod, its node too.
+fn bound_object(
+    call: &Call,
+    reference: &Value,
+) -> Result<(Option<Bound>, Option<Bound>), ApiError> {
+    if reference.is_null() {
+        return Ok((None, None));
+    }
+    let text = |field: &str| reference[field].as_str().unwrap_or_default();
+    let kind = text("kind");
+    if !matches!(kind, "Pod" | "Secret" | "Node") {
+        return Err(ApiError::bad_request(format!(
+            "cannot bind token for serviceaccount {:?} to an object of kind {kind:?}",
+            call.info.name
+        )));
+    }
+    let object = |kind: &str, name: &str| {
+        let resource = resources::by_kind("", "v1", kind).expect("these kinds are served");
+        let namespace = if resource.namespaced {
+            call.info.namespace.as_str()
+        } else {
+            ""
+        };
+        let target = Target {
+            resource,
+            subresource: "",
+            namespace,
+            name,
+        };
+        Ok::<_, ApiError>((call.api.registry.get(&target)?, resource.plural))
+    };
+    let (found, plural) = object(kind, text("name"))?;
+    let uid = meta::uid(&found);
+    if !text("uid").is_empty() && text("uid") != uid {
+        let subject = Subject {
+            group: "",
+            resource: plural,
+            kind,
+            name: text("name"),
+        };
+        return Err(ApiError::conflict(
+            subject,
+            format!(
+                "the UID in the bound object reference ({}) does not match the UID in record. \
+                The object might have been deleted and then recreated",
+                text("uid")
+            ),
+        ));
+    }
+    if kind == "Pod" {
+        let account = found["spec"]["serviceAccountName"]
+            .as_str()
+            .unwrap_or_default();
+        if account != call.info.name {
+            return Err(ApiError::bad_request(format!(
+                "cannot bind token for serviceaccount {:?} to pod running with different \
+                 serviceaccount name.",
+                call.info.name
+            )));
+        }
+    }
+    let bound = |kind: &str, object: &Value| Bound {
+        kind: kind.to_owned(),
+        name: meta::name(object).to_owned(),
+        uid: meta::uid(object).to_owned(),
+    };
+    let node = match found["spec"]["nodeName"].as_str() {
+        Some(name) if kind == "Pod" && !name.is_empty() => object("Node", name)
+            .ok()
+            .map(|(node, _)| bound("Node", &node)),
+        _ => None,
+    };
+    Ok((Some(bound(kind, &found)), node))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales() {
+        let object = json!({
+            "metadata": {"name": "web", "labels": {"a": "b"}, "resourceVersion": "7"},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"},
+                "matchExpressions": [{"key": "tier", "operator": "In", "values": ["b", "a"]}]}},
+            "status": {"replicas": 2},
+        });
+        assert_eq!(
+            scale_of(&object),
+            json!({"kind": "Scale", "apiVersion": "autoscaling/v1",
+                "metadata": {"name": "web", "resourceVersion": "7"}, "spec": {"replicas": 3},
+                "status": {"replicas": 2, "selector": "app=web,tier in (a,b)"}})
+        );
+    }
+}

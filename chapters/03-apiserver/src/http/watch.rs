@@ -1,0 +1,276 @@
+//! Watches: changes as they happen, as a stream of JSON lines that ends when the client goes.
+//!
+//! A watch with a selector is a window on part of a resource. An object that changes may enter
+//! that part (`ADDED`), stay in it (`MODIFIED`) or leave it (`DELETED`), whatever happened to it
+//! itself.
+//!
+//! Upstream: KEP-956 (bookmarks), KEP-3157 (lists as the beginning of a watch).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcd::api::Revision;
+use futures::stream;
+use http::Response;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::Api;
+use super::answer::{self, Body};
+use super::path::Query;
+use super::view::View;
+use crate::registry::cache::{Change, Entry, Slot};
+use crate::registry::list::{Selection, parse_version};
+use crate::status::{ApiError, Subject};
+
+/// How long a watch lives whose client does not say: a watch is no place to stay forever, since
+/// nobody would notice that its other end is gone.
+const LONGEST: Duration = Duration::from_secs(45 * 60);
+/// How often a quiet watch is told the current revision, so that it can resume from there.
+const BOOKMARKS: Duration = Duration::from_secs(60);
+/// At most this many bytes are made ready before they are sent.
+const CHUNK: usize = 64 * 1024;
+
+/// What a watch asks for.
+#[derive(Debug)]
+struct Options {
+    /// Changes after this revision; none is the objects themselves first.
+    after: Option<Revision>,
+    bookmarks: bool,
+    send_initial: bool,
+    lifetime: Duration,
+}
+
+impl Options {
+    fn parse(query: &Query) -> Result<Options, ApiError> {
+        let version = parse_version(query.get("resourceVersion"))?;
+        let send_initial = query.flag("sendInitialEvents");
+        let match_given = query.get("resourceVersionMatch");
+        if query.has("sendInitialEvents") && match_given != "NotOlderThan" {
+            return Err(forbidden_options(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
+        }
+        if !query.has("sendInitialEvents") && !match_given.is_empty() {
+            return Err(forbidden_options(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
+        }
+        let seconds = query
+            .get("timeoutSeconds")
+            .parse::<u64>()
+            .ok()
+            .filter(|&s| s > 0);
+        Ok(Options {
+            after: version.filter(|&version| version > 0),
+            bookmarks: query.flag("allowWatchBookmarks"),
+            send_initial,
+            lifetime: seconds.map_or(LONGEST, Duration::from_secs),
+        })
+    }
+}
+
+fn forbidden_options(field: &str, detail: &str) -> ApiError {
+    let subject = Subject {
+        group: "meta.k8s.io",
+        resource: "",
+        kind: "ListOptions",
+        name: "",
+    };
+    ApiError::invalid(
+        subject,
+        &[crate::status::FieldError::forbidden(field, detail)],
+    )
+}
+
+/// A watch that is under way.
+struct Watch {
+    api: Arc<Api>,
+    view: View,
+    selection: Selection,
+    bookmarks: bool,
+    /// All changes up to here have been told.
+    cursor: Revision,
+    initial: std::vec::IntoIter<Arc<Entry>>,
+    /// What comes after the initial objects.
+    ends_initial: bool,
+    changes: std::vec::IntoIter<Arc<Change>>,
+    changed: tokio::sync::watch::Receiver<Revision>,
+    until: Instant,
+    next_bookmark: Instant,
+    over: bool,
+}
+
+/// Begins a watch.
+///
+/// # Errors
+/// 410 if the revision is no longer kept, 400 or 422 if the options are wrong.
+pub async fn watch(
+    api: &Arc<Api>,
+    view: View,
+    selection: Selection,
+    query: &Query,
+) -> Result<Response<Body>, ApiError> {
+    let options = Options::parse(query)?;
+    let registry = &api.registry;
+    let slot = registry.slot(view.resource)?;
+    // Before anything is read, so that nothing is missed.
+    let changed = slot.subscribe();
+    let any_version = query.get("resourceVersion") == "0";
+    let (initial, cursor) = match options.after {
+        Some(after) if !options.send_initial => {
+            registry.wait_for(after).await?;
+            // A watch that begins too early is refused, not begun and broken off.
+            slot.changes(after, after)?;
+            (Vec::new(), after)
+        }
+        after => {
+            match after {
+                Some(after) => registry.wait_for(after).await?,
+                None if any_version => {}
+                None => registry.latest().await,
+            }
+            if query.has("sendInitialEvents") && !options.send_initial {
+                (Vec::new(), registry.cache.revision())
+            } else {
+                let listed = registry.current(slot, &selection, 0);
+                (listed.entries, listed.revision)
+            }
+        }
+    };
+    let now = Instant::now();
+    let watch = Watch {
+        api: api.clone(),
+        view,
+        selection,
+        bookmarks: options.bookmarks,
+        cursor,
+        initial: initial.into_iter(),
+        ends_initial: options.send_initial && options.bookmarks,
+        changes: Vec::new().into_iter(),
+        changed,
+        until: now + options.lifetime,
+        next_bookmark: now + BOOKMARKS,
+        over: false,
+    };
+    let lines = stream::unfold(watch, |mut watch| async move {
+        let chunk = watch.next().await?;
+        Some((Ok(Frame::data(chunk)), watch))
+    });
+    let mut response = answer::bytes(200, "application/json", Bytes::new());
+    *response.body_mut() = StreamBody::new(lines).boxed_unsync();
+    Ok(response)
+}
+
+impl Watch {
+    /// The next lines, when there are some; none when the watch is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if self.over {
+                return None;
+            }
+            let lines = self.ready();
+            if !lines.is_empty() {
+                return Some(lines.into());
+            }
+            let stopping = self.api.shutdown.clone();
+            tokio::select! {
+                changed = self.changed.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
+                    self.next_bookmark = Instant::now() + BOOKMARKS;
+                    return Some(self.bookmark().into());
+                }
+                () = tokio::time::sleep_until(self.until) => return None,
+                () = stopping.cancelled() => return None,
+            }
+        }
+    }
+
+    /// The lines that can be told now.
+    fn ready(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let api = self.api.clone();
+        let Ok(slot) = api.registry.slot(self.view.resource) else {
+            return out;
+        };
+        while out.len() < CHUNK {
+            if let Some(entry) = self.initial.next() {
+                self.line(&mut out, slot, "ADDED", &entry);
+            } else if std::mem::take(&mut self.ends_initial) {
+                let bookmark = self.view.bookmark(self.cursor, true);
+                push_line(&mut out, "BOOKMARK", &bookmark);
+            } else if let Some(change) = self.changes.next() {
+                self.cursor = change.revision;
+                if let Some(kind) = self.transition(&change) {
+                    self.line(&mut out, slot, kind, &change.entry);
+                }
+            } else {
+                // All that is known by now will have been told when these changes have been.
+                let known = api.registry.cache.revision();
+                match slot.changes(self.cursor, known) {
+                    Ok(changes) if changes.is_empty() => {
+                        self.cursor = self.cursor.max(known);
+                        break;
+                    }
+                    Ok(changes) => self.changes = changes.into_iter(),
+                    Err(error) => {
+                        push_line(&mut out, "ERROR", &error.to_status());
+                        self.over = true;
+                        break;
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// What a change is to this watch.
+    fn transition(&self, change: &Change) -> Option<&'static str> {
+        let is = !change.deleted && self.selection.matches(&change.entry);
+        let was = change
+            .previous
+            .as_ref()
+            .is_some_and(|entry| self.selection.matches(entry));
+        match (was, is) {
+            (false, true) => Some("ADDED"),
+            (true, true) => Some("MODIFIED"),
+            (true, false) => Some("DELETED"),
+            (false, false) => None,
+        }
+    }
+
+    fn line(&mut self, out: &mut Vec<u8>, slot: &Slot, kind: &str, entry: &Entry) {
+        let begin = out.len();
+        out.extend_from_slice(b"{\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"object\":");
+        if let Err(error) = self.view.write(out, slot, &entry.stored, entry.revision) {
+            out.truncate(begin);
+            push_line(out, "ERROR", &error.to_status());
+            self.over = true;
+            return;
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn bookmark(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        push_line(
+            &mut out,
+            "BOOKMARK",
+            &self.view.bookmark(self.cursor, false),
+        );
+        out
+    }
+}
+
+fn push_line(out: &mut Vec<u8>, kind: &str, object: &Value) {
+    let line = serde_json::json!({"type": kind, "object": object});
+    out.extend_from_slice(line.to_string().as_bytes());
+    out.push(b'\n');
+}

@@ -1,0 +1,372 @@
+//! The watch cache: every stored object, and the last changes of each resource, in memory.
+//!
+//! One task follows the store and keeps all resources at one revision. Lists read the objects;
+//! watches read the window of recent changes at their own pace, each with a cursor:
+//!
+//! ```text
+//! window of pods    [ 41 put a ] [ 44 put b ] [ 45 delete a ] [ 52 put c ]      revision 57
+//!          floor 40 ^            ^ a slow watcher's cursor                ^ the others'
+//! ```
+//!
+//! So a watcher has no buffer of its own, however slow it is: it is woken when there is more, and
+//! when its cursor falls below the floor it is told to list anew (410 `Expired`). The bytes of an
+//! object are those of the store, shared; beside them the cache keeps only what selectors ask for.
+//!
+//! Upstream: `apiserver/pkg/storage/cacher`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, RwLock};
+
+use bytes::Bytes;
+use etcd::api::{EventKind, KeyRange, KeyValue, Revision, WatchBatch};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::codec::Codec;
+use super::keys;
+use crate::resources::{RESOURCES, Resource};
+use crate::selectors;
+use crate::status::ApiError;
+
+/// How many changes of a resource are kept for watches that resume.
+const WINDOW: usize = 1000;
+
+/// An object as the cache has it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// `{namespace}/{name}`, or `{name}`
+    pub key: Arc<str>,
+    /// The stored form, shared with the store.
+    pub stored: Bytes,
+    /// Its `resourceVersion`.
+    pub revision: Revision,
+    /// What label selectors look at.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+    /// What field selectors look at.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Entry {
+    /// Reads what selectors need out of a stored object.
+    pub fn new(resource: &Resource, key: &str, kv: &KeyValue) -> Entry {
+        Entry::of(resource, key, kv, &parse(kv))
+    }
+
+    fn of(resource: &Resource, key: &str, kv: &KeyValue, object: &Value) -> Entry {
+        let labels = object["metadata"]["labels"].as_object();
+        let labels = labels.into_iter().flatten();
+        Entry {
+            key: key.into(),
+            stored: kv.value.clone(),
+            revision: kv.mod_revision,
+            labels: labels
+                .map(|(key, value)| {
+                    (
+                        key.as_str().into(),
+                        value.as_str().unwrap_or_default().into(),
+                    )
+                })
+                .collect(),
+            fields: selectors::selectable_fields(resource, object),
+        }
+    }
+
+    /// Its namespace, empty where it has none.
+    pub fn namespace(&self) -> &str {
+        self.key
+            .split_once('/')
+            .map_or("", |(namespace, _)| namespace)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+fn parse(kv: &KeyValue) -> Value {
+    serde_json::from_slice(&kv.value).unwrap_or_default()
+}
+
+/// Somebody who keeps something of his own in step with the cache, such as the roles.
+pub trait Observer {
+    /// There is a new or changed object.
+    fn set(&self, resource: &'static Resource, object: &Value);
+    /// An object is gone.
+    fn remove(&self, resource: &'static Resource, namespace: &str, name: &str);
+}
+
+/// A change of an object.
+#[derive(Debug)]
+pub struct Change {
+    /// When.
+    pub revision: Revision,
+    /// The object after it; the last of it, at the revision of its end, where `deleted`.
+    pub entry: Arc<Entry>,
+    /// The object before it.
+    pub previous: Option<Arc<Entry>>,
+    /// It is gone.
+    pub deleted: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<Arc<str>, Arc<Entry>>,
+    window: VecDeque<Arc<Change>>,
+    /// All changes after this revision are in the window.
+    floor: Revision,
+}
+
+/// The cache of one stored resource.
+#[derive(Debug)]
+pub struct Slot {
+    /// Which.
+    pub resource: &'static Resource,
+    /// Its bytes.
+    pub codec: Codec,
+    /// `/registry/pods/`
+    pub prefix: String,
+    state: RwLock<State>,
+    changed: watch::Sender<Revision>,
+}
+
+impl Slot {
+    fn new(resource: &'static Resource) -> Slot {
+        Slot {
+            resource,
+            codec: Codec::new(resource),
+            prefix: keys::prefix(resource),
+            state: RwLock::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// The objects of a namespace, or all where it is empty, in the order of their keys; those
+    /// after `after`, if given.
+    pub fn objects(&self, namespace: &str, after: Option<&str>) -> Vec<Arc<Entry>> {
+        let within = if namespace.is_empty() {
+            String::new()
+        } else {
+            format!("{namespace}/")
+        };
+        let start = match after {
+            Some(key) => Bound::Excluded(key),
+            None => Bound::Included(within.as_str()),
+        };
+        let state = self.read();
+        let objects = state.objects.range::<str, _>((start, Bound::Unbounded));
+        objects
+            .take_while(|(key, _)| key.starts_with(&within))
+            .map(|(_, entry)| entry.clone())
+            .collect()
+    }
+
+    /// One object.
+    pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.read().objects.get(key).cloned()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.read().objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The changes after a revision, up to and with another: what comes later may not have been
+    /// taken in whole yet.
+    ///
+    /// # Errors
+    /// 410 if some of them are no longer kept.
+    pub fn changes(
+        &self,
+        revision: Revision,
+        until: Revision,
+    ) -> Result<Vec<Arc<Change>>, ApiError> {
+        let state = self.read();
+        if revision < state.floor {
+            return Err(ApiError::gone(format!(
+                "too old resource version: {revision} ({})",
+                state.floor
+            )));
+        }
+        let start = state
+            .window
+            .partition_point(|change| change.revision <= revision);
+        let end = state
+            .window
+            .partition_point(|change| change.revision <= until)
+            .max(start);
+        Ok(state.window.range(start..end).cloned().collect())
+    }
+
+    /// Wakes at changes.
+    pub fn subscribe(&self) -> watch::Receiver<Revision> {
+        self.changed.subscribe()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn load(&self, kv: &KeyValue, key: &str, observer: &dyn Observer) {
+        let object = parse(kv);
+        let entry = Arc::new(Entry::of(self.resource, key, kv, &object));
+        self.write().objects.insert(entry.key.clone(), entry);
+        observer.set(self.resource, &object);
+    }
+
+    fn apply(&self, kind: EventKind, kv: &KeyValue, key: &str, observer: &dyn Observer) {
+        match kind {
+            EventKind::Put => {
+                let object = parse(kv);
+                let entry = Arc::new(Entry::of(self.resource, key, kv, &object));
+                observer.set(self.resource, &object);
+                let mut state = self.write();
+                let previous = state.objects.insert(entry.key.clone(), entry.clone());
+                state.push(Change {
+                    revision: kv.mod_revision,
+                    entry,
+                    previous,
+                    deleted: false,
+                });
+            }
+            EventKind::Delete => {
+                let mut state = self.write();
+                let Some(previous) = state.objects.remove(key) else {
+                    return;
+                };
+                observer.remove(self.resource, previous.namespace(), previous.name());
+                let last = Entry {
+                    revision: kv.mod_revision,
+                    ..Entry::clone(&previous)
+                };
+                state.push(Change {
+                    revision: kv.mod_revision,
+                    entry: Arc::new(last),
+                    previous: Some(previous),
+                    deleted: true,
+                });
+            }
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, change: Change) {
+        if self.window.len() == WINDOW {
+            self.floor = self
+                .window
+                .pop_front()
+                .map_or(self.floor, |oldest| oldest.revision);
+        }
+        self.window.push_back(Arc::new(change));
+    }
+}
+
+/// The caches of all stored resources, at one revision.
+#[derive(Debug)]
+pub struct Cache {
+    slots: Vec<Slot>,
+    revision: watch::Sender<Revision>,
+}
+
+impl Default for Cache {
+    fn default() -> Cache {
+        let stored = RESOURCES.iter().filter(|resource| {
+            resource.is_stored() && std::ptr::eq(*resource, keys::stored_as(resource))
+        });
+        Cache {
+            slots: stored.map(Slot::new).collect(),
+            revision: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Cache {
+    /// The cache of a resource, or of the one whose storage it shares.
+    pub fn slot(&self, resource: &'static Resource) -> Option<&Slot> {
+        let stored = keys::stored_as(resource);
+        self.slots
+            .iter()
+            .find(|slot| std::ptr::eq(slot.resource, stored))
+    }
+
+    /// All of them.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The revision that has been reached: whatever happened up to it can be read.
+    pub fn revision(&self) -> Revision {
+        *self.revision.borrow()
+    }
+
+    /// Waits until a revision has been reached.
+    pub async fn reached(&self, revision: Revision) {
+        if self.revision() < revision {
+            let mut reached = self.revision.subscribe();
+            // Cannot fail: the sender lives in `self`.
+            let _ = reached.wait_for(|now| *now >= revision).await;
+        }
+    }
+
+    /// Fills the cache with what the store had at a revision.
+    pub fn load(&self, revision: Revision, kvs: &[KeyValue], observer: &dyn Observer) {
+        for kv in kvs {
+            if let Some((slot, key)) = self.place(&kv.key) {
+                slot.load(kv, key, observer);
+            }
+        }
+        for slot in &self.slots {
+            slot.write().floor = revision;
+        }
+        self.revision.send_replace(revision);
+    }
+
+    /// Takes in what the store tells.
+    pub fn apply(&self, batch: &WatchBatch, observer: &dyn Observer) {
+        let mut touched: Vec<&Slot> = Vec::new();
+        for event in &batch.events {
+            if let Some((slot, key)) = self.place(&event.kv.key) {
+                slot.apply(event.kind, &event.kv, key, observer);
+                if !touched.iter().any(|other| std::ptr::eq(*other, slot)) {
+                    touched.push(slot);
+                }
+            }
+        }
+        // First the changes, then the revision: who sees the revision sees all changes up to it.
+        self.revision.send_replace(batch.revision);
+        for slot in touched {
+            slot.changed.send_replace(batch.revision);
+        }
+    }
+
+    fn place<'k>(&self, key: &'k [u8]) -> Option<(&Slot, &'k str)> {
+        let key = std::str::from_utf8(key).ok()?;
+        self.slots
+            .iter()
+            .find_map(|slot| Some((slot, key.strip_prefix(slot.prefix.as_str())?)))
+    }
+}
+
+/// The keys that the cache follows.
+pub fn everything() -> KeyRange {
+    // '0' is the byte after '/'.
+    KeyRange::Span(
+        Bytes::from_static(b"/registry/"),
+        Bytes::from_static(b"/registry0"),
+    )
+}

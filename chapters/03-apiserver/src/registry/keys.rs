@@ -1,0 +1,76 @@
+//! Where an object lives in the store: `/registry/pods/{namespace}/{name}`.
+//!
+//! The places are upstream's, names from before 1.0 included (`minions` are nodes), so that a
+//! look into the store with `etcdctl` shows what it would show there.
+
+use crate::resources::{RESOURCES, Resource};
+
+/// What every key begins with.
+pub const ROOT: &str = "/registry/";
+
+/// What the keys of a resource begin with: `/registry/pods/`.
+pub fn prefix(resource: &Resource) -> String {
+    let place = match (resource.group, resource.plural) {
+        ("", "nodes") => "minions",
+        ("", "services") => "services/specs",
+        ("", "endpoints") => "services/endpoints",
+        (_, plural) => plural,
+    };
+    format!("{ROOT}{place}/")
+}
+
+/// The key of an object below its resource's prefix: `{namespace}/{name}`, or `{name}`.
+pub fn local(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{namespace}/{name}")
+    }
+}
+
+/// The resource whose storage a resource shares. Events of core/v1 and of events.k8s.io/v1 are
+/// the same objects in two forms, and are kept in the first.
+pub fn stored_as(resource: &'static Resource) -> &'static Resource {
+    match (resource.group, resource.plural) {
+        ("events.k8s.io", "events") => RESOURCES
+            .iter()
+            .find(|r| r.group.is_empty() && r.plural == "events")
+            .expect("core events are served"),
+        _ => resource,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_upstreams() {
+        let place = |plural: &str| {
+            prefix(
+                RESOURCES
+                    .iter()
+                    .find(|r| r.plural == plural)
+                    .expect("is served"),
+            )
+        };
+        assert_eq!(place("pods"), "/registry/pods/");
+        assert_eq!(place("nodes"), "/registry/minions/");
+        assert_eq!(place("services"), "/registry/services/specs/");
+        assert_eq!(place("deployments"), "/registry/deployments/");
+    }
+
+    #[test]
+    fn no_prefix_hides_another() {
+        let stored: Vec<String> = RESOURCES
+            .iter()
+            .filter(|r| r.is_stored() && std::ptr::eq(stored_as(r), *r))
+            .map(prefix)
+            .collect();
+        for (i, a) in stored.iter().enumerate() {
+            for b in &stored[i + 1..] {
+                assert!(!a.starts_with(b) && !b.starts_with(a), "{a} and {b}");
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What each kind does to an object before it is stored: what a writer may set, what the server
+//! sets itself, and when `generation` counts up.
+//!
+//! Upstream: `PrepareForCreate` and `PrepareForUpdate` of `pkg/registry/*/*/strategy.go`.
+
+use serde_json::{Value, json};
+
+use super::meta;
+use crate::defaults;
+use crate::resources::Resource;
+
+/// Whether a write without `resourceVersion` may overwrite whatever is there.
+pub fn allows_unconditional_update(resource: &Resource) -> bool {
+    resource.plural != "leases"
+}
+
+/// Whether an update makes the object where there is none.
+pub fn allows_create_on_update(resource: &Resource) -> bool {
+    matches!(
+        resource.plural,
+        "leases"
+            | "endpoints"
+            | "events"
+            | "services"
+            | "roles"
+            | "rolebindings"
+            | "clusterroles"
+            | "clusterrolebindings"
+    )
+}
+
+/// Whether the object itself, and not a `Status`, answers its deletion.
+pub fn returns_deleted_object(resource: &Resource) -> bool {
+    matches!(
+        resource.plural,
+        "pods" | "services" | "serviceaccounts" | "namespaces"
+    ) && resource.group.is_empty()
+}
+
+/// Whether an object's changes are counted in `metadata.generation`.
+fn counts_generations(resource: &Resource) -> bool {
+    matches!(
+        resource.plural,
+        "pods" | "deployments" | "replicasets" | "endpointslices" | "priorityclasses"
+    )
+}
+
+/// Whether `status` is a subresource of it.
+fn has_status(resource: &Resource) -> bool {
+    resource.subresource("status").is_some()
+}
+
+/// Readies an object for its creation.
+pub fn prepare_create(resource: &Resource, object: &mut Value) {
+    defaults::prepare_for_create(resource, object);
+    let generation = counts_generations(resource).then(|| json!(1));
+    meta::set(object, "generation", generation);
+}
+
+/// Readies an object for its update: through the main path, the status stays; through `status`,
+/// all else does.
+pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, old: &Value) {
+    let is_pod = resource.group.is_empty() && resource.plural == "pods";
+    match subresource {
+        "status" => {
+            keep_all_but(new, old, &["status", "metadata"]);
+            if is_pod {
+                let references = old["metadata"].get("ownerReferences").cloned();
+                meta::set(new, "ownerReferences", references);
+            }
+            if resource.plural == "deployments" {
+                meta::set(new, "labels", old["metadata"].get("labels").cloned());
+            }
+        }
+        "finalize" => meta::carry(old, new, "status"),
+        "ephemeralcontainers" => {
+            let containers = new["spec"].get("ephemeralContainers").cloned();
+            keep_all_but(new, old, &["metadata"]);
+            if let Some(containers) = containers {
+                new["spec"]["ephemeralContainers"] = containers;
+            }
+        }
+        "" if has_status(resource) => {
+            meta::carry(old, new, "status");
+            if resource.group.is_empty() && resource.plural == "namespaces" {
+                let finalizers = old["spec"].get("finalizers").cloned();
+                new["spec"]["finalizers"] = finalizers.unwrap_or(Value::Null);
+            }
+        }
+        _ => {}
+    }
+    let generation = meta::generation(old);
+    // Where a pod runs is the scheduler's answer, and not its owner's wish.
+    let counted = subresource != "binding"
+        && counts_generations(resource)
+        && changes_intent(resource, new, old);
+    let generation = if counted { generation + 1 } else { generation };
+    meta::set(
+        new,
+        "generation",
+        (generation > 0).then(|| generation.into()),
+    );
+}
+
+/// Whether what is wanted has changed, as opposed to what is.
+fn changes_intent(resource: &Resource, new: &Value, old: &Value) -> bool {
+    match resource.plural {
+        "deployments" => {
+            new["spec"] != old["spec"]
+                || new["metadata"]["annotations"] != old["metadata"]["annotations"]
+        }
+        "endpointslices" => {
+            new["endpoints"] != old["endpoints"]
+                || new["ports"] != old["ports"]
+                || new["metadata"]["labels"] != old["metadata"]["labels"]
+        }
+        "priorityclasses" => false,
+        _ => new["spec"] != old["spec"],
+    }
+}
+
+/// Takes over every top-level field from `old` but those named.
+fn keep_all_but(new: &mut Value, old: &Value, kept: &[&str]) {
+    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else {
+        return;
+    };
+    new.retain(|field, _| kept.contains(&field.as_str()));
+    for (field, value) in old {
+        if !kept.contains(&field.as_str()) {
+            new.insert(field.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources;
+
+    #[test]
+    fn status_and_spec_have_their_own_doors() {
+        let resource = resources::by_kind("apps", "v1", "Deployment").expect("is served");
+        let old =
+            json!({"metadata": {"generation": 3}, "spec": {"replicas": 1}, "status": {"a": 1}});
+        let wish =
+            json!({"metadata": {"generation": 9}, "spec": {"replicas": 2}, "status": {"a": 2}});
+
+        let mut new = wish.clone();
+        prepare_update(resource, "", &mut new, &old);
+        let expected =
+            json!({"metadata": {"generation": 4}, "spec": {"replicas": 2}, "status": {"a": 1}});
+        assert_eq!(new, expected);
+
+        let mut new = wish;
+        prepare_update(resource, "status", &mut new, &old);
+        let expected =
+            json!({"metadata": {"generation": 3}, "spec": {"replicas": 1}, "status": {"a": 2}});
+        assert_eq!(new, expected);
+    }
+}

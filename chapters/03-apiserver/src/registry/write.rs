@@ -1,0 +1,340 @@
+//! Create and update: from what a client sent to what is stored.
+//!
+//! ```text
+//! create   decode ▸ default ▸ prepare ▸ admit ▸ managed fields ▸ validate ▸ put if absent
+//! update   read ▸ change ▸ default ▸ prepare ▸ admit ▸ managed fields ▸ validate ▸ put if unchanged
+//!            ▲────────────────────── somebody else was faster ──────────────────────────┘
+//! ```
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Registry, Target, delete, events, key, meta, strategy};
+use crate::authn::User;
+use crate::defaults;
+use crate::status::{ApiError, FieldError};
+
+/// How often an update without a `resourceVersion` is tried before it gives up: each time somebody
+/// else was faster, so the object is a busy one.
+const ATTEMPTS: usize = 100;
+/// How often a generated name may be taken before that is an error. Upstream: KEP-4420.
+const GENERATED_NAMES: usize = 8;
+/// Letters of generated names: no vowels and nothing that looks like another, so that no words
+/// come about. Upstream: `apimachinery/pkg/util/rand`.
+const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Who writes, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer<'a> {
+    /// Who.
+    pub user: &'a User,
+    /// The name under which changed fields are owned.
+    pub manager: &'a str,
+    /// Do everything but the write.
+    pub dry_run: bool,
+    /// The change is an apply, which sets `managedFields` itself.
+    pub apply: bool,
+}
+
+/// What was written.
+#[derive(Debug)]
+pub struct Written {
+    /// The object as it is now.
+    pub object: Value,
+    /// It was not there before.
+    pub created: bool,
+}
+
+impl Registry {
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// 409 if the name is taken, 422 if fields are wrong, 403 or 404 if admission says no.
+    pub async fn create(
+        &self,
+        target: &Target<'_>,
+        object: Value,
+        writer: &Writer<'_>,
+    ) -> Result<Value, ApiError> {
+        let prefix = meta::text(&object, "generateName").to_owned();
+        let generated = meta::name(&object).is_empty() && !prefix.is_empty();
+        for attempt in 1.. {
+            let mut object = object.clone();
+            if generated {
+                meta::set(&mut object, "name", Some(generate_name(&prefix).into()));
+            }
+            match self.create_named(target, object, writer).await {
+                Err(error)
+                    if generated
+                        && error.reason == "AlreadyExists"
+                        && attempt < GENERATED_NAMES => {}
+                result => return result,
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn create_named(
+        &self,
+        target: &Target<'_>,
+        mut object: Value,
+        writer: &Writer<'_>,
+    ) -> Result<Value, ApiError> {
+        let resource = target.resource;
+        if meta::resource_version(&object) != 0 {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::new(500, "", message));
+        }
+        let slot = self.slot(resource)?;
+        let name = meta::name(&object).to_owned();
+        let target = &Target {
+            name: &name,
+            ..*target
+        };
+        let now = meta::time(Timestamp::now());
+
+        if !target.namespace.is_empty() {
+            meta::set(&mut object, "namespace", Some(target.namespace.into()));
+        } else {
+            meta::set(&mut object, "namespace", None);
+        }
+        for field in [
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+        ] {
+            meta::set(&mut object, field, None);
+        }
+        meta::set(
+            &mut object,
+            "uid",
+            Some(uuid::Uuid::new_v4().to_string().into()),
+        );
+        meta::set(&mut object, "creationTimestamp", Some(now.as_str().into()));
+        defaults::apply_defaults(resource, &mut object);
+        strategy::prepare_create(resource, &mut object);
+        self.admit(target, None, &mut object, writer)?;
+        if !writer.apply {
+            meta::set(&mut object, "managedFields", None);
+            let version = resource.api_version();
+            // The status of a new object is the server's, and not its writer's.
+            let status = match object.as_object_mut() {
+                Some(fields) if resource.plural != "nodes" => fields.remove("status"),
+                _ => None,
+            };
+            if let Some(status) = status {
+                object["status"] = status;
+            }
+        }
+        self.validate(target, None, &object)?;
+        let claim = self.claim_service(target, None, &mut object, writer.dry_run)?;
+
+        if writer.dry_run {
+            if let Some(kv) = self.read(target)? {
+                return Err(self.taken(target, &kv)?);
+            }
+            return Ok(object);
+        }
+        let lease = match resource.plural {
+            "events" => self.event_lease().await?,
+            _ => 0,
+        };
+        let place = key(slot, target);
+        let stored = slot.codec.encode(&object);
+        match self.put_if(place, stored, lease, 0).await? {
+            Some(revision) => {
+                claim.keep();
+                meta::set(
+                    &mut object,
+                    "resourceVersion",
+                    Some(json!(revision.to_string())),
+                );
+                Ok(object)
+            }
+            None => match self.read(target)? {
+                Some(kv) => Err(self.taken(target, &kv)?),
+                None => Err(ApiError::already_exists(target.subject())),
+            },
+        }
+    }
+
+    fn taken(&self, target: &Target<'_>, kv: &etcd::api::KeyValue) -> Result<ApiError, ApiError> {
+        let live = self.parse(self.slot(target.resource)?, kv)?;
+        let mut error = ApiError::already_exists(target.subject());
+        if meta::is_terminating(&live) {
+            error.message = format!("object is being deleted: {}", error.message);
+        }
+        Ok(error)
+    }
+
+    /// Changes an object: `change` makes the new one of the live one, as often as it takes.
+    /// Where there is none it gets none, and what it makes then is created, if the kind (or an
+    /// apply) allows that.
+    ///
+    /// # Errors
+    /// 404 if there is none, 409 if it was changed since the writer read it, and all of
+    /// [`Registry::create`].
+    pub async fn update(
+        &self,
+        target: &Target<'_>,
+        writer: &Writer<'_>,
+        mut change: impl FnMut(Option<&Value>) -> Result<Value, ApiError>,
+    ) -> Result<Written, ApiError> {
+        let slot = self.slot(target.resource)?;
+        let creates = target.subresource.is_empty()
+            && (writer.apply || strategy::allows_create_on_update(target.resource));
+        for _ in 0..ATTEMPTS {
+            let Some(kv) = self.read(target)? else {
+                if !creates {
+                    return Err(ApiError::not_found(target.subject()));
+                }
+                let mut object = change(None)?;
+                if writer.apply && meta::resource_version(&object) != 0
+                    || !meta::uid(&object).is_empty() && !writer.apply
+                {
+                    return Err(ApiError::not_found(target.subject()));
+                }
+                meta::set(&mut object, "resourceVersion", None);
+                match self.create(target, object, writer).await {
+                    Err(error) if error.reason == "AlreadyExists" => continue,
+                    result => {
+                        return Ok(Written {
+                            object: result?,
+                            created: true,
+                        });
+                    }
+                }
+            };
+            let live = self.parse(slot, &kv)?;
+            let mut new = change(Some(&live))?;
+            self.ready_update(target, &live, &mut new, writer)?;
+            let claim = self.claim_service(target, Some(&live), &mut new, writer.dry_run)?;
+
+            let stored = slot.codec.encode(&new);
+            if stored == kv.value {
+                return Ok(Written {
+                    object: live,
+                    created: false,
+                });
+            }
+            if writer.dry_run {
+                meta::set(
+                    &mut new,
+                    "resourceVersion",
+                    live["metadata"].get("resourceVersion").cloned(),
+                );
+                return Ok(Written {
+                    object: new,
+                    created: false,
+                });
+            }
+            if delete::is_released(target.resource, &new) {
+                if self.remove(target, &kv, &live).await?.is_some() {
+                    return Ok(Written {
+                        object: new,
+                        created: false,
+                    });
+                }
+                continue;
+            }
+            let put = self.put_if(kv.key.clone(), stored, kv.lease, kv.mod_revision);
+            if let Some(revision) = put.await? {
+                claim.keep();
+                meta::set(
+                    &mut new,
+                    "resourceVersion",
+                    Some(json!(revision.to_string())),
+                );
+                return Ok(Written {
+                    object: new,
+                    created: false,
+                });
+            }
+        }
+        Err(ApiError::modified(target.subject()))
+    }
+
+    /// Makes what a client sent the next state of a live object.
+    fn ready_update(
+        &self,
+        target: &Target<'_>,
+        live: &Value,
+        new: &mut Value,
+        writer: &Writer<'_>,
+    ) -> Result<(), ApiError> {
+        let resource = target.resource;
+        let wanted = meta::resource_version(new);
+        if wanted == 0 && !strategy::allows_unconditional_update(resource) {
+            let detail = "must be specified for an update";
+            let error = FieldError::invalid("metadata.resourceVersion", &json!(0), detail);
+            return Err(ApiError::invalid(target.subject(), &[error]));
+        }
+        if wanted != 0 && wanted != meta::resource_version(live) {
+            return Err(ApiError::modified(target.subject()));
+        }
+        let (uid, live_uid) = (meta::uid(new), meta::uid(live));
+        if !uid.is_empty() && uid != live_uid {
+            let detail = format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}"
+            );
+            return Err(ApiError::conflict(target.subject(), detail));
+        }
+        // What the server has set stays as it is, whatever was sent.
+        let kept = [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "name",
+            "namespace",
+        ];
+        for field in kept {
+            meta::set(new, field, live["metadata"].get(field).cloned());
+        }
+        meta::set(new, "selfLink", None);
+        defaults::apply_defaults(resource, new);
+        strategy::prepare_update(resource, target.subresource, new, live);
+        self.admit(target, Some(live), new, writer)?;
+        if !writer.apply {
+            let now = meta::time(Timestamp::now());
+            let version = resource.api_version();
+        }
+        self.validate(target, Some(live), new)
+    }
+
+    fn validate(
+        &self,
+        target: &Target<'_>,
+        live: Option<&Value>,
+        new: &Value,
+    ) -> Result<(), ApiError> {
+        let errors: Vec<FieldError> = match live {
+            None => Vec::new(),
+            Some(_) => Vec::new(),
+        };
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let name = meta::name(new);
+        Err(ApiError::invalid(
+            Target { name, ..*target }.subject(),
+            &errors,
+        ))
+    }
+}
+
+/// A name that nobody has thought of: the prefix and five letters.
+fn generate_name(prefix: &str) -> String {
+    const SUFFIX: usize = 5;
+    const LONGEST: usize = 63;
+    let mut prefix = prefix.to_owned();
+    while prefix.len() > LONGEST - SUFFIX {
+        prefix.pop();
+    }
+    let random = uuid::Uuid::new_v4().into_bytes();
+    let letters = random[..SUFFIX]
+        .iter()
+        .map(|byte| LETTERS[usize::from(*byte) % LETTERS.len()]);
+    prefix.extend(letters.map(char::from));
+    prefix
+}
