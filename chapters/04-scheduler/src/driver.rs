@@ -1,0 +1,454 @@
+//! The shell: watch events in, bindings out.
+//!
+//! One task, so nothing here is locked: it takes an event, brings cache and queue up to date, and
+//! places every pod that is due before it takes the next. Only requests to the API server run
+//! beside it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use component::CancellationToken;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered, SelectAll, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{
+    Binding, Namespace, Node, ObjectReference, Pod, PodCondition, Service,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Status, Time};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::runtime::utils::Backoff;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::cache::Cache;
+use crate::events::{COMPONENT, Recorder};
+use crate::queue::Queue;
+use crate::schedule::{FitError, schedule};
+
+/// A watch event of any of the watched resources.
+pub enum Input {
+    /// Of a pod.
+    Pod(Box<watcher::Event<Pod>>),
+    /// Of a node.
+    Node(Box<watcher::Event<Node>>),
+    /// Of a namespace.
+    Namespace(Box<watcher::Event<Namespace>>),
+    /// Of a Service.
+    Service(Box<watcher::Event<Service>>),
+}
+
+type Bound = (Arc<Pod>, String, kube::Result<()>);
+
+/// The scheduler at work.
+pub struct Driver {
+    client: Client,
+    recorder: Recorder,
+    cache: Cache,
+    queue: Queue,
+    binding: FuturesUnordered<BoxFuture<'static, Bound>>,
+    /// What the running list of each resource has shown, to know at its end what is gone.
+    listed: BTreeMap<&'static str, HashSet<String>>,
+    pods_synced: bool,
+    nodes_synced: bool,
+}
+
+impl Driver {
+    /// A scheduler that knows of nothing yet.
+    pub fn new(client: Client) -> Self {
+        Self {
+            recorder: Recorder::spawn(client.clone()),
+            client,
+            cache: Cache::default(),
+            queue: Queue::default(),
+            binding: FuturesUnordered::new(),
+            listed: BTreeMap::new(),
+            pods_synced: false,
+            nodes_synced: false,
+        }
+    }
+
+    /// Schedules until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut inputs: SelectAll<BoxStream<'static, Input>> = SelectAll::new();
+        inputs.push(
+            watch(Api::<Pod>::all(self.client.clone()))
+                .map(|event| Input::Pod(Box::new(event)))
+                .boxed(),
+        );
+        inputs.push(
+            watch(Api::<Node>::all(self.client.clone()))
+                .map(|event| Input::Node(Box::new(event)))
+                .boxed(),
+        );
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        inputs.push(
+            watch(namespaces)
+                .map(|event| Input::Namespace(Box::new(event)))
+                .boxed(),
+        );
+        inputs.push(
+            watch(Api::<Service>::all(self.client.clone()))
+                .map(|event| Input::Service(Box::new(event)))
+                .boxed(),
+        );
+        loop {
+            let wake = self.queue.next_wake().map(tokio::time::Instant::from_std);
+            let never = tokio::time::Instant::now() + Duration::from_secs(3600);
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(input) = inputs.next() => self.take(input),
+                Some(bound) = self.binding.next() => self.bound(bound),
+                () = tokio::time::sleep_until(wake.unwrap_or(never)) => {}
+            }
+            // Decisions on half a cluster would be wrong ones.
+            if self.pods_synced && self.nodes_synced {
+                self.place_all();
+            }
+        }
+        // What was decided is still told, unless the API server is gone.
+        let finish = async { while self.binding.next().await.is_some() {} };
+        let _in_time = tokio::time::timeout(Duration::from_secs(1), finish).await;
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Pod(event) => self.take_pod(*event),
+            Input::Node(event) => self.take_node(*event),
+            Input::Namespace(event) => self.take_namespace(*event),
+            Input::Service(event) => self.take_service(*event),
+        }
+    }
+
+    fn take_pod(&mut self, event: watcher::Event<Pod>) {
+        match event {
+            watcher::Event::Apply(pod) => self.set_pod(pod),
+            watcher::Event::Delete(pod) => self.remove_pod(&pod.uid().unwrap_or_default()),
+            watcher::Event::Init => self.begin_list("pods"),
+            watcher::Event::InitApply(pod) => {
+                self.listed("pods", pod.uid().unwrap_or_default());
+                self.set_pod(pod);
+            }
+            watcher::Event::InitDone => {
+                let listed = self.end_list("pods");
+                let known = self.cache.assigned_uids().chain(self.queue.uids());
+                let gone: Vec<String> = known
+                    .filter(|uid| !listed.contains(*uid))
+                    .map(str::to_owned)
+                    .collect();
+                gone.iter().for_each(|uid| self.remove_pod(uid));
+                self.pods_synced = true;
+            }
+        }
+    }
+
+    fn set_pod(&mut self, pod: Pod) {
+        let uid = pod.uid().unwrap_or_default();
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        let Some(spec) = &pod.spec else { return };
+        if matches!(phase, Some("Succeeded" | "Failed")) {
+            // It is done and gives back what it had.
+            return self.remove_pod(&uid);
+        }
+        if let Some(node) = spec.node_name.clone().filter(|node| !node.is_empty()) {
+            self.queue.remove(&uid);
+            if self.cache.assign(&pod, &node) {
+                // A pod that is there now can only help one that wants to be near it, or that
+                // counts pods.
+                self.queue.retry(Instant::now(), cares_for_pods);
+            }
+            return;
+        }
+        let is_ours = spec.scheduler_name.as_deref().unwrap_or(COMPONENT) == COMPONENT;
+        let is_gated = spec
+            .scheduling_gates
+            .as_ref()
+            .is_some_and(|gates| !gates.is_empty());
+        let is_deleted = pod.metadata.deletion_timestamp.is_some();
+        if is_ours && !is_gated && !is_deleted {
+            self.queue.set(Arc::new(pod));
+        } else {
+            self.remove_pod(&uid);
+        }
+    }
+
+    fn remove_pod(&mut self, uid: &str) {
+        self.queue.remove(uid);
+        if self.cache.forget(uid) {
+            self.queue.retry(Instant::now(), |_| true);
+        }
+    }
+
+    fn take_node(&mut self, event: watcher::Event<Node>) {
+        match event {
+            watcher::Event::Apply(node) => self.set_node(&node),
+            watcher::Event::Delete(node) => self.cache.remove_node(&node.name_any()),
+            watcher::Event::Init => self.begin_list("nodes"),
+            watcher::Event::InitApply(node) => {
+                self.listed("nodes", node.name_any());
+                self.set_node(&node);
+            }
+            watcher::Event::InitDone => {
+                let listed = self.end_list("nodes");
+                let names = self.cache.node_names();
+                let gone: Vec<String> = names
+                    .filter(|name| !listed.contains(*name))
+                    .map(str::to_owned)
+                    .collect();
+                gone.iter().for_each(|name| self.cache.remove_node(name));
+                self.nodes_synced = true;
+            }
+        }
+    }
+
+    fn set_node(&mut self, node: &Node) {
+        // Most updates of a node are its heartbeat, which is nobody's chance.
+        if self.cache.set_node(node) {
+            self.queue.retry(Instant::now(), |_| true);
+        }
+    }
+
+    fn take_namespace(&mut self, event: watcher::Event<Namespace>) {
+        match event {
+            watcher::Event::Apply(namespace) | watcher::Event::InitApply(namespace) => {
+                let labels = namespace.metadata.labels.clone().unwrap_or_default();
+                self.listed("namespaces", namespace.name_any());
+                self.cache.namespaces.insert(namespace.name_any(), labels);
+            }
+            watcher::Event::Delete(namespace) => {
+                self.cache.namespaces.remove(&namespace.name_any());
+            }
+            watcher::Event::Init => self.begin_list("namespaces"),
+            watcher::Event::InitDone => {
+                let listed = self.end_list("namespaces");
+                self.cache
+                    .namespaces
+                    .retain(|name, _| listed.contains(name));
+            }
+        }
+    }
+
+    fn take_service(&mut self, event: watcher::Event<Service>) {
+        let key = |service: &Service| (service.namespace().unwrap_or_default(), service.name_any());
+        match event {
+            watcher::Event::Apply(service) | watcher::Event::InitApply(service) => {
+                let (namespace, name) = key(&service);
+                self.listed("services", format!("{namespace}/{name}"));
+                let selector = service.spec.and_then(|spec| spec.selector);
+                self.cache.set_service(&namespace, &name, selector);
+            }
+            watcher::Event::Delete(service) => {
+                let (namespace, name) = key(&service);
+                self.cache.set_service(&namespace, &name, None);
+            }
+            watcher::Event::Init => self.begin_list("services"),
+            watcher::Event::InitDone => {
+                let listed = self.end_list("services");
+                let known: Vec<_> = self.cache.service_keys().cloned().collect();
+                for (namespace, name) in known {
+                    if !listed.contains(&format!("{namespace}/{name}")) {
+                        self.cache.set_service(&namespace, &name, None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin_list(&mut self, resource: &'static str) {
+        self.listed.insert(resource, HashSet::new());
+    }
+
+    fn listed(&mut self, resource: &'static str, key: String) {
+        if let Some(listed) = self.listed.get_mut(resource) {
+            listed.insert(key);
+        }
+    }
+
+    fn end_list(&mut self, resource: &'static str) -> HashSet<String> {
+        self.listed.remove(resource).unwrap_or_default()
+    }
+
+    fn place_all(&mut self) {
+        while let Some(pod) = self.queue.pop(Instant::now()) {
+            match schedule(&pod, &self.cache.snapshot()) {
+                Ok(decision) => self.bind(pod, decision.node),
+                Err(error) => self.did_not_fit(pod, &error),
+            }
+        }
+    }
+
+    fn bind(&mut self, pod: Arc<Pod>, node: String) {
+        self.cache.assign(&pod, &node);
+        let client = self.client.clone();
+        self.binding.push(Box::pin(async move {
+            let result = bind(client, &pod, &node).await;
+            (pod, node, result)
+        }));
+    }
+
+    fn bound(&mut self, (pod, node, result): Bound) {
+        let uid = pod.uid().unwrap_or_default();
+        let name = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+        match result {
+            Ok(()) => {
+                tracing::info!(pod = %name, %node, "bound");
+                let message = format!("Successfully assigned {name} to {node}");
+                self.recorder.normal(&pod, "Scheduled", message);
+                self.queue.remove(&uid);
+            }
+            // The pod is gone, or has a node already: its own watch event says which.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+                tracing::debug!(pod = %name, %node, %status, "not bound");
+                self.take_back(&uid);
+            }
+            Err(error) => {
+                tracing::warn!(pod = %name, %node, %error, "not bound");
+                let message = format!("binding rejected: {error}");
+                self.recorder.warning(&pod, "FailedScheduling", message);
+                self.take_back(&uid);
+            }
+        }
+    }
+
+    /// Takes a pod off the node that it was assumed on, to be tried again if it is still there.
+    fn take_back(&mut self, uid: &str) {
+        // Not if its watch event has come first and says that it is on a node after all.
+        if self.queue.contains(uid) {
+            self.queue.failed(uid, Instant::now());
+            self.cache.forget(uid);
+            self.queue.retry(Instant::now(), |_| true);
+        }
+    }
+
+    fn did_not_fit(&mut self, pod: Arc<Pod>, error: &FitError) {
+        let uid = pod.uid().unwrap_or_default();
+        self.queue.did_not_fit(&uid, Instant::now());
+        let message = error.to_string();
+        self.recorder
+            .warning(&pod, "FailedScheduling", message.clone());
+        if let Some(condition) = unschedulable(&pod, message) {
+            tokio::spawn(set_condition(self.client.clone(), pod, condition));
+        }
+    }
+}
+
+/// A list and watch of a whole resource, begun anew when it breaks: at once, then less and less
+/// often, but at least every quarter of a second, for the API server may be just starting.
+pub fn watch<K>(api: Api<K>) -> impl futures::Stream<Item = watcher::Event<K>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    watcher(api, watcher::Config::default())
+        .backoff(Retry::default())
+        .filter_map(|event| async {
+            event
+                .inspect_err(|error| tracing::debug!(%error, "a watch is begun anew"))
+                .ok()
+        })
+}
+
+/// The time between attempts to watch.
+#[derive(Debug, Default)]
+struct Retry {
+    attempts: u32,
+}
+
+impl Iterator for Retry {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis(5) * (1 << self.attempts.min(6));
+        self.attempts += 1;
+        Some(pause.min(Duration::from_millis(250)))
+    }
+}
+
+impl Backoff for Retry {
+    fn reset(&mut self) {
+        self.attempts = 0;
+    }
+}
+
+fn cares_for_pods(pod: &Pod) -> bool {
+    let spec = pod.spec.as_ref();
+    spec.is_some_and(|spec| {
+        let affinity = spec.affinity.as_ref();
+        affinity.is_some_and(|affinity| affinity.pod_affinity.is_some())
+            || spec.topology_spread_constraints.is_some()
+    })
+}
+
+fn pods_of<K>(client: Client, pod: &Pod) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    Api::namespaced(client, &pod.namespace().unwrap_or_default())
+}
+
+async fn bind(client: Client, pod: &Pod, node: &str) -> kube::Result<()> {
+    let binding = Binding {
+        metadata: ObjectMeta {
+            name: Some(pod.name_any()),
+            namespace: pod.namespace(),
+            // So that a new pod of the same name is not bound in its place.
+            uid: pod.uid(),
+            ..ObjectMeta::default()
+        },
+        target: ObjectReference {
+            kind: Some("Node".to_owned()),
+            name: Some(node.to_owned()),
+            ..ObjectReference::default()
+        },
+    };
+    let pods: Api<Pod> = pods_of(client, pod);
+    let name = pod.name_any();
+    let _status: Status = pods
+        .create_subresource("binding", &name, &PostParams::default(), &binding)
+        .await?;
+    Ok(())
+}
+
+/// The condition that says why a pod has no node; none if it says so already.
+fn unschedulable(pod: &Pod, message: String) -> Option<PodCondition> {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let before = conditions
+        .into_iter()
+        .flatten()
+        .find(|c| c.type_ == "PodScheduled");
+    let is_false = before.filter(|before| before.status == "False");
+    if is_false.is_some_and(|before| before.message.as_ref() == Some(&message)) {
+        return None;
+    }
+    let since = is_false.and_then(|before| before.last_transition_time.clone());
+    Some(PodCondition {
+        type_: "PodScheduled".to_owned(),
+        status: "False".to_owned(),
+        reason: Some("Unschedulable".to_owned()),
+        message: Some(message),
+        last_transition_time: Some(since.unwrap_or(Time(jiff::Timestamp::now()))),
+        observed_generation: pod.metadata.generation,
+        ..PodCondition::default()
+    })
+}
+
+async fn set_condition(client: Client, pod: Arc<Pod>, condition: PodCondition) {
+    let patch = serde_json::json!({ "status": { "conditions": [condition] } });
+    let pods: Api<Pod> = pods_of(client, &pod);
+    let patched = pods
+        .patch_status(
+            &pod.name_any(),
+            &PatchParams::default(),
+            &Patch::Strategic(patch),
+        )
+        .await;
+    if let Err(error) = patched {
+        tracing::debug!(pod = %pod.name_any(), %error, "its condition was not written");
+    }
+}
