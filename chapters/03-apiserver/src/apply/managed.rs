@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::path::Set;
 
@@ -136,7 +136,7 @@ pub(super) fn write(managed: &Managed, object: &mut Value) {
         .into_iter()
         .map(|(m, owned)| encode(m, owned))
         .collect();
-    if let Some(metadata) = object["metadata"].as_object_mut() {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
         if !list.is_empty() {
             metadata.insert("managedFields".into(), list.into());
@@ -215,9 +215,15 @@ pub(super) fn cap(managed: &mut Managed) {
 pub(super) fn same_but_times(a: &Value, b: &Value) -> bool {
     let timeless = |object: &Value| {
         let mut object = object.clone();
-        let entries = object["metadata"]["managedFields"].as_array_mut();
-        for entry in entries.into_iter().flatten() {
-            entry["time"] = json!(null);
+        let entries = object
+            .pointer_mut("/metadata/managedFields")
+            .and_then(Value::as_array_mut);
+        for entry in entries
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_object_mut)
+        {
+            entry.remove("time");
         }
         object
     };

@@ -241,8 +241,10 @@ fn last_applied(shape: &Shape, live: &Value, api_version: &str) -> Option<path::
 /// The annotation for a configuration: itself, without the annotation, on a line.
 fn as_last_applied(config: &Value) -> String {
     let mut config = config.clone();
-    if let Some(annotations) = config["metadata"]["annotations"].as_object_mut() {
-        annotations.remove(LAST_APPLIED);
+    if let Some(annotations) = config.pointer_mut("/metadata/annotations") {
+        annotations
+            .as_object_mut()
+            .map(|annotations| annotations.remove(LAST_APPLIED));
     }
     format!("{config}\n")
 }

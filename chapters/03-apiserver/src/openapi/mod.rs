@@ -1,1 +1,133 @@
-//! Placeholder.
+//! OpenAPI: what the server says of itself to clients that ask.
+//!
+//! `kubectl explain` reads the fields' descriptions, `kubectl apply` looks up how lists merge,
+//! and both learn from it which kinds can be patched and validated. There are two forms: version
+//! 2 is one document, version 3 one for each group and version, with an index.
+//!
+//! ```text
+//!  resources.rs --> operations.rs: paths and operations -+
+//!                                                        +--> v2.rs, v3.rs --> gzip --> kept
+//!  schema       --> models.rs: types with extensions ----+
+//! ```
+//!
+//! A document is made when it is first asked for, and kept compressed: the whole is some
+//! megabytes of text, which nobody may ever read. It depends on nothing but the build.
+//!
+//! Left out: the Protobuf form of version 2 (`kubectl` asks for version 3, in JSON, and falls back
+//! to the types it was built with), and the deprecated `/watch/` paths.
+//! Upstream: `api/openapi-spec`, `k8s.io/kube-openapi`.
+
+mod models;
+mod operations;
+mod v2;
+mod v3;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+
+use bytes::Bytes;
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::resources::{RESOURCES, Resource};
+
+/// A document, compressed.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The JSON text, compressed by gzip.
+    pub gzip: Bytes,
+    /// Changes when the document does: for `ETag`, and for the `hash` of the index.
+    pub hash: String,
+}
+
+impl Document {
+    fn new(value: &Value, hash: String) -> Document {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        serde_json::to_writer(&mut encoder, value).expect("a value can be written to memory");
+        encoder.flush().expect("memory can be written to");
+        let gzip = encoder.finish().expect("memory can be written to").into();
+        Document { gzip, hash }
+    }
+
+    /// The JSON text.
+    pub fn json(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        GzDecoder::new(&*self.gzip)
+            .read_to_end(&mut text)
+            .expect("it was compressed by us");
+        text
+    }
+}
+
+/// The document of OpenAPI v2, served at `/openapi/v2`.
+pub fn v2() -> &'static Document {
+    static DOCUMENT: OnceLock<Document> = OnceLock::new();
+    DOCUMENT.get_or_init(|| Document::new(&v2::document(), hash(RESOURCES.iter())))
+}
+
+/// The index of OpenAPI v3, served at `/openapi/v3`.
+pub fn v3_index() -> Value {
+    let entry = |(path, resources): (String, Vec<&'static Resource>)| {
+        let hash = hash(resources.into_iter());
+        let url = format!("/openapi/v3/{path}?hash={hash}");
+        (path, json!({"serverRelativeURL": url}))
+    };
+    let paths: Map<String, Value> = group_versions().into_iter().map(entry).collect();
+    json!({"paths": paths})
+}
+
+/// The document of a group and version (`api/v1`, `apis/apps/v1`), served at `/openapi/v3/{path}`.
+pub fn v3(group_version: &str) -> Option<Arc<Document>> {
+    static DOCUMENTS: LazyLock<Mutex<BTreeMap<String, Arc<Document>>>> =
+        LazyLock::new(Mutex::default);
+    let resources = group_versions().remove(group_version)?;
+    let mut documents = DOCUMENTS
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(document) = documents.get(group_version) {
+        return Some(document.clone());
+    }
+    let hash = hash(resources.iter().copied());
+    let document = Arc::new(Document::new(&v3::document(&resources), hash));
+    documents.insert(group_version.to_owned(), document.clone());
+    Some(document)
+}
+
+/// Where a resource's group and version are served: `api/v1`, `apis/apps/v1`.
+fn base_path(resource: &Resource) -> String {
+    match resource.group {
+        "" => format!("api/{}", resource.version),
+        group => format!("apis/{group}/{}", resource.version),
+    }
+}
+
+fn group_versions() -> BTreeMap<String, Vec<&'static Resource>> {
+    let mut groups: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
+    for resource in RESOURCES {
+        groups
+            .entry(base_path(resource))
+            .or_default()
+            .push(resource);
+    }
+    groups
+}
+
+/// Increase it when documents change though the resources do not: clients cache by the hash.
+const GENERATION: u32 = 1;
+
+/// Documents follow from the resources, so their hash does, too; without making them.
+fn hash<'a>(resources: impl Iterator<Item = &'a Resource>) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(format!("{} {GENERATION}", env!("CARGO_PKG_VERSION")));
+    resources.for_each(|resource| hasher.update(format!("{resource:?}")));
+    hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

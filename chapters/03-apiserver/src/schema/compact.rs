@@ -31,56 +31,70 @@ impl Types {
 }
 
 pub(super) fn all() -> &'static Types {
-    static TYPES: LazyLock<Types> = LazyLock::new(|| build(definitions()));
+    static TYPES: LazyLock<Types> = LazyLock::new(|| build(definitions(|_| true)));
     &TYPES
 }
 
-/// JSON Schemas of all types that are served, with descriptions, by name. About 1.5 MB: for
-/// building from, not for keeping.
-pub(crate) fn definitions() -> Map<String, Value> {
+/// JSON Schemas, with descriptions, of the served kinds that are wanted by name, and of all that
+/// they refer to. About 1.5 MB for all: for building from, not for keeping.
+pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let g = &mut generator;
-    add::<core::v1::Binding>(g);
-    add::<core::v1::ConfigMap>(g);
-    add::<core::v1::Endpoints>(g);
-    add::<core::v1::Event>(g);
-    add::<core::v1::Namespace>(g);
-    add::<core::v1::Node>(g);
-    add::<core::v1::Pod>(g);
-    add::<core::v1::Secret>(g);
-    add::<core::v1::Service>(g);
-    add::<core::v1::ServiceAccount>(g);
-    add::<apps::v1::Deployment>(g);
-    add::<apps::v1::ReplicaSet>(g);
-    add::<authentication::v1::SelfSubjectReview>(g);
-    add::<authentication::v1::TokenRequest>(g);
-    add::<authentication::v1::TokenReview>(g);
-    add::<authorization::v1::LocalSubjectAccessReview>(g);
-    add::<authorization::v1::SelfSubjectAccessReview>(g);
-    add::<authorization::v1::SelfSubjectRulesReview>(g);
-    add::<authorization::v1::SubjectAccessReview>(g);
-    add::<autoscaling::v1::Scale>(g);
-    add::<coordination::v1::Lease>(g);
-    add::<discovery::v1::EndpointSlice>(g);
-    add::<events::v1::Event>(g);
-    add::<policy::v1::Eviction>(g);
-    add::<rbac::v1::ClusterRole>(g);
-    add::<rbac::v1::ClusterRoleBinding>(g);
-    add::<rbac::v1::Role>(g);
-    add::<rbac::v1::RoleBinding>(g);
-    add::<scheduling::v1::PriorityClass>(g);
-    add::<meta::v1::APIGroup>(g);
-    add::<meta::v1::APIGroupList>(g);
-    add::<meta::v1::APIResourceList>(g);
-    add::<meta::v1::APIVersions>(g);
-    add::<meta::v1::DeleteOptions>(g);
-    add::<meta::v1::ListMeta>(g);
-    add::<meta::v1::Status>(g);
+    let mut roots = Roots {
+        generator: &mut generator,
+        wanted: &wanted,
+    };
+    roots
+        .add::<core::v1::Binding>()
+        .add::<core::v1::ConfigMap>()
+        .add::<core::v1::Endpoints>()
+        .add::<core::v1::Event>()
+        .add::<core::v1::Namespace>()
+        .add::<core::v1::Node>()
+        .add::<core::v1::Pod>()
+        .add::<core::v1::Secret>()
+        .add::<core::v1::Service>()
+        .add::<core::v1::ServiceAccount>()
+        .add::<apps::v1::Deployment>()
+        .add::<apps::v1::ReplicaSet>()
+        .add::<authentication::v1::SelfSubjectReview>()
+        .add::<authentication::v1::TokenRequest>()
+        .add::<authentication::v1::TokenReview>()
+        .add::<authorization::v1::LocalSubjectAccessReview>()
+        .add::<authorization::v1::SelfSubjectAccessReview>()
+        .add::<authorization::v1::SelfSubjectRulesReview>()
+        .add::<authorization::v1::SubjectAccessReview>()
+        .add::<autoscaling::v1::Scale>()
+        .add::<coordination::v1::Lease>()
+        .add::<discovery::v1::EndpointSlice>()
+        .add::<events::v1::Event>()
+        .add::<policy::v1::Eviction>()
+        .add::<rbac::v1::ClusterRole>()
+        .add::<rbac::v1::ClusterRoleBinding>()
+        .add::<rbac::v1::Role>()
+        .add::<rbac::v1::RoleBinding>()
+        .add::<scheduling::v1::PriorityClass>()
+        .add::<meta::v1::APIGroup>()
+        .add::<meta::v1::APIGroupList>()
+        .add::<meta::v1::APIResourceList>()
+        .add::<meta::v1::APIVersions>()
+        .add::<meta::v1::DeleteOptions>()
+        .add::<meta::v1::ListMeta>()
+        .add::<meta::v1::Status>();
     generator.take_definitions(true)
 }
 
-fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
-    generator.subschema_for::<T>();
+struct Roots<'a> {
+    generator: &'a mut SchemaGenerator,
+    wanted: &'a dyn Fn(&str) -> bool,
+}
+
+impl Roots<'_> {
+    fn add<T: JsonSchema>(&mut self) -> &mut Self {
+        if (self.wanted)(&T::schema_name()) {
+            self.generator.subschema_for::<T>();
+        }
+        self
+    }
 }
 
 fn build(definitions: Map<String, Value>) -> Types {

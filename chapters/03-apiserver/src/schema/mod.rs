@@ -38,7 +38,6 @@ mod scalar;
 pub use decode::{Decoded, FieldValidation, check, decode};
 pub use scalar::canonical_quantity;
 
-#[allow(unused_imports)]
 pub(crate) use compact::definitions;
 
 /// A struct of the API, such as `io.k8s.api.core.v1.PodSpec`.

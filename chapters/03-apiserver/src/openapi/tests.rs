@@ -1,0 +1,121 @@
+use super::*;
+
+fn v3_of(path: &str) -> Value {
+    serde_json::from_slice(&v3(path).unwrap().json()).unwrap()
+}
+
+/// Every reference in a document.
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value.as_str() {
+                    Some(reference) if key == "$ref" => found.push(reference.to_owned()),
+                    _ => references(value, found),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+fn check_references(document: &Value) {
+    let mut found = Vec::new();
+    references(document, &mut found);
+    assert!(!found.is_empty());
+    for reference in found {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    check_references(&serde_json::from_slice(&v2().json()).unwrap());
+    for path in v3_index()["paths"].as_object().unwrap().keys() {
+        check_references(&v3_of(path));
+    }
+    assert!(v3("apis/none/v1").is_none());
+}
+
+#[test]
+fn no_field_is_null() {
+    fn check(value: &Value) {
+        assert!(!value.is_null());
+        value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .for_each(|(_, value)| check(value));
+        value.as_array().into_iter().flatten().for_each(check);
+    }
+    check(&v3_of("apis/apps/v1"));
+}
+
+#[test]
+fn the_index_names_each_group_version() {
+    let index = v3_index();
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
+        .as_str()
+        .unwrap();
+    let hash = &v3("apis/apps/v1").unwrap().hash;
+    assert_eq!(url, format!("/openapi/v3/apis/apps/v1?hash={hash}"));
+    assert!(index["paths"]["api/v1"].is_object());
+}
+
+#[test]
+fn kubectl_finds_what_it_looks_for() {
+    let apps = v3_of("apis/apps/v1");
+    let patch = &apps["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    assert_eq!(patch["operationId"], "patchAppsV1NamespacedDeployment");
+    assert_eq!(patch["tags"], json!(["apps_v1"]));
+    assert_eq!(
+        patch["x-kubernetes-group-version-kind"]["kind"],
+        "Deployment"
+    );
+    let content = &patch["requestBody"]["content"];
+    assert!(content["application/strategic-merge-patch+json"].is_object());
+    let parameters = patch["parameters"].as_array().unwrap();
+    assert!(
+        parameters
+            .iter()
+            .any(|p| p["name"] == "fieldValidation" && p["in"] == "query")
+    );
+
+    let schemas = &apps["components"]["schemas"];
+    let deployment = &schemas["io.k8s.api.apps.v1.Deployment"];
+    assert_eq!(
+        deployment["x-kubernetes-group-version-kind"],
+        json!([{"group": "apps", "version": "v1", "kind": "Deployment"}])
+    );
+    assert_eq!(deployment.get("required"), None);
+    assert_eq!(
+        deployment["properties"]["spec"],
+        json!({
+            "allOf": [{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentSpec"}],
+            "default": {},
+            "description": "Specification of the desired behavior of the Deployment.",
+        })
+    );
+    let ports = &schemas["io.k8s.api.core.v1.Container"]["properties"]["ports"];
+    assert_eq!(ports["x-kubernetes-list-type"], "map");
+    assert_eq!(
+        ports["x-kubernetes-list-map-keys"],
+        json!(["containerPort", "protocol"])
+    );
+    assert_eq!(ports["x-kubernetes-patch-merge-key"], "containerPort");
+    assert_eq!(ports["x-kubernetes-patch-strategy"], "merge");
+    let volumes = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["volumes"];
+    assert_eq!(volumes["x-kubernetes-patch-strategy"], "merge,retainKeys");
+}
+
+#[test]
+fn all_documents_together_are_small() {
+    let v3s: usize = group_versions()
+        .keys()
+        .map(|path| v3(path).unwrap().gzip.len())
+        .sum();
+    let total = v3s + v2().gzip.len();
+    assert!(total < 600_000, "{total}");
+}
