@@ -9,6 +9,7 @@ use super::call::{Call, decode_as, invalid_option, yaml_to_json};
 use super::negotiate;
 use super::view;
 use super::watch;
+use crate::apply;
 use crate::patch;
 use crate::registry::delete::{DeleteOptions, Propagation};
 use crate::registry::list::ListOptions;
@@ -185,7 +186,16 @@ async fn patch(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
         registry
             .update(&target, &writer, |live| {
                 let presented = live.map(|live| events::present(call.resource, live.clone()));
-                let applied: Value = presented.unwrap_or(config.clone());
+                let applied = apply::apply(
+                    call.resource.schema,
+                    presented.as_ref(),
+                    &config,
+                    &call.manager,
+                    force,
+                    target.subresource,
+                    &version,
+                    &now,
+                )?;
                 let applied = events::to_stored(call.resource, applied);
                 call.check_escalation(live, &applied)?;
                 Ok(applied)

@@ -164,7 +164,7 @@ fn scaled(
 pub async fn bind(call: &Call, pod: &str, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let mode = call.field_validation()?;
     let schema = "io.k8s.api.core.v1.Binding";
-    let (binding, _) = decode_as(schema, "Binding", "v1", &call.json(body)?, mode)?;
+    let (mut binding, _) = decode_as(schema, "Binding", "v1", &call.json(body)?, mode)?;
     let named = meta::name(&binding).to_owned();
     let pod = if pod.is_empty() { named.as_str() } else { pod };
     let node = binding["target"]["name"].as_str().unwrap_or_default();
@@ -196,6 +196,10 @@ pub async fn bind(call: &Call, pod: &str, body: &[u8]) -> Result<Response<Body>,
         namespace: &call.info.namespace,
         name: pod,
     };
+    call.api
+        .registry
+        .admit_part(&target, &mut binding, &call.user)?;
+    let node = binding["target"]["name"].as_str().unwrap_or_default();
     let refused = |why: String| {
         let subject = Subject {
             group: "",
@@ -265,7 +269,7 @@ fn set_condition(object: &mut Value, condition: Value) {
 async fn evict(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let mode = call.field_validation()?;
     let schema = "io.k8s.api.policy.v1.Eviction";
-    let (eviction, _) = decode_as(schema, "Eviction", "policy/v1", &call.json(body)?, mode)?;
+    let (mut eviction, _) = decode_as(schema, "Eviction", "policy/v1", &call.json(body)?, mode)?;
     call.check_address(&eviction)?;
     let mut options = resource::parse_delete_options(&eviction["deleteOptions"])?;
     options.dry_run |= call.dry_run;
@@ -274,6 +278,7 @@ async fn evict(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
         ..call.target()
     };
     let registry = &call.api.registry;
+    registry.admit_part(&call.target(), &mut eviction, &call.user)?;
     let live = registry.get(&target)?;
     let finished = matches!(
         live["status"]["phase"].as_str(),
@@ -318,6 +323,7 @@ async fn token(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     };
     let registry = &call.api.registry;
     let account = registry.get(&target)?;
+    registry.admit_part(&call.target(), &mut request, &call.user)?;
 
     let seconds = request["spec"]["expirationSeconds"]
         .as_i64()

@@ -1,4 +1,7 @@
-//! What has to be there from the start: namespaces, roles, priority classes.
+//! What has to be there from the start: namespaces, roles, priority classes, and the Service by
+//! which pods reach this server.
+
+use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
@@ -6,7 +9,7 @@ use super::write::Writer;
 use super::{Registry, Target, meta};
 use crate::authn::User;
 use crate::authz::{MASTERS, bootstrap};
-use crate::resources;
+use crate::resources::{self, Resource};
 use crate::status::ApiError;
 
 /// Namespaces of every cluster.
@@ -28,22 +31,63 @@ impl Registry {
     /// If something cannot be made.
     pub async fn bootstrap(&self) -> Result<(), ApiError> {
         let namespace = |name: &&str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {}});
-        let mut missing: Vec<Value> = NAMESPACES.iter().map(namespace).collect();
-        missing.extend(bootstrap::bootstrap_objects());
-        // All at once: the store syncs its log once for all of them.
-        let made = missing.into_iter().map(|object| self.ensure(object));
+        self.ensure_all(NAMESPACES.iter().map(namespace).collect())
+            .await?;
+        let mut objects = bootstrap::bootstrap_objects();
+        let config = &self.config;
+        objects.push(service(
+            &config.service_cluster_ip_range,
+            config.secure_port,
+        ));
+        self.ensure_all(objects).await?;
+        if let Some(address) = config.advertise_address {
+            let address = address.to_string();
+            let endpoints = [
+                endpoints(&address, config.secure_port),
+                endpoint_slice(&address, config.secure_port),
+            ];
+            for wanted in endpoints {
+                self.reset(wanted).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what is missing of some objects: all at once, so that the store syncs its log once.
+    async fn ensure_all(&self, objects: Vec<Value>) -> Result<(), ApiError> {
+        let made = objects.into_iter().map(|object| self.ensure(object));
         futures::future::try_join_all(made).await?;
         Ok(())
     }
 
+    /// Makes an object, or makes it what it should be: addresses change.
+    async fn reset(&self, object: Value) -> Result<(), ApiError> {
+        self.ensure(object.clone()).await?;
+        let (resource, namespace, name) = address_of(&object)?;
+        let target = Target {
+            resource,
+            subresource: "",
+            namespace: &namespace,
+            name: &name,
+        };
+        let change = |live: Option<&Value>| {
+            let mut new = live.cloned().unwrap_or_default();
+            for (field, value) in object.as_object().into_iter().flatten() {
+                if field != "metadata" {
+                    new[field] = value.clone();
+                }
+            }
+            Ok(new)
+        };
+        let user = loopback();
+        self.update(&target, &writer(&user), change)
+            .await
+            .map(|_| ())
+    }
+
     /// Makes an object, unless it is there.
     async fn ensure(&self, object: Value) -> Result<(), ApiError> {
-        let text = |field: &str| object[field].as_str().unwrap_or_default();
-        let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", "v1"));
-        let resource = resources::by_kind(group, version, text("kind"))
-            .ok_or_else(|| ApiError::internal(format!("{} is not served", text("kind"))))?;
-        let namespace = meta::namespace(&object).to_owned();
-        let name = meta::name(&object).to_owned();
+        let (resource, namespace, name) = address_of(&object)?;
         let target = Target {
             resource,
             subresource: "",
@@ -54,15 +98,87 @@ impl Registry {
             return Ok(());
         }
         let user = loopback();
-        let writer = Writer {
-            user: &user,
-            manager: "kube-apiserver",
-            dry_run: false,
-            apply: false,
-        };
-        match self.create(&target, object, &writer).await {
+        match self.create(&target, object, &writer(&user)).await {
             Err(error) if error.reason != "AlreadyExists" => Err(error),
             _ => Ok(()),
         }
     }
+}
+
+fn writer(user: &User) -> Writer<'_> {
+    Writer {
+        user,
+        manager: "kube-apiserver",
+        dry_run: false,
+        apply: false,
+    }
+}
+
+/// The resource, namespace and name of an object.
+fn address_of(object: &Value) -> Result<(&'static Resource, String, String), ApiError> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", "v1"));
+    let resource = resources::by_kind(group, version, text("kind"))
+        .ok_or_else(|| ApiError::internal(format!("{} is not served", text("kind"))))?;
+    Ok((
+        resource,
+        meta::namespace(object).to_owned(),
+        meta::name(object).to_owned(),
+    ))
+}
+
+/// `kubernetes`: this server's Service, at the first address of the range.
+fn service(range: &str, port: u16) -> Value {
+    let network = range
+        .split('/')
+        .next()
+        .unwrap_or_default()
+        .parse::<Ipv4Addr>();
+    let address = network.map(|network| Ipv4Addr::from(u32::from(network) + 1).to_string());
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "clusterIP": address.unwrap_or_default(),
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+    })
+}
+
+fn endpoints(address: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{
+            "addresses": [{"ip": address}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        }],
+    })
+}
+
+fn endpoint_slice(address: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    })
 }

@@ -130,8 +130,8 @@ impl Registry {
         object: &Value,
     ) -> Result<Option<i64>, ApiError> {
         let removed = self.delete_if(kv.key.clone(), kv.mod_revision).await?;
-        if removed.is_some() && target.resource.plural == "services" {
-            self.release_service(object);
+        if removed.is_some() {
+            self.release_service(target.resource, object);
         }
         Ok(removed)
     }

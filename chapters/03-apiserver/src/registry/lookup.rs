@@ -1,29 +1,115 @@
-//! Admission: what has to hold in the cluster, and not just in the object.
+//! What admission looks around at: the rest of the cluster, as of now.
 
 use serde_json::Value;
 
 use super::write::Writer;
 use super::{Registry, Target};
+use crate::admission::{Admission, Lookup, Operation, Request};
 use crate::authn::User;
+use crate::resources::{RESOURCES, Resource};
 use crate::status::ApiError;
+
+impl Lookup for Registry {
+    fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
+        let resource = looked_up(plural)?;
+        Registry::get(
+            self,
+            &Target {
+                resource,
+                subresource: "",
+                namespace,
+                name,
+            },
+        )
+        .ok()
+    }
+
+    fn list(&self, plural: &str, namespace: &str) -> Vec<Value> {
+        let Some(slot) = looked_up(plural).and_then(|resource| self.cache.slot(resource)) else {
+            return Vec::new();
+        };
+        let entries = slot.objects(namespace, None);
+        entries
+            .iter()
+            .filter_map(|entry| slot.codec.decode(&entry.stored, entry.revision).ok())
+            .collect()
+    }
+}
+
+/// The resources that admission asks for have one group each.
+fn looked_up(plural: &str) -> Option<&'static Resource> {
+    RESOURCES
+        .iter()
+        .find(|resource| resource.plural == plural && resource.is_stored())
+}
 
 impl Registry {
     /// Admits a create (`live` is none) or an update, and completes the object.
     pub(super) fn admit(
         &self,
-        _target: &Target<'_>,
-        _live: Option<&Value>,
-        _new: &mut Value,
-        _writer: &Writer<'_>,
+        target: &Target<'_>,
+        live: Option<&Value>,
+        new: &mut Value,
+        writer: &Writer<'_>,
     ) -> Result<(), ApiError> {
-        Ok(())
+        let operation = if live.is_some() {
+            Operation::Update
+        } else {
+            Operation::Create
+        };
+        self.admit_operation(target, operation, Some(new), live, writer.user)
     }
 
     /// Admits a deletion.
     ///
     /// # Errors
     /// 403 if it may not be.
-    pub fn admit_delete(&self, _target: &Target<'_>, _user: &User) -> Result<(), ApiError> {
-        Ok(())
+    pub fn admit_delete(&self, target: &Target<'_>, user: &User) -> Result<(), ApiError> {
+        let old = Registry::get(self, target).ok();
+        self.admit_operation(target, Operation::Delete, None, old.as_ref(), user)
+    }
+
+    /// Admits something that is said to an object, as a create of its part: a binding, an
+    /// eviction, a token request.
+    ///
+    /// # Errors
+    /// 403 if it may not be.
+    pub fn admit_part(
+        &self,
+        target: &Target<'_>,
+        said: &mut Value,
+        user: &User,
+    ) -> Result<(), ApiError> {
+        let whole = Target {
+            subresource: "",
+            ..*target
+        };
+        let old = Registry::get(self, &whole).ok();
+        self.admit_operation(target, Operation::Create, Some(said), old.as_ref(), user)
+    }
+
+    fn admit_operation(
+        &self,
+        target: &Target<'_>,
+        operation: Operation,
+        object: Option<&mut Value>,
+        old: Option<&Value>,
+        user: &User,
+    ) -> Result<(), ApiError> {
+        let admission = Admission {
+            not_ready_toleration_seconds: self.config.default_not_ready_toleration_seconds,
+            unreachable_toleration_seconds: self.config.default_unreachable_toleration_seconds,
+        };
+        let mut request = Request {
+            user,
+            operation,
+            resource: target.resource,
+            subresource: target.subresource,
+            namespace: target.namespace,
+            name: target.name,
+            object,
+            old,
+        };
+        admission.admit(&mut request, self)
     }
 }

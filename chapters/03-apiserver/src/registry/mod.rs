@@ -51,6 +51,7 @@ use etcd::api::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::alloc::ServiceAllocator;
 use crate::authz::Authorizer;
 use crate::config::Config;
 use crate::resources::Resource;
@@ -88,6 +89,8 @@ pub struct Registry {
     pub store: Store,
     /// What readers read.
     pub cache: Cache,
+    /// Addresses and ports of Services.
+    services: Mutex<ServiceAllocator>,
     /// Who may do what: it follows from roles and pods.
     authorizer: RwLock<Authorizer>,
     /// The server's configuration.
@@ -113,9 +116,11 @@ impl Registry {
         let all = store.range(&range(cache::everything()))?;
         let authorizer = RwLock::default();
         cache.load(all.revision, &all.kvs, &authorizer);
+        let services = services::allocator(&cache, &config)?;
         Ok(Registry {
             store,
             cache,
+            services: Mutex::new(services),
             authorizer,
             config,
             event_lease: Mutex::default(),

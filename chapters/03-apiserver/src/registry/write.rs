@@ -9,7 +9,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Registry, Target, delete, events, key, meta, strategy};
+use super::{Registry, Target, delete, key, meta, strategy};
+use crate::apply;
 use crate::authn::User;
 use crate::defaults;
 use crate::status::{ApiError, FieldError};
@@ -122,12 +123,21 @@ impl Registry {
                 Some(fields) if resource.plural != "nodes" => fields.remove("status"),
                 _ => None,
             };
+            apply::track_update(
+                resource.schema,
+                None,
+                &mut object,
+                writer.manager,
+                "",
+                &version,
+                &now,
+            );
             if let Some(status) = status {
                 object["status"] = status;
             }
         }
+        let claim = self.claim_service(target, None, &mut object)?;
         self.validate(target, None, &object)?;
-        let claim = self.claim_service(target, None, &mut object, writer.dry_run)?;
 
         if writer.dry_run {
             if let Some(kv) = self.read(target)? {
@@ -208,7 +218,8 @@ impl Registry {
             let live = self.parse(slot, &kv)?;
             let mut new = change(Some(&live))?;
             self.ready_update(target, &live, &mut new, writer)?;
-            let claim = self.claim_service(target, Some(&live), &mut new, writer.dry_run)?;
+            let claim = self.claim_service(target, Some(&live), &mut new)?;
+            self.validate(target, Some(&live), &new)?;
 
             let stored = slot.codec.encode(&new);
             if stored == kv.value {
@@ -297,9 +308,17 @@ impl Registry {
         self.admit(target, Some(live), new, writer)?;
         if !writer.apply {
             let now = meta::time(Timestamp::now());
-            let version = resource.api_version();
+            apply::track_update(
+                resource.schema,
+                Some(live),
+                new,
+                writer.manager,
+                target.subresource,
+                &resource.api_version(),
+                &now,
+            );
         }
-        self.validate(target, Some(live), new)
+        Ok(())
     }
 
     fn validate(
