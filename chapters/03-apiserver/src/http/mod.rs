@@ -105,7 +105,7 @@ async fn respond(
     let user = gate::impersonate(api, user, request.headers())?;
     gate::authorize(api, &user, &info, &query)?;
     if !info.is_resource {
-        return paths::handle(api, &request, &info);
+        return paths::handle(api, &request, &info).await;
     }
     let Some(resource) = resources::by_path(&info.group, &info.version, &info.resource) else {
         return Err(ApiError::no_such_path());

@@ -10,8 +10,8 @@ use super::Api;
 use super::answer::{self, Body};
 use super::metrics;
 use super::path::{Query, RequestInfo};
-use crate::discovery;
 use crate::status::ApiError;
+use crate::{discovery, openapi};
 
 /// The Kubernetes version whose API is served. The program that serves it is this workshop's.
 const GIT_VERSION: &str = "v1.36.2";
@@ -36,7 +36,7 @@ const PATHS: &[&str] = &[
 ///
 /// # Errors
 /// 404 if there is nothing there.
-pub fn handle<B>(
+pub async fn handle<B>(
     api: &Arc<Api>,
     request: &Request<B>,
     info: &RequestInfo,
@@ -66,6 +66,16 @@ pub fn handle<B>(
         ["metrics"] => {
             let content_type = "text/plain; version=0.0.4; charset=utf-8";
             return Ok(answer::bytes(200, content_type, metrics::page(api)));
+        }
+        ["openapi", "v2"] => {
+            let document = off_thread(|| Some(openapi::v2().clone())).await?;
+            return Ok(openapi_document(headers, &document));
+        }
+        ["openapi", "v3"] => Some(openapi::v3_index()),
+        ["openapi", "v3", rest @ ..] => {
+            let group_version = rest.join("/");
+            let document = off_thread(move || openapi::v3(&group_version)).await?;
+            return Ok(openapi_document(headers, &document));
         }
         [".well-known", "openid-configuration"] => {
             let issuer = api.tokens.issuer().to_owned();
@@ -209,4 +219,34 @@ fn health(api: &Api, parts: &[&str], query: &Query) -> Result<Response<Body>, Ap
         (true, true) => answer::text(200, format!("{page}{endpoint} check passed\n")),
         (false, _) => answer::text(500, format!("{page}{endpoint} check failed\n")),
     })
+}
+
+/// Makes a document, which takes a while when it is the first of its kind.
+async fn off_thread<T: Send + 'static>(
+    make: impl FnOnce() -> Option<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    let made = tokio::task::spawn_blocking(make).await;
+    made.map_err(|error| ApiError::internal(error.to_string()))?
+        .ok_or_else(ApiError::no_such_path)
+}
+
+/// An OpenAPI document, which clients keep as long as its tag is the same.
+fn openapi_document(headers: &HeaderMap, document: &openapi::Document) -> Response<Body> {
+    let tag = format!("\"{}\"", document.hash);
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
+    let mut response = if known.is_some_and(|known| known.split(',').any(|t| t.trim() == tag)) {
+        answer::bytes(304, "application/json", Vec::new())
+    } else if answer::accepts_gzip(headers) {
+        let mut response = answer::bytes(200, "application/json", document.gzip.clone());
+        answer::gzip_headers(&mut response);
+        response
+    } else {
+        answer::bytes(200, "application/json", document.json())
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
