@@ -105,7 +105,7 @@ struct Port<'a> {
     id: String,
     /// Where a connection may go.
     all: BTreeSet<SocketAddrV4>,
-    /// Those of this node.
+    /// Those of this node, for a Service with a `Local` traffic policy.
     local: BTreeSet<SocketAddrV4>,
 }
 
@@ -136,7 +136,10 @@ fn ports<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = Port<'a>> {
         let slices = slices.remove(&(name.namespace.as_str(), name.name.as_str()));
         let slices = slices.unwrap_or_default();
         service.ports.iter().map(move |port| {
-            let (all, local) = endpoints(port, &slices, inputs.node_name);
+            let (all, mut local) = endpoints(port, &slices, inputs.node_name);
+            if !service.internal_local && !service.external_local {
+                local.clear(); // where an endpoint runs does not matter
+            }
             Port {
                 service,
                 port,
