@@ -8,7 +8,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub enum Role {
     /// The node agent: runs the pods that are bound to its node
-    Kubelet(kubelet::Config),
+    Kubelet(Box<kubelet::Config>),
     /// Services and the pod network of one node
     Proxy(proxy::Config),
     /// The cluster's DNS names, served from a pod
@@ -21,7 +21,7 @@ impl Role {
     /// Runs the component until a signal ends it.
     pub fn run(self) -> ExitCode {
         match self {
-            Self::Kubelet(config) => component::main(|shutdown| kubelet::run(config, shutdown)),
+            Self::Kubelet(config) => component::main(|shutdown| kubelet::run(*config, shutdown)),
             Self::Proxy(config) => component::main(|shutdown| proxy::run(config, shutdown)),
             Self::Dns(config) => component::main(|shutdown| proxy::dns::run(config, shutdown)),
             Self::Controllers(config) => {

@@ -27,6 +27,7 @@
 //! Left out: nothing in the lab reaches the internet but the kubelets' image pulls; UDP NodePorts
 //! are not forwarded from the host.
 
+pub mod bench;
 pub mod components;
 pub mod control;
 pub mod doctor;
@@ -146,6 +147,8 @@ enum Command {
         /// The archive
         file: PathBuf,
     },
+    /// Measure the start of labs and pods, and memory at rest
+    Bench(bench::Bench),
     /// Say what this machine can run, and how to mend what it can't
     Doctor,
     #[command(hide = true)]
@@ -192,6 +195,7 @@ pub fn run(lab: Lab) -> Result<(), Error> {
                 .map_err(|source| Error::File { path: file, source })?;
             ask(&Request::Load { path })
         }
+        Command::Bench(options) => bench::run(&options),
         Command::Doctor => doctor::run(),
         Command::Enter(config) => enter::run(&config),
         Command::Supervise(config) => supervisor::run(&config),

@@ -22,14 +22,21 @@ pub struct StatusOptions {
 
 /// One process of the lab, or all of a kind.
 #[derive(Debug, Serialize)]
-struct Row {
-    node: String,
-    component: String,
-    state: String,
-    pid: Option<i32>,
-    restarts: u32,
-    pss_kib: u64,
-    rss_kib: u64,
+pub struct Row {
+    /// The node that it runs on.
+    pub node: String,
+    /// What it is.
+    pub component: String,
+    /// Whether it runs.
+    pub state: String,
+    /// Its number on the host.
+    pub pid: Option<i32>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Memory that is its own, and its share of what is shared, in KiB.
+    pub pss_kib: u64,
+    /// All memory that it maps, in KiB.
+    pub rss_kib: u64,
 }
 
 /// Shows how the lab is.
@@ -37,21 +44,7 @@ struct Row {
 /// # Errors
 /// When it is not running.
 pub fn run(name: &str, layout: &Layout, options: &StatusOptions) -> Result<(), Error> {
-    let not_running = || Error::NotRunning(name.into());
-    let record = Record::load(layout).ok_or_else(not_running)?;
-    let conversation = Conversation::start(layout, &Request::Status)?.ok_or_else(not_running)?;
-    let mut status = None;
-    conversation.finish(|reply| {
-        if let Reply::Status(told) = reply {
-            status = Some(told);
-        }
-    })?;
-    let status = status.ok_or(Error::Lost)?;
-    let processes = record
-        .supervisor
-        .map(|root| processes::below(root.pid))
-        .unwrap_or_default();
-    let rows = rows(&record, &status, &processes);
+    let (record, status, rows) = ask(name, layout)?;
     if options.json {
         let json = serde_json::json!({
             "name": record.name, "port": record.port, "kubeconfig": layout.kubeconfig(),
@@ -66,8 +59,35 @@ pub fn run(name: &str, layout: &Layout, options: &StatusOptions) -> Result<(), E
     Ok(())
 }
 
+/// The lab's processes.
+///
+/// # Errors
+/// When it is not running.
+pub fn rows(name: &str, layout: &Layout) -> Result<Vec<Row>, Error> {
+    ask(name, layout).map(|(_, _, rows)| rows)
+}
+
+fn ask(name: &str, layout: &Layout) -> Result<(Record, Status, Vec<Row>), Error> {
+    let not_running = || Error::NotRunning(name.into());
+    let record = Record::load(layout).ok_or_else(not_running)?;
+    let conversation = Conversation::start(layout, &Request::Status)?.ok_or_else(not_running)?;
+    let mut status = None;
+    conversation.finish(|reply| {
+        if let Reply::Status(told) = reply {
+            status = Some(told);
+        }
+    })?;
+    let status = status.ok_or(Error::Lost)?;
+    let processes = record
+        .supervisor
+        .map(|root| processes::below(root.pid))
+        .unwrap_or_default();
+    let rows = assign(&record, &status, &processes);
+    Ok((record, status, rows))
+}
+
 /// What each process of the lab is for: told by its place in the tree and its arguments.
-fn rows(record: &Record, status: &Status, processes: &[LabProcess]) -> Vec<Row> {
+fn assign(record: &Record, status: &Status, processes: &[LabProcess]) -> Vec<Row> {
     let root = record.supervisor.map(|supervisor| supervisor.pid);
     let mut left: Vec<&LabProcess> = processes.iter().collect();
     let mut take = |is: &dyn Fn(&LabProcess) -> bool| {
