@@ -1,1 +1,203 @@
 //! Whole-cluster tests: real binaries, real clients.
+//!
+//! A test brings up a lab of its own ([`Lab`]: own folder, own port, own namespaces, so tests run
+//! side by side), then plays [`transcript`]s against it with the stock kubectl, or breaks
+//! something and waits for the cluster to mend it. `cargo xtask test` builds the program and names
+//! it in `WORKSHOP_CLUSTER`. `WORKSHOP_BLESS=1` records transcripts anew.
+
+pub mod mask;
+pub mod transcript;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// A lab that ends with its test.
+pub struct Lab {
+    name: String,
+    home: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Starts a lab with two workers.
+    ///
+    /// # Panics
+    /// When it does not start: with what it said.
+    pub fn up(name: &str) -> Self {
+        let lab = Self::new(name);
+        lab.start(&[]);
+        lab
+    }
+
+    /// A lab that is not started.
+    pub fn new(name: &str) -> Self {
+        let home = tempfile::Builder::new().prefix("workshop-").tempdir();
+        Self {
+            name: name.into(),
+            home: home.expect("a folder for the lab"),
+        }
+    }
+
+    /// Runs `lab up` with further arguments.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn start(&self, args: &[&str]) -> String {
+        self.lab(&[&["up"], args].concat())
+            .unwrap_or_else(|said| panic!("lab up: {said}"))
+    }
+
+    /// Runs a command of the lab: what it printed, or what it complained of.
+    ///
+    /// # Errors
+    /// Both its outputs, when it fails.
+    pub fn lab(&self, args: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(cluster());
+        command.args(["lab", "--name", &self.name]).args(args);
+        said(
+            command
+                .env("WORKSHOP_HOME", self.home.path())
+                .output()
+                .expect("cluster runs"),
+        )
+    }
+
+    /// The lab's folder.
+    pub fn dir(&self) -> PathBuf {
+        self.home.path().join(&self.name)
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir().join("kubeconfig")
+    }
+
+    /// Runs kubectl with words separated by spaces.
+    ///
+    /// # Errors
+    /// Both its outputs, when it fails.
+    pub fn try_kubectl(&self, words: &str) -> Result<String, String> {
+        let mut command = Command::new("kubectl");
+        command
+            .args(words.split_whitespace())
+            .env("KUBECONFIG", self.kubeconfig());
+        said(command.output().expect("kubectl is installed"))
+    }
+
+    /// Runs kubectl with words separated by spaces.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn kubectl(&self, words: &str) -> String {
+        self.try_kubectl(words)
+            .unwrap_or_else(|said| panic!("kubectl {words}: {said}"))
+    }
+
+    /// Applies a manifest.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn apply(&self, manifest: &str) -> String {
+        let file = self.home.path().join("manifest.yaml");
+        std::fs::write(&file, manifest).expect("a file for the manifest");
+        self.kubectl(&format!("apply -f {}", file.display()))
+    }
+
+    /// Asks again until `ask` has an answer.
+    ///
+    /// # Panics
+    /// When it has none in time: with `what` was waited for.
+    pub fn eventually<T>(&self, what: &str, limit: Duration, ask: impl Fn() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(
+                began.elapsed() < limit,
+                "not in {limit:?}: {what}\n{}",
+                self.situation()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The supervisor's number: killing it is pulling the plug of everything.
+    ///
+    /// # Panics
+    /// When the lab does not run.
+    pub fn supervisor(&self) -> String {
+        let record = std::fs::read_to_string(self.dir().join("lab.json")).expect("a record");
+        let record: serde_json::Value = serde_json::from_str(&record).expect("it is JSON");
+        record["supervisor"]["pid"].to_string()
+    }
+
+    fn situation(&self) -> String {
+        let ask = |words| self.try_kubectl(words).unwrap_or_else(|said| said);
+        let events = "get events -A --sort-by=.metadata.creationTimestamp";
+        [ask("get nodes,pods,services -A -o wide"), ask(events)].join("\n")
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.situation());
+            if std::env::var_os("WORKSHOP_KEEP").is_some() {
+                eprintln!("kept: WORKSHOP_HOME={}", self.home.path().display());
+                self.home.disable_cleanup(true);
+                return;
+            }
+        }
+        if let Err(said) = self.lab(&["down"]) {
+            eprintln!("lab down: {said}");
+        }
+    }
+}
+
+/// The program under test.
+///
+/// # Panics
+/// When it was not built.
+pub fn cluster() -> PathBuf {
+    let program = std::env::var_os("WORKSHOP_CLUSTER").map(PathBuf::from);
+    program.expect("WORKSHOP_CLUSTER names the program: run these through `cargo xtask test`")
+}
+
+/// What a command printed; both its outputs as an error when it failed.
+///
+/// # Errors
+/// When it failed.
+pub fn said(output: Output) -> Result<String, String> {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(stdout);
+    }
+    Err(stdout + &String::from_utf8_lossy(&output.stderr))
+}
+
+/// Plays the transcript of that name against the lab.
+///
+/// # Panics
+/// When a command says something else than was recorded.
+pub fn play(lab: &Lab, name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("transcripts")
+        .join(name);
+    let recorded = std::fs::read_to_string(&path).expect("the transcript is there");
+    let played = transcript::play(&recorded, |command| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec 2>&1\n{command}")]);
+        shell.env("KUBECONFIG", lab.kubeconfig());
+        shell.current_dir(path.parent().expect("it lies in a folder"));
+        let output = shell.output().expect("sh runs");
+        mask::mask(&String::from_utf8_lossy(&output.stdout))
+    });
+    if std::env::var_os("WORKSHOP_BLESS").is_some() {
+        std::fs::write(&path, played).expect("the transcript can be written");
+        return;
+    }
+    if let Some(difference) = transcript::difference(&recorded, &played) {
+        panic!("{name} plays otherwise (WORKSHOP_BLESS=1 records it anew):\n{difference}");
+    }
+}
