@@ -98,7 +98,10 @@ fn get(path: &str) -> http::Request<Vec<u8>> {
 
 /// What every lab has besides its components.
 fn system_objects() -> Result<Vec<DynamicObject>> {
-    proxy::dns::manifests().into_iter().map(|object| Ok(serde_json::from_value(object)?)).collect()
+    proxy::dns::manifests()
+        .into_iter()
+        .map(|object| Ok(serde_json::from_value(object)?))
+        .collect()
 }
 
 /// Makes the objects, or brings those that are there in line.
