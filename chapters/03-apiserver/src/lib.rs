@@ -93,24 +93,27 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         bootstrapped: AtomicBool::new(false),
         shutdown: shutdown.clone(),
     });
-    let serving = tokio::spawn(listen::accept(
-        api.clone(),
-        listeners,
-        tls,
-        judge,
-        shutdown.clone(),
-    ));
     let follower = api.registry.follow(&shutdown);
     let work = async {
         api.registry.bootstrap().await?;
         api.bootstrapped.store(true, Ordering::Release);
         tracing::info!("ready");
+        // Those who came early wait in the sockets' queues: an answer from before the roles are
+        // there would be a 403, after which clients back off for long.
+        let serving = tokio::spawn(listen::accept(
+            api.clone(),
+            listeners,
+            tls,
+            judge,
+            api.shutdown.clone(),
+        ));
         api.registry.compact(&shutdown).await;
+        // Whatever ended it, those who are served are told.
+        api.shutdown.cancel();
+        let _served = serving.await;
         Ok::<(), Error>(())
     };
     let ended = tokio::try_join!(follower, work).map(|_| ());
-    // Whatever ended it, those who are served are told.
     api.shutdown.cancel();
-    let _served = serving.await;
     ended
 }
