@@ -193,6 +193,7 @@ fn follow(zone: &Zone, mut reply: Message, target: String) -> Answer {
             }
         }
     }
+    reply.answers.clear();
     reply.metadata.response_code = ResponseCode::ServFail;
     Answer::Reply(reply)
 }
@@ -240,7 +241,7 @@ fn look_up(zone: &Zone, labels: &[String], question: &Query) -> Found {
             _ => Found::nothing(),
         },
         // The server's own name, which the SOA and NS records speak of.
-        ["dns", "ns"] | ["ns"] | ["svc"] | ["pod"] => Found::nothing(),
+        ["ns", "dns"] | ["dns"] | ["svc"] | ["pod"] => Found::nothing(),
         [namespace, "svc"] | [namespace, "pod"] => exists(namespace),
         [dashed, namespace, "pod"] => match dashed.replace('-', ".").parse() {
             Ok(address) if zone.namespaces.contains(*namespace) => addresses(question, [address]),

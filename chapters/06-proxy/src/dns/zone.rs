@@ -78,17 +78,16 @@ impl Zone {
             service.endpoints.sort();
             service.endpoints.dedup();
             let path = vec![name.name.clone(), name.namespace.clone(), "svc".to_owned()];
-            match service.cluster_ip {
-                Some(address) => {
-                    zone.reverse.entry(address).or_default().insert(path);
-                }
-                None => {
-                    for target in &service.endpoints {
-                        let mut path = path.clone();
-                        path.insert(0, target.label.clone());
-                        zone.reverse.entry(target.address).or_default().insert(path);
-                    }
-                }
+            if let Some(address) = service.cluster_ip {
+                zone.reverse
+                    .entry(address)
+                    .or_default()
+                    .insert(path.clone());
+            }
+            for target in &service.endpoints {
+                let mut path = path.clone();
+                path.insert(0, target.label.clone());
+                zone.reverse.entry(target.address).or_default().insert(path);
             }
         }
         zone
