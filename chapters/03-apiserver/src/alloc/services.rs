@@ -8,7 +8,7 @@ use super::{
     random,
     range::{Range, Refused},
 };
-use crate::{status::FieldError, validation::invalid_as};
+use crate::status::FieldError;
 
 /// What a write has claimed, and what it no longer needs. To be committed or undone.
 #[derive(Debug, Default)]
@@ -246,12 +246,8 @@ impl ServiceAllocator {
                 self.cidr
             ),
         };
-        let shown = format!("[]string{{{text:?}}}");
-        invalid_as(
-            "spec.clusterIPs",
-            &shown,
-            &format!("failed to allocate IP {text}: {why}"),
-        )
+        let why = format!("failed to allocate IP {text}: {why}");
+        FieldError::invalid("spec.clusterIPs", &json!([text]), why)
     }
 
     fn port_refused(&self, index: usize, port: u32, why: Refused) -> FieldError {
@@ -430,7 +426,7 @@ mod tests {
         assert_eq!(
             give(&mut allocator, dns),
             Err(
-                "spec.clusterIPs: Invalid value: []string{\"10.96.0.10\"}: failed to allocate IP \
+                "spec.clusterIPs: Invalid value: [\"10.96.0.10\"]: failed to allocate IP \
                  10.96.0.10: provided IP is already allocated"
                     .into()
             )

@@ -1,15 +1,123 @@
-//! Validation.
+//! Validation: whether an object makes sense, each field by itself and all of them together.
+//!
+//! The types of the fields have been checked already ([`crate::schema`]) and what was left out is
+//! filled in ([`crate::defaults`]). All that is wrong is told at once, in the order of the fields,
+//! in upstream's words: they are what a user finds when they search for what to do.
+//!
+//! | file | of what |
+//! | --- | --- |
+//! | [`names`], [`quantity`] | the forms of names and amounts |
+//! | `check` | the small checks that the rest is made of |
+//! | `metadata` | `metadata` of everything |
+//! | `pods`, `containers`, `volumes`, `scheduling` | pods and templates |
+//! | `apps`, `services`, `config`, `rbac`, `small` | the other kinds |
+//!
+//! A change is checked as a new object is, and then for what may not change.
+//!
+//! Upstream: `pkg/apis/*/validation/`.
 
+mod apps;
+mod check;
+mod config;
+mod containers;
+mod metadata;
 pub mod names;
+mod pods;
 pub mod quantity;
+mod rbac;
+mod scheduling;
+mod services;
+mod small;
+#[cfg(test)]
+mod tests;
+mod volumes;
 
-use crate::status::FieldError;
+use serde_json::Value;
 
-/// A wrong value shown in Go's way, where JSON is not how upstream's message has it.
-pub(crate) fn invalid_as(field: impl Into<String>, shown: &str, detail: &str) -> FieldError {
-    FieldError {
-        reason: "FieldValueInvalid",
-        field: field.into(),
-        message: format!("Invalid value: {shown}: {detail}"),
+use crate::{resources::Resource, status::FieldError};
+
+/// What is wrong with a new object; its name has been generated if it was to be.
+pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    metadata::create(&mut errors, resource, object);
+    if is(resource, "", "pods") {
+        pods::create(&mut errors, object);
     }
+    whole(&mut errors, resource, object);
+    errors
+}
+
+/// What is wrong with a changed object, in itself or beside the old one.
+pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    metadata::update(&mut errors, new, old);
+    match (resource.group, resource.plural) {
+        ("", "pods") => pods::update(&mut errors, new, old),
+        ("", "services") => services::service_update(&mut errors, new, old),
+        ("", "configmaps" | "secrets") => config::update(&mut errors, new, old),
+        ("", "nodes") => small::node_update(&mut errors, new, old),
+        ("apps", "deployments" | "replicasets") => apps::update(&mut errors, new, old),
+        ("discovery.k8s.io", "endpointslices") => {
+            services::endpoint_slice_update(&mut errors, new, old);
+        }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
+            rbac::binding_update(&mut errors, new, old);
+        }
+        ("scheduling.k8s.io", "priorityclasses") => {
+            small::priority_class_update(&mut errors, new, old);
+        }
+        _ => {}
+    }
+    whole(&mut errors, resource, new);
+    errors
+}
+
+/// What is wrong with a new status; the spec is the old one's.
+pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    metadata::update(&mut errors, new, old);
+    match (resource.group, resource.plural) {
+        ("", "pods") => pods::status_update(&mut errors, new, old),
+        ("apps", "deployments" | "replicasets") => apps::status(&mut errors, new),
+        _ => {}
+    }
+    errors
+}
+
+/// What is wrong with a pod whose ephemeral containers are changed.
+pub fn validate_ephemeral_containers_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    metadata::update(&mut errors, new, old);
+    pods::ephemeral_update(&mut errors, new, old);
+    errors
+}
+
+/// What is checked alike in new and changed objects, but for pods, most of which can't change.
+fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
+    let namespaced = resource.namespaced;
+    match (resource.group, resource.plural) {
+        ("", "services") => services::service(errors, object),
+        ("", "endpoints") => services::endpoints(errors, object),
+        ("", "configmaps") => config::config_map(errors, object),
+        ("", "secrets") => config::secret(errors, object),
+        ("", "namespaces") => small::namespace(errors, object),
+        ("", "nodes") => small::node(errors, object),
+        ("", "events") | ("events.k8s.io", "events") => small::event(errors, object),
+        ("apps", "deployments") => apps::deployment(errors, object),
+        ("apps", "replicasets") => apps::replica_set(errors, object),
+        ("coordination.k8s.io", "leases") => small::lease(errors, object),
+        ("discovery.k8s.io", "endpointslices") => services::endpoint_slice(errors, object),
+        ("rbac.authorization.k8s.io", "roles" | "clusterroles") => {
+            rbac::role(errors, object, namespaced);
+        }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
+            rbac::binding(errors, object, namespaced);
+        }
+        ("scheduling.k8s.io", "priorityclasses") => small::priority_class(errors, object),
+        _ => {}
+    }
+}
+
+fn is(resource: &Resource, group: &str, plural: &str) -> bool {
+    resource.group == group && resource.plural == plural
 }

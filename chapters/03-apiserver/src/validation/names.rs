@@ -139,7 +139,7 @@ pub fn qualified_name(value: &str) -> Wrongs {
         }
         _ => {
             let tail = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-            return vec![message("a qualified name") + tail];
+            return vec![message("a valid label key") + tail];
         }
     };
     if name.is_empty() {

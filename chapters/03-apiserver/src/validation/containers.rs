@@ -1,0 +1,442 @@
+//! The containers of a pod.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{
+    check::{
+        Errors, any, entries, has, in_range, join, list, not_negative, one_of, one_of_if, required,
+        text, wrongs,
+    },
+    names,
+    quantity::Quantity,
+    volumes::{self, Volumes},
+};
+use crate::status::FieldError;
+
+/// All containers of a pod's spec, and that no two have one name or one port of the host.
+pub(super) fn containers(errors: &mut Errors, spec: &Value, path: &str, volumes: &Volumes) {
+    if list(spec, "containers").is_empty() {
+        errors.push(FieldError::required(join(path, "containers"), ""));
+    }
+    let mut seen = BTreeSet::new();
+    for field in ["containers", "initContainers"] {
+        let path = join(path, field);
+        let mut host_ports = BTreeSet::new();
+        for (index, one) in list(spec, field).iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let name = text(one, "name");
+            if !name.is_empty() && !seen.insert(name) {
+                errors.push(FieldError::duplicate(join(&path, "name"), &one["name"]));
+            }
+            container(errors, one, &path, volumes);
+            if field == "initContainers" {
+                init(errors, one, &path);
+            } else {
+                handlers(errors, one, &path);
+            }
+            let host_network = spec["hostNetwork"] == true;
+            ports_of_host(errors, one, &path, host_network, &mut host_ports);
+        }
+    }
+}
+
+/// What is particular to init containers: they run to their end, unless they are sidecars.
+fn init(errors: &mut Errors, container: &Value, path: &str) {
+    one_of_if(errors, container, path, "restartPolicy", &["Always"]);
+    if container["restartPolicy"] == "Always" {
+        return handlers(errors, container, path);
+    }
+    for field in [
+        "lifecycle",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+    ] {
+        if has(container, field) {
+            let wrong = "may not be set for init containers without restartPolicy=Always";
+            errors.push(FieldError::forbidden(join(path, field), wrong));
+        }
+    }
+}
+
+/// Probes and hooks.
+fn handlers(errors: &mut Errors, container: &Value, path: &str) {
+    for hook in ["postStart", "preStop"] {
+        let path = join(path, &format!("lifecycle.{hook}"));
+        let hook = &container["lifecycle"][hook];
+        if !hook.is_null() {
+            handler(
+                errors,
+                hook,
+                &path,
+                &["exec", "httpGet", "tcpSocket", "sleep"],
+            );
+        }
+    }
+    for (field, once) in [
+        ("livenessProbe", true),
+        ("readinessProbe", false),
+        ("startupProbe", true),
+    ] {
+        let probe = &container[field];
+        if probe.is_null() {
+            continue;
+        }
+        let path = join(path, field);
+        handler(
+            errors,
+            probe,
+            &path,
+            &["exec", "httpGet", "tcpSocket", "grpc"],
+        );
+        for number in [
+            "initialDelaySeconds",
+            "timeoutSeconds",
+            "periodSeconds",
+            "successThreshold",
+            "failureThreshold",
+        ] {
+            not_negative(errors, probe, &path, number);
+        }
+        let successes = &probe["successThreshold"];
+        if once && successes.as_i64().is_some_and(|number| number != 1) {
+            errors.push(FieldError::invalid(
+                join(&path, "successThreshold"),
+                successes,
+                "must be 1",
+            ));
+        }
+    }
+}
+
+fn handler(errors: &mut Errors, handler: &Value, path: &str, kinds: &[&str]) {
+    let mut given = kinds.iter().filter(|kind| has(handler, kind));
+    let Some(first) = given.next() else {
+        return errors.push(FieldError::required(path, "must specify a handler type"));
+    };
+    for more in given {
+        let wrong = "may not specify more than 1 handler type";
+        errors.push(FieldError::forbidden(join(path, more), wrong));
+    }
+    let (action, path) = (&handler[*first], join(path, first));
+    match *first {
+        "exec" => {
+            if list(action, "command").is_empty() {
+                errors.push(FieldError::required(join(&path, "command"), ""));
+            }
+        }
+        "httpGet" => {
+            required(errors, action, &path, "path", any);
+            port_or_name(errors, action, &path);
+            one_of(errors, action, &path, "scheme", &["HTTP", "HTTPS"]);
+            for (index, header) in list(action, "httpHeaders").iter().enumerate() {
+                let at = format!("{path}.httpHeaders[{index}]");
+                required(errors, header, &at, "name", names::http_header);
+            }
+        }
+        _ if *first != "sleep" => port_or_name(errors, action, &path),
+        _ => not_negative(errors, action, &path, "seconds"),
+    }
+}
+
+/// A number, or the name of a port of the container.
+pub(super) fn port_or_name(errors: &mut Errors, parent: &Value, path: &str) {
+    port_value(errors, &parent["port"], &join(path, "port"));
+}
+
+/// A number, or the name of a port.
+pub(super) fn port_value(errors: &mut Errors, port: &Value, field: &str) {
+    let wrong = match port {
+        Value::String(name) => names::port_name(name),
+        other => names::port(other.as_i64().unwrap_or_default()),
+    };
+    let shown = if port.is_null() {
+        json!(0)
+    } else {
+        port.clone()
+    };
+    wrongs(errors, field, &shown, wrong);
+}
+
+/// What all containers have.
+fn container(errors: &mut Errors, container: &Value, path: &str, volumes: &Volumes) {
+    required(errors, container, path, "name", names::dns1123_label);
+    image(errors, container, path);
+    one_of(
+        errors,
+        container,
+        path,
+        "terminationMessagePolicy",
+        &["FallbackToLogsOnError", "File"],
+    );
+    one_of(
+        errors,
+        container,
+        path,
+        "imagePullPolicy",
+        &["Always", "IfNotPresent", "Never"],
+    );
+    ports(errors, container, path);
+    env(errors, container, path);
+    volumes::mounts(errors, container, path, volumes);
+    resources(errors, &container["resources"], &join(path, "resources"));
+    let (security, path) = (&container["securityContext"], join(path, "securityContext"));
+    for id in ["runAsUser", "runAsGroup"] {
+        in_range(errors, security, &path, id, (0, i64::from(i32::MAX)));
+    }
+    if security["privileged"] == true && security["allowPrivilegeEscalation"] == false {
+        let wrong = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
+        errors.push(FieldError::invalid(path, security, wrong));
+    }
+}
+
+fn image(errors: &mut Errors, container: &Value, path: &str) {
+    let image = text(container, "image");
+    required(errors, container, path, "image", any);
+    if image.trim() != image {
+        let wrong = "must not have leading or trailing whitespace";
+        errors.push(FieldError::invalid(
+            join(path, "image"),
+            &container["image"],
+            wrong,
+        ));
+    }
+}
+
+/// The ephemeral containers of a spec: no probes, no ports, no resources.
+pub(super) fn ephemeral(errors: &mut Errors, spec: &Value, path: &str) {
+    let others = ["containers", "initContainers"];
+    let others = others.iter().flat_map(|field| list(spec, field));
+    let mut seen: BTreeSet<&str> = others.map(|container| text(container, "name")).collect();
+    for (index, one) in list(spec, "ephemeralContainers").iter().enumerate() {
+        let path = format!("{path}.ephemeralContainers[{index}]");
+        required(errors, one, &path, "name", names::dns1123_label);
+        if !seen.insert(text(one, "name")) {
+            errors.push(FieldError::duplicate(join(&path, "name"), &one["name"]));
+        }
+        image(errors, one, &path);
+        env(errors, one, &path);
+        for field in [
+            "ports",
+            "livenessProbe",
+            "readinessProbe",
+            "startupProbe",
+            "lifecycle",
+        ] {
+            if has(one, field) {
+                let wrong = "cannot be set for an Ephemeral Container";
+                errors.push(FieldError::forbidden(join(&path, field), wrong));
+            }
+        }
+    }
+}
+
+fn ports(errors: &mut Errors, container: &Value, path: &str) {
+    let mut seen = BTreeSet::new();
+    for (index, port) in list(container, "ports").iter().enumerate() {
+        let path = format!("{path}.ports[{index}]");
+        let name = text(port, "name");
+        if !name.is_empty() {
+            wrongs(
+                errors,
+                &join(&path, "name"),
+                &port["name"],
+                names::port_name(name),
+            );
+            if !seen.insert(name) {
+                errors.push(FieldError::duplicate(join(&path, "name"), &port["name"]));
+            }
+        }
+        match port["containerPort"].as_i64().unwrap_or_default() {
+            0 => errors.push(FieldError::required(join(&path, "containerPort"), "")),
+            number => {
+                let at = join(&path, "containerPort");
+                wrongs(errors, &at, &port["containerPort"], names::port(number));
+            }
+        }
+        if port["hostPort"].as_i64().is_some_and(|number| number != 0) {
+            in_range(errors, port, &path, "hostPort", (1, 65535));
+        }
+        one_of(errors, port, &path, "protocol", &["SCTP", "TCP", "UDP"]);
+    }
+}
+
+fn ports_of_host(
+    errors: &mut Errors,
+    container: &Value,
+    path: &str,
+    host_network: bool,
+    seen: &mut BTreeSet<String>,
+) {
+    for (index, port) in list(container, "ports").iter().enumerate() {
+        let path = format!("{path}.ports[{index}]");
+        let host = port["hostPort"].as_i64().unwrap_or_default();
+        if host_network && port["hostPort"] != port["containerPort"] {
+            let wrong = "must match `hostPort` when `hostNetwork` is true";
+            let at = join(&path, "containerPort");
+            errors.push(FieldError::invalid(at, &port["containerPort"], wrong));
+        }
+        if host != 0 {
+            let key = format!("{}/{}/{host}", text(port, "protocol"), text(port, "hostIP"));
+            if !seen.insert(key.clone()) {
+                errors.push(FieldError::duplicate(join(&path, "hostPort"), &json!(key)));
+            }
+        }
+    }
+}
+
+fn env(errors: &mut Errors, container: &Value, path: &str) {
+    for (index, variable) in list(container, "env").iter().enumerate() {
+        let path = format!("{path}.env[{index}]");
+        required(errors, variable, &path, "name", names::env_name);
+        let source = &variable["valueFrom"];
+        if !source.is_null() {
+            env_source(errors, variable, source, &join(&path, "valueFrom"));
+        }
+    }
+    for (index, source) in list(container, "envFrom").iter().enumerate() {
+        let path = format!("{path}.envFrom[{index}]");
+        let prefix = text(source, "prefix");
+        if !prefix.is_empty() {
+            let wrong = names::env_name(prefix);
+            wrongs(errors, &join(&path, "prefix"), &source["prefix"], wrong);
+        }
+        let kinds = ["configMapRef", "secretRef"];
+        let given: Vec<&&str> = kinds.iter().filter(|kind| has(source, kind)).collect();
+        match given.as_slice() {
+            [] => {
+                let wrong = "must specify one of: `configMapRef` or `secretRef`";
+                errors.push(FieldError::invalid(path, &json!(""), wrong));
+            }
+            [kind] => required(
+                errors,
+                &source[**kind],
+                &join(&path, kind),
+                "name",
+                names::dns1123_subdomain,
+            ),
+            _ => {
+                let wrong = "may not have more than one field specified at a time";
+                errors.push(FieldError::invalid(path, &json!(""), wrong));
+            }
+        }
+    }
+}
+
+fn env_source(errors: &mut Errors, variable: &Value, source: &Value, path: &str) {
+    let mut invalid = |wrong: &str| errors.push(FieldError::invalid(path, &json!(""), wrong));
+    if !text(variable, "value").is_empty() {
+        invalid("may not be specified when `value` is not empty");
+    }
+    let kinds = [
+        "fieldRef",
+        "resourceFieldRef",
+        "configMapKeyRef",
+        "secretKeyRef",
+    ];
+    let given: Vec<&&str> = kinds.iter().filter(|kind| has(source, kind)).collect();
+    let kind = match given.as_slice() {
+        [] => {
+            return invalid(
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or \
+                 `secretKeyRef`",
+            );
+        }
+        [kind] => **kind,
+        _ => return invalid("may not have more than one field specified at a time"),
+    };
+    let (reference, path) = (&source[kind], join(path, kind));
+    match kind {
+        "fieldRef" => volumes::field_ref(errors, reference, &path, ENV_FIELDS),
+        "resourceFieldRef" => volumes::resource_ref(errors, reference, &path, false),
+        _ => {
+            required(errors, reference, &path, "name", any);
+            required(errors, reference, &path, "key", names::config_key);
+        }
+    }
+}
+
+/// The fields of a pod that a variable can be.
+const ENV_FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
+/// What may be asked for under its plain name.
+const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
+fn resources(errors: &mut Errors, resources: &Value, path: &str) {
+    for field in ["limits", "requests"] {
+        let path = join(path, field);
+        for (name, value) in entries(resources, field) {
+            let path = format!("{path}[{name}]");
+            resource_name(errors, name, &path);
+            let Some(quantity) = amount(value) else {
+                let wrong = "quantities must match the regular expression \
+                             '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+                errors.push(FieldError::invalid(path, value, wrong));
+                continue;
+            };
+            if quantity.is_negative() {
+                let wrong = "must be greater than or equal to 0";
+                errors.push(FieldError::invalid(path.clone(), value, wrong));
+            }
+            if !STANDARD.contains(&name) && !quantity.is_whole() {
+                errors.push(FieldError::invalid(path, value, "must be an integer"));
+            }
+        }
+    }
+    for (name, request) in entries(resources, "requests") {
+        let at = join(path, "requests");
+        let limit = &resources["limits"][name];
+        let is_extended = !STANDARD.contains(&name);
+        match (amount(request), amount(limit)) {
+            (Some(asked), Some(most)) if asked > most || (is_extended && asked != most) => {
+                let limit = limit
+                    .as_str()
+                    .map_or_else(|| limit.to_string(), str::to_owned);
+                let wrong = if is_extended {
+                    format!("must be equal to {name} limit of {limit}")
+                } else {
+                    format!("must be less than or equal to {name} limit of {limit}")
+                };
+                errors.push(FieldError::invalid(at, request, wrong));
+            }
+            (Some(_), None) if is_extended => {
+                let wrong = "Limit must be set for non overcommitable resources";
+                errors.push(FieldError::required(join(path, "limits"), wrong));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn amount(value: &Value) -> Option<Quantity> {
+    match value {
+        Value::String(text) => Quantity::parse(text),
+        Value::Number(number) => Quantity::parse(&number.to_string()),
+        _ => None,
+    }
+}
+
+fn resource_name(errors: &mut Errors, name: &str, path: &str) {
+    let wrong = names::qualified_name(name);
+    if !wrong.is_empty() {
+        return wrongs(errors, path, &json!(name), wrong);
+    }
+    if !name.contains('/') && !STANDARD.contains(&name) && !name.starts_with("hugepages-") {
+        let wrong = "must be a standard resource type or fully qualified";
+        errors.push(FieldError::invalid(path, &json!(name), wrong));
+        let wrong = "must be a standard resource for containers";
+        errors.push(FieldError::invalid(path, &json!(name), wrong));
+    }
+}
