@@ -71,11 +71,9 @@ pub(super) fn secret(errors: &mut Errors, object: &Value) {
         }
         "kubernetes.io/dockercfg" => json_file(errors, data, ".dockercfg"),
         "kubernetes.io/dockerconfigjson" => json_file(errors, data, ".dockerconfigjson"),
-        "kubernetes.io/basic-auth" => {
-            if !has(data, "username") && !has(data, "password") {
-                needs("username");
-                needs("password");
-            }
+        "kubernetes.io/basic-auth" if !has(data, "username") && !has(data, "password") => {
+            needs("username");
+            needs("password");
         }
         "kubernetes.io/ssh-auth" => needs("ssh-privatekey"),
         "kubernetes.io/tls" => {

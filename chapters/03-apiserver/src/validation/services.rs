@@ -28,15 +28,13 @@ pub(super) fn service(errors: &mut Errors, object: &Value) {
         errors.push(FieldError::required("spec.ports", ""));
     }
     match kind {
-        "NodePort" | "LoadBalancer" => {
-            if headless {
-                let wrong = format!("may not be set to 'None' for {kind} services");
-                errors.push(FieldError::invalid(
-                    "spec.clusterIPs[0]",
-                    &json!("None"),
-                    wrong,
-                ));
-            }
+        "NodePort" | "LoadBalancer" if headless => {
+            let wrong = format!("may not be set to 'None' for {kind} services");
+            errors.push(FieldError::invalid(
+                "spec.clusterIPs[0]",
+                &json!("None"),
+                wrong,
+            ));
         }
         "ExternalName" => external_name(errors, spec),
         _ => {}

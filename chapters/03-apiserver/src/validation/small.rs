@@ -88,8 +88,8 @@ pub(super) fn event(errors: &mut Errors, object: &Value) {
     let about = text(&object[field], "namespace");
     let namespace = text(&object["metadata"], "namespace");
     // What is the cluster's has its events in the default namespace.
-    let matches = about == namespace || (about.is_empty() && namespace == "default");
-    if !matches && !(about.is_empty() && namespace == "kube-system") {
+    let is_of_cluster = about.is_empty() && ["default", "kube-system"].contains(&namespace);
+    if about != namespace && !is_of_cluster {
         let at = format!("{field}.namespace");
         errors.push(FieldError::invalid(
             at,
