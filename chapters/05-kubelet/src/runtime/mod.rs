@@ -4,6 +4,7 @@
 //! CRI's, so that a CRI runtime or a Docker engine can stand behind the same trait. A sandbox is a
 //! pod's shared ground (network, hostname, IPC); containers are started in it one by one.
 
+pub mod images;
 pub mod sandbox;
 
 use std::collections::BTreeMap;
@@ -82,7 +83,7 @@ pub struct SandboxConfig {
 }
 
 /// A file or folder of the node that a container sees.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mount {
     /// Path on the node.
     pub host_path: PathBuf,

@@ -1,16 +1,61 @@
 //! The embedded runtime: pods in namespaces of this machine, with no engine beside the kubelet.
+//!
+//! What containerd, runc, `pause` and a CNI plugin do between them on an ordinary node, in one
+//! place and as plainly as it can be said. It needs root, or root of a user namespace that an
+//! ordinary user made: the system calls are the same, and the kernel decides what they may do.
+//!
+//! # A pod
+//!
+//! ```text
+//! run_pod_sandbox   an address; a folder; a shim process with new net, ipc, uts, pid namespaces
+//! create_container  the spec is worked out and written down; nothing runs
+//! start_container   the shim forks: mount (and pid) namespace, overlay root, volumes, exec
+//! …                 the shim writes the logs, sees the end, tells the kubelet
+//! stop_container    a signal; another one when the grace is over
+//! stop_pod_sandbox  the shim kills all that is left and ends; the namespaces end with it
+//! ```
+//!
+//! # Who outlives whom
+//!
+//! | what ends | what happens |
+//! | --- | --- |
+//! | a container | the shim notes its exit code on disk and tells the kubelet |
+//! | the kubelet | the pods go on; the next kubelet finds their sockets and takes them up again |
+//! | a shim | the kernel kills the pod's processes; the kubelet sees the sandbox `NotReady` |
+//! | the machine | all sandboxes are `NotReady`, what ran has `ContainerStatusUnknown` (137) |
+//!
+//! # What to read next
+//!
+//! [`shim`] for the process that holds a pod, `shim/rootfs.rs` for its file system,
+//! `shim/network.rs` for its network, [`spec`] for what a container is made of, [`record`] for
+//! what is on disk, [`protocol`] for what kubelet and shim say to each other.
+//!
+//! # What is left out
+//!
+//! seccomp and AppArmor profiles, mount propagation other than `None`, IPv6, checkpoints, and
+//! mapping each pod to users of its own. Memory and CPU limits are not enforced (a log line says
+//! so): in the user namespace that the lab runs in there is mostly no cgroup to write to.
+//! Upstream: containerd `internal/cri`, runc `libcontainer`.
 
-use std::path::PathBuf;
-use std::pin::Pin;
+mod client;
+mod node_network;
+mod pods;
+mod protocol;
+mod record;
+mod runtime;
+mod shim;
+mod spec;
+mod streams;
+mod sys;
+mod users;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use tokio::sync::broadcast;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{
-    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
-    ProcessStreams, PullAuth, Result, RuntimeError, RuntimeEvent, Sandbox, SandboxConfig,
-};
+pub use runtime::SandboxRuntime;
+pub use users::ImageUsers;
 
 /// Where a node's embedded runtime keeps its things.
 #[derive(Debug, Clone)]
@@ -19,7 +64,7 @@ pub struct SandboxRuntimeConfig {
     pub root_dir: PathBuf,
     /// Folder of images, which the nodes of one machine share.
     pub image_store: PathBuf,
-    /// Name of the node, which names the host ends of its pods' links.
+    /// Name of the node, for what the runtime logs.
     pub node_name: String,
     /// HTTP proxy for image pulls: `http://host:port`.
     pub image_proxy: Option<String>,
@@ -28,95 +73,39 @@ pub struct SandboxRuntimeConfig {
     pub helper: Option<PathBuf>,
 }
 
-/// The embedded implementation of [`ContainerRuntime`].
-pub struct SandboxRuntime {
-    events: broadcast::Sender<RuntimeEvent>,
-}
-
-impl SandboxRuntime {
-    /// Opens the runtime of a node: reads what it kept, and takes up the pods that still run.
-    ///
-    /// # Errors
-    /// When a folder cannot be made or read.
-    pub async fn new(_config: SandboxRuntimeConfig) -> Result<Self> {
-        Ok(SandboxRuntime {
-            events: broadcast::channel(1024).0,
-        })
-    }
-}
-
 /// Runs a helper process of the sandbox if that is what this process was started as. To be called
 /// first thing in `main`, before any thread or runtime; `Some` is then what `main` returns.
 pub fn maybe_run_helper() -> Option<ExitCode> {
-    None
+    let is_helper = std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == shim::HELPER_ARG);
+    is_helper.then(shim::main)
 }
 
-fn soon<T>() -> Result<T> {
-    Err(RuntimeError::Other(
-        "the embedded runtime is being built".into(),
-    ))
+/// Kills every pod of the node whose runtime keeps its things in that folder, at once: a node that
+/// is cut off. Returns how many there were. Its kubelet, if it runs, sees their sandboxes lost.
+pub fn kill_node(root_dir: &Path) -> usize {
+    let Ok(pods) = std::fs::read_dir(root_dir.join("pods")) else {
+        return 0;
+    };
+    pods.filter_map(|entry| kill_shim(&entry.ok()?.path()))
+        .count()
 }
 
-#[async_trait::async_trait]
-impl ContainerRuntime for SandboxRuntime {
-    fn version(&self) -> String {
-        concat!("sandbox://", env!("CARGO_PKG_VERSION")).into()
+/// Kills the shim of the sandbox in that folder, and with it all that runs in the pod.
+fn kill_shim(sandbox_dir: &Path) -> Option<()> {
+    let pid = std::fs::read_to_string(sandbox_dir.join(shim::PID_FILE)).ok()?;
+    let pid = Pid::from_raw(pid.trim().parse().ok()?)?;
+    // First a descriptor of the process, then the proof that it is a shim and this sandbox's: the
+    // number may have been given to another process since.
+    let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    let command = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
+    let is_shim = command
+        .split(|byte| *byte == 0)
+        .any(|arg| arg == shim::HELPER_ARG.as_bytes());
+    let cwd = std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).ok()?;
+    if !is_shim || cwd != std::fs::canonicalize(sandbox_dir).ok()? {
+        return None;
     }
-    async fn update_pod_cidr(&self, _pod_cidr: &str) -> Result<()> {
-        soon()
-    }
-    async fn run_pod_sandbox(&self, _config: SandboxConfig) -> Result<Sandbox> {
-        soon()
-    }
-    async fn stop_pod_sandbox(&self, _sandbox_id: &str) -> Result<()> {
-        soon()
-    }
-    async fn remove_pod_sandbox(&self, _sandbox_id: &str) -> Result<()> {
-        soon()
-    }
-    async fn list_pod_sandboxes(&self) -> Result<Vec<Sandbox>> {
-        soon()
-    }
-    async fn create_container(&self, _sandbox: &str, _config: ContainerConfig) -> Result<String> {
-        soon()
-    }
-    async fn start_container(&self, _container_id: &str) -> Result<()> {
-        soon()
-    }
-    async fn stop_container(&self, _container_id: &str, _grace_period_seconds: i64) -> Result<()> {
-        soon()
-    }
-    async fn remove_container(&self, _container_id: &str) -> Result<()> {
-        soon()
-    }
-    async fn list_containers(&self, _pod_uid: Option<&str>) -> Result<Vec<Container>> {
-        soon()
-    }
-    async fn exec_sync(&self, _: &str, _: Vec<String>, _: Duration) -> Result<ExecOutput> {
-        soon()
-    }
-    async fn exec(&self, _container_id: &str, _request: ExecRequest) -> Result<ProcessStreams> {
-        soon()
-    }
-    async fn attach(&self, _container_id: &str, _request: ExecRequest) -> Result<ProcessStreams> {
-        soon()
-    }
-    async fn port_forward(&self, _sandbox_id: &str, _port: u16) -> Result<Pin<Box<dyn Duplex>>> {
-        soon()
-    }
-    async fn pull_image(&self, _image: &str, _auth: Option<PullAuth>) -> Result<String> {
-        soon()
-    }
-    async fn image_status(&self, _image: &str) -> Result<Option<Image>> {
-        soon()
-    }
-    async fn list_images(&self) -> Result<Vec<Image>> {
-        soon()
-    }
-    async fn remove_image(&self, _image: &str) -> Result<()> {
-        soon()
-    }
-    fn events(&self) -> broadcast::Receiver<RuntimeEvent> {
-        self.events.subscribe()
-    }
+    pidfd_send_signal(&process, Signal::KILL).ok()
 }

@@ -1,0 +1,50 @@
+//! Who the container's process is: capabilities, groups, user. The last step before `exec`.
+//!
+//! Upstream: runc `libcontainer/init_linux.go` (`finalizeNamespace`).
+
+use rustix::process::{Gid, Uid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
+    set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid,
+};
+
+use super::super::spec::ContainerSpec;
+use super::rootfs::{SetupResult, doing};
+
+/// Takes from this process what the container may not have, and makes it the container's user.
+pub fn assume(spec: &ContainerSpec) -> SetupResult<()> {
+    let allowed = CapabilitySet::from_bits_truncate(spec.capabilities);
+    for capability in CapabilitySet::all().difference(allowed) {
+        // An older kernel does not know the newest ones.
+        let _ = remove_capability_from_bounding_set(capability);
+    }
+    let groups: Vec<Gid> = spec.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    match set_thread_groups(&groups) {
+        Ok(()) => {}
+        // A user namespace that an ordinary user made for itself alone (`setgroups: deny`). The
+        // groups that it has from outside show as `nobody`'s and cannot be put down.
+        Err(rustix::io::Errno::PERM) => {}
+        Err(error) => return Err(doing("setting groups")(error)),
+    }
+    set_thread_gid(Gid::from_raw(spec.gid)).map_err(doing(format!("setgid {}", spec.gid)))?;
+    set_thread_uid(Uid::from_raw(spec.uid)).map_err(doing(format!("setuid {}", spec.uid)))?;
+    if spec.uid == 0 {
+        let sets = CapabilitySets {
+            effective: allowed,
+            permitted: allowed,
+            inheritable: CapabilitySet::empty(),
+        };
+        // What the kernel or the namespace above does not give cannot be asked for.
+        let held = rustix::thread::capabilities(None).map_err(doing("reading capabilities"))?;
+        let sets = CapabilitySets {
+            effective: sets.effective & held.permitted,
+            permitted: sets.permitted & held.permitted,
+            ..sets
+        };
+        set_capabilities(None, sets).map_err(doing("setting capabilities"))?;
+    }
+    if spec.no_new_privileges {
+        set_no_new_privs(true).map_err(doing("setting no_new_privs"))?;
+    }
+    Ok(())
+}

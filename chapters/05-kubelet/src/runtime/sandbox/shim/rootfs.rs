@@ -1,0 +1,333 @@
+//! A container's file system, built in its own mount namespace: overlay, `/proc`, `/sys`, `/dev`,
+//! volumes; then `pivot_root` into it.
+//!
+//! Every path inside the container is resolved by the kernel with the container's root as `/`
+//! (`openat2` with `RESOLVE_IN_ROOT`): an image that makes `/etc` a symlink to the node's cannot
+//! have a file mounted there.
+//!
+//! Upstream: runc `libcontainer/rootfs_linux.go`.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, statat, symlinkat,
+};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+    mount_change, move_mount, open_tree, unmount,
+};
+use rustix::process::{fchdir, pivot_root};
+
+use super::super::spec::{ContainerSpec, RootSpec};
+use super::super::sys;
+
+/// What failed, and why.
+pub type SetupResult<T> = Result<T, String>;
+
+/// For `map_err`: says what failed.
+pub fn doing<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+/// Paths that tell of, or change, the whole machine. Upstream: `defaultMaskedPaths` and
+/// `defaultReadonlyPaths` of containerd and `pkg/securitycontext/util.go`.
+const MASKED_PATHS: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+];
+const READ_ONLY_PATHS: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// The node's devices that every container has.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// What a root is built of that the spec does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct Folders<'a> {
+    /// Folder of the pod's sandbox: `etc`, `shm`.
+    pub sandbox: &'a Path,
+    /// Folder of the container: `upper`, `work`, `rootfs`.
+    pub container: &'a Path,
+}
+
+/// Builds the container's root and makes it `/`. The caller is in a mount namespace of its own.
+pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
+    let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", propagation).map_err(doing("making mounts private"))?;
+    let root = Root {
+        fd: mount_overlay(&spec.root, folders.container)?,
+    };
+    root.mount_system(spec.privileged, folders)?;
+    for path in &spec.root.host_paths {
+        root.bind(path, path, true)?;
+    }
+    for (name, path) in [
+        ("hosts", "/etc/hosts"),
+        ("hostname", "/etc/hostname"),
+        ("resolv.conf", "/etc/resolv.conf"),
+    ] {
+        if !spec
+            .mounts
+            .iter()
+            .any(|mount| mount.container_path == Path::new(path))
+        {
+            root.bind(
+                &folders.sandbox.join("etc").join(name),
+                Path::new(path),
+                false,
+            )?;
+        }
+    }
+    for mount in &spec.mounts {
+        root.bind(&mount.host_path, &mount.container_path, mount.read_only)?;
+    }
+    if !spec.privileged {
+        root.mask()?;
+    }
+    // While the root can still be written.
+    root.mount_point(&spec.cwd, true)?;
+    root.pivot()?;
+    if spec.root.read_only {
+        let fd = open_path(Path::new("/")).map_err(doing("opening /"))?;
+        sys::set_mount_read_only(fd, false).map_err(doing("making / read-only"))?;
+    }
+    Ok(())
+}
+
+fn open_path(path: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Mounts the image's layers with the container's own on top; returns the mount's root.
+fn mount_overlay(root: &RootSpec, container: &Path) -> SetupResult<OwnedFd> {
+    let target = container.join("rootfs");
+    for dir in ["rootfs", "upper", "work"] {
+        create_dir(&container.join(dir)).map_err(doing(format!("making {dir}")))?;
+    }
+    let upper = open_path(container).map_err(doing("opening the container's folder"))?;
+    match overlay(root, &upper, &target) {
+        Ok(()) => {}
+        // The node's folder is on a file system that cannot be a writable layer, such as another
+        // overlay: the layer is held in memory then, as long as the container lives.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => {
+            let scratch = container.join("work");
+            mount_fs("tmpfs", &scratch, MountFlags::NODEV, "mode=0755")
+                .map_err(doing("mounting a tmpfs for the writable layer"))?;
+            for dir in ["upper", "work"] {
+                create_dir(&scratch.join(dir)).map_err(doing(format!("making {dir}")))?;
+            }
+            let upper = open_path(&scratch).map_err(doing("opening the writable layer"))?;
+            overlay(root, &upper, &target).map_err(doing("mounting the root overlay"))?;
+        }
+        Err(error) => return Err(doing("mounting the root overlay")(error)),
+    }
+    open_path(&target).map_err(doing("opening the root"))
+}
+
+/// A mount's options may have 4095 bytes, and no `:` or `,` in a path: the lower layers are named
+/// relative to their folder, and the upper one through an open descriptor.
+fn overlay(root: &RootSpec, upper: &OwnedFd, target: &Path) -> rustix::io::Result<()> {
+    rustix::process::chdir(&root.layers_dir)?;
+    let fd = upper.as_raw_fd();
+    let options = format!(
+        "lowerdir={},upperdir=/proc/self/fd/{fd}/upper,workdir=/proc/self/fd/{fd}/work,userxattr",
+        root.layers.join(":"),
+    );
+    mount_fs("overlay", target, MountFlags::empty(), &options)
+}
+
+fn mount_fs(kind: &str, target: &Path, flags: MountFlags, options: &str) -> rustix::io::Result<()> {
+    let options = CString::new(options).map_err(|_| Errno::INVAL)?;
+    mount(kind, target, kind, flags, options.as_c_str())
+}
+
+fn create_dir(path: &Path) -> io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The root of a container that is being built.
+struct Root {
+    fd: OwnedFd,
+}
+
+impl Root {
+    fn mount_system(&self, privileged: bool, folders: Folders<'_>) -> SetupResult<()> {
+        let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        if self.mount_at("proc", "/proc", quiet, "").is_err() {
+            // In a container whose own /proc is masked the kernel refuses a new one. The outer
+            // one then has to do: it shows processes of the outer namespace.
+            self.bind(Path::new("/proc"), Path::new("/proc"), false)?;
+        }
+        let sys_flags = if privileged {
+            quiet
+        } else {
+            quiet | MountFlags::RDONLY
+        };
+        if self.mount_at("sysfs", "/sys", sys_flags, "").is_err() {
+            self.bind(Path::new("/sys"), Path::new("/sys"), true)?;
+        }
+        if privileged {
+            self.bind(Path::new("/dev"), Path::new("/dev"), false)?;
+            return self.bind(&folders.sandbox.join("shm"), Path::new("/dev/shm"), false);
+        }
+        let flags = MountFlags::NOSUID | MountFlags::STRICTATIME;
+        self.mount_at("tmpfs", "/dev", flags, "mode=755,size=65536k")
+            .map_err(doing("/dev"))?;
+        for device in DEVICES {
+            let path = PathBuf::from("/dev").join(device);
+            self.bind(&path, &path, false)?;
+        }
+        let dev = self.open("/dev").map_err(doing("opening /dev"))?;
+        for (link, target) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ] {
+            symlinkat(target, &dev, link).map_err(doing(format!("making /dev/{link}")))?;
+        }
+        let pts_flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        let pts = "newinstance,ptmxmode=0666,mode=0620";
+        // Group 5 is `tty` nearly everywhere, and may not exist in a small user namespace.
+        self.mount_at("devpts", "/dev/pts", pts_flags, &format!("{pts},gid=5"))
+            .or_else(|_| self.mount_at("devpts", "/dev/pts", pts_flags, pts))
+            .map_err(doing("/dev/pts"))?;
+        // Message queues are a part of the kernel that may be left out.
+        let _ = self.mount_at("mqueue", "/dev/mqueue", quiet, "");
+        self.bind(&folders.sandbox.join("shm"), Path::new("/dev/shm"), false)
+    }
+
+    /// Hides or freezes what shows or changes the whole machine.
+    fn mask(&self) -> SetupResult<()> {
+        let dev_null = Path::new("/dev/null");
+        for path in MASKED_PATHS {
+            let Ok(target) = self.open(path) else {
+                continue;
+            };
+            let stat = statat(&target, "", AtFlags::EMPTY_PATH).map_err(doing(path))?;
+            if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
+                let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+                mount_fs("tmpfs", &through(&target), flags, "size=0k,nr_inodes=2")
+                    .map_err(doing(format!("masking {path}")))?;
+            } else {
+                attach(dev_null, &target, false).map_err(doing(format!("masking {path}")))?;
+            }
+        }
+        for path in READ_ONLY_PATHS {
+            let Ok(target) = self.open(path) else {
+                continue;
+            };
+            attach(&through(&target), &target, true)
+                .map_err(doing(format!("making {path} read-only")))?;
+        }
+        Ok(())
+    }
+
+    fn mount_at(
+        &self,
+        kind: &str,
+        path: &str,
+        flags: MountFlags,
+        options: &str,
+    ) -> SetupResult<()> {
+        let target = self.mount_point(Path::new(path), true)?;
+        mount_fs(kind, &through(&target), flags, options)
+            .map_err(doing(format!("mounting {kind} on {path}")))
+    }
+
+    /// Shows a file or folder of the node, and what is mounted below it, in the container.
+    fn bind(&self, source: &Path, path: &Path, read_only: bool) -> SetupResult<()> {
+        let what = || format!("mounting {} on {}", source.display(), path.display());
+        let is_dir = std::fs::metadata(source).map_err(doing(what()))?.is_dir();
+        let target = self.mount_point(path, is_dir)?;
+        attach(source, &target, read_only).map_err(doing(what()))
+    }
+
+    fn open(&self, path: impl AsRef<Path>) -> rustix::io::Result<OwnedFd> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        openat2(
+            &self.fd,
+            path.as_ref(),
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        )
+    }
+
+    /// The file or folder at a path in the container, made with its parents if it is not there.
+    fn mount_point(&self, path: &Path, is_dir: bool) -> SetupResult<OwnedFd> {
+        let what = || format!("making the mount point {}", path.display());
+        match self.open(path) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(doing(what())(error)),
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(format!("{}: not a path that can be mounted on", what()));
+        };
+        let parent = self.mount_point(parent, true)?;
+        let made = if is_dir {
+            mkdirat(&parent, name, Mode::from_raw_mode(0o755))
+        } else {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+        };
+        made.map_err(doing(what()))?;
+        self.open(path).map_err(doing(what()))
+    }
+
+    /// Makes this root `/` and lets go of the old one.
+    fn pivot(self) -> SetupResult<()> {
+        let steps = || {
+            fchdir(&self.fd)?;
+            // With one path for both, the old root ends up mounted over the new one.
+            pivot_root(".", ".")?;
+            unmount(".", UnmountFlags::DETACH)?;
+            rustix::process::chdir("/")
+        };
+        steps().map_err(doing("changing the root"))
+    }
+}
+
+/// Mounts a copy of the tree at `source` on what `target` refers to.
+fn attach(source: &Path, target: &OwnedFd, read_only: bool) -> io::Result<()> {
+    // Recursive always: the kernel does not let a user namespace take a mount apart from those
+    // that cover parts of it.
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, source, flags)?;
+    if read_only {
+        sys::set_mount_read_only(tree.as_fd(), true)?;
+    }
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(&tree, "", target, "", flags)?)
+}
+
+/// A path to what an open descriptor refers to, for calls that want one.
+fn through(fd: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+}

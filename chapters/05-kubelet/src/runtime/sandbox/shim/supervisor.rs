@@ -1,0 +1,696 @@
+//! The shim's loop: serves the kubelet, writes logs, sees containers end. One thread, one `poll`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, accept_with, socket_with};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+
+use super::super::protocol::{Reply, Request, receive, send};
+use super::super::record::{
+    CONTAINER_FILE, CONTAINERS_DIR, ContainerRecord, ContainerStatus, Exit, STATUS_FILE, read_json,
+    write_json,
+};
+use super::super::sys;
+use super::log::{LineCutter, LogFile, Stream};
+use super::process::{self, Spawned};
+use super::rootfs::{Folders, SetupResult, doing};
+
+/// Bytes read from a container at once.
+const READ_LEN: usize = 32 << 10;
+
+/// What a connection has turned out to be for.
+#[derive(Debug)]
+enum Role {
+    /// It has not asked for anything yet.
+    New,
+    /// It is told of each end.
+    Watch,
+    /// It holds an exec's process.
+    Exec(Pid),
+    /// It holds streams of a container.
+    Attach {
+        container_id: String,
+        outputs: Vec<Output>,
+        holds_stdin: bool,
+    },
+}
+
+/// A copy of a container's output that goes to an attached client.
+#[derive(Debug)]
+struct Output {
+    stream: Stream,
+    fd: OwnedFd,
+    /// What the client has not taken yet. While there is any, the container's output is not read:
+    /// a slow client slows the container, as upstream's does, and no memory is filled.
+    pending: VecDeque<u8>,
+}
+
+struct Connection {
+    socket: OwnedFd,
+    role: Role,
+}
+
+/// A container whose process runs, or is about to be forgotten.
+struct Container {
+    dir: PathBuf,
+    record: ContainerRecord,
+    pid: Option<Pid>,
+    status: ContainerStatus,
+    stdin: Option<OwnedFd>,
+    terminal: bool,
+    sources: Vec<Source>,
+    log: Option<LogFile>,
+}
+
+/// A stream of a container's that is read.
+struct Source {
+    stream: Stream,
+    fd: OwnedFd,
+    lines: LineCutter,
+}
+
+/// What a descriptor in the poll set belongs to.
+#[derive(Clone)]
+enum Token {
+    Signal,
+    Listener,
+    Connection(u64),
+    Source(String, usize),
+    Output(u64, usize),
+}
+
+/// All that a shim knows.
+pub struct Supervisor {
+    listener: OwnedFd,
+    signals: OwnedFd,
+    own_pid_namespace: OwnedFd,
+    sandbox_dir: PathBuf,
+    connections: BTreeMap<u64, Connection>,
+    next_connection: u64,
+    containers: BTreeMap<String, Container>,
+    stopping: bool,
+}
+
+impl Supervisor {
+    /// Takes over the socket that the kubelet connects to.
+    pub fn new(listener: OwnedFd) -> io::Result<Self> {
+        ioctl_fionbio(&listener, true)?;
+        Ok(Supervisor {
+            listener,
+            signals: sys::child_signals()?,
+            own_pid_namespace: super::own_pid_namespace()?,
+            sandbox_dir: std::env::current_dir()?,
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            containers: BTreeMap::new(),
+            stopping: false,
+        })
+    }
+
+    /// Serves until a stop is asked for. A sandbox that could not be made answers its first
+    /// request with the reason, and ends.
+    pub fn serve(&mut self, ready: SetupResult<()>) -> SetupResult<()> {
+        while !self.stopping {
+            let ready_tokens = self.poll().map_err(doing("poll"))?;
+            for token in ready_tokens {
+                match token {
+                    Token::Signal => self.reap(),
+                    Token::Listener => self.accept(),
+                    Token::Connection(id) => self.read_connection(id, &ready),
+                    Token::Source(id, index) => self.read_source(&id, index),
+                    Token::Output(id, index) => self.write_output(id, index),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until something can be done; what that is.
+    fn poll(&self) -> rustix::io::Result<Vec<Token>> {
+        let mut tokens = vec![Token::Signal, Token::Listener];
+        let mut fds = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.listener, PollFlags::IN),
+        ];
+        let mut held_back: Vec<&str> = Vec::new();
+        for (id, connection) in &self.connections {
+            tokens.push(Token::Connection(*id));
+            fds.push(PollFd::new(&connection.socket, PollFlags::IN));
+            if let Role::Attach {
+                container_id,
+                outputs,
+                ..
+            } = &connection.role
+            {
+                for (index, output) in outputs.iter().enumerate() {
+                    if !output.pending.is_empty() {
+                        tokens.push(Token::Output(*id, index));
+                        fds.push(PollFd::new(&output.fd, PollFlags::OUT));
+                        held_back.push(container_id);
+                    }
+                }
+            }
+        }
+        for (id, container) in &self.containers {
+            if held_back.contains(&id.as_str()) {
+                continue;
+            }
+            for (index, source) in container.sources.iter().enumerate() {
+                tokens.push(Token::Source(id.clone(), index));
+                fds.push(PollFd::new(&source.fd, PollFlags::IN));
+            }
+        }
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let ready = tokens
+            .into_iter()
+            .zip(&fds)
+            .filter(|(_, fd)| !fd.revents().is_empty());
+        let mut ready: Vec<Token> = ready.map(|(token, _)| token).collect();
+        // A stream that has ended is taken out of its list: the later ones go first, so that the
+        // others keep their places. An end is told last, when what was written is in the log.
+        ready.reverse();
+        Ok(ready)
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        while let Ok(socket) = accept_with(&self.listener, flags) {
+            self.connections.insert(
+                self.next_connection,
+                Connection {
+                    socket,
+                    role: Role::New,
+                },
+            );
+            self.next_connection += 1;
+        }
+    }
+
+    fn read_connection(&mut self, id: u64, ready: &SetupResult<()>) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        match receive::<Request>(&connection.socket, RecvFlags::DONTWAIT) {
+            Ok(Some((request, fds))) if matches!(connection.role, Role::New) => {
+                if let Err(message) = ready {
+                    self.reply(
+                        id,
+                        &Reply::Failed {
+                            message: message.clone(),
+                        },
+                        &[],
+                    );
+                    self.stopping = true;
+                    return;
+                }
+                self.handle(id, request, fds);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => self.close(id),
+        }
+    }
+
+    fn handle(&mut self, id: u64, request: Request, fds: Vec<OwnedFd>) {
+        let answer = match request {
+            Request::Watch => {
+                let running = self.containers.iter().filter(|(_, c)| c.pid.is_some());
+                let running = running.map(|(id, _)| id.clone()).collect();
+                self.set_role(id, Role::Watch);
+                self.reply(id, &Reply::Ready { running }, &[]);
+                return;
+            }
+            Request::Start { container_id } => self.start(&container_id).map(|()| Vec::new()),
+            Request::Signal {
+                container_id,
+                signal,
+            } => {
+                let pid = self.containers.get(&container_id).and_then(|c| c.pid);
+                if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
+                    let _ = kill_process(pid, signal);
+                }
+                Ok(Vec::new())
+            }
+            Request::Remove { container_id } => {
+                self.containers.remove(&container_id);
+                Ok(Vec::new())
+            }
+            Request::Sockets => pod_sockets().map_err(doing("opening a socket")),
+            Request::Stop => {
+                self.kill_all();
+                self.stopping = true;
+                Ok(Vec::new())
+            }
+            Request::Exec {
+                container_id,
+                command,
+                tty,
+            } => {
+                return self.exec(id, &container_id, &command, tty, fds);
+            }
+            Request::Attach {
+                container_id,
+                stdin,
+                stdout,
+                stderr,
+            } => {
+                return self.attach(id, container_id, stdin, stdout, stderr, fds);
+            }
+        };
+        match answer {
+            Ok(fds) => {
+                let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+                self.reply(id, &Reply::Done, &fds);
+            }
+            Err(message) => self.reply(id, &Reply::Failed { message }, &[]),
+        }
+        self.close(id);
+    }
+
+    fn start(&mut self, id: &str) -> SetupResult<()> {
+        if self.containers.contains_key(id) {
+            return Err("container was started already".into());
+        }
+        let dir = self.sandbox_dir.join(CONTAINERS_DIR).join(id);
+        let record: ContainerRecord = read_json(&dir.join(CONTAINER_FILE))
+            .map_err(doing("reading the container's record"))?;
+        let folders = Folders {
+            sandbox: &self.sandbox_dir,
+            container: &dir,
+        };
+        // Before the process, so that a full disk is an error and not a process without a log.
+        let log = LogFile::open(&record.spec.log_path).map_err(doing("opening the log"))?;
+        let spawned = process::start(&record.spec, folders)?;
+        let mut container = Container {
+            dir,
+            pid: Some(spawned.pid),
+            status: ContainerStatus {
+                started_at: Some(Timestamp::now()),
+                exit: None,
+            },
+            stdin: None,
+            terminal: record.spec.tty,
+            sources: Vec::new(),
+            log: Some(log),
+            record,
+        };
+        container.take_streams(spawned);
+        container.write_status();
+        self.containers.insert(id.to_string(), container);
+        Ok(())
+    }
+
+    fn exec(&mut self, id: u64, container_id: &str, argv: &[String], tty: bool, fds: Vec<OwnedFd>) {
+        let stdio = match (tty, &fds[..]) {
+            (true, _) => Ok(None),
+            (false, [stdin, stdout, stderr]) => {
+                Ok(Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]))
+            }
+            (false, _) => Err("exec without its three streams".to_string()),
+        };
+        let running = self
+            .containers
+            .get(container_id)
+            .and_then(|c| Some((c.pid?, c)));
+        let spawned = match (running, stdio) {
+            _ if argv.is_empty() => Err("no command specified".to_string()),
+            (None, _) => Err("container is not running".to_string()),
+            (_, Err(message)) => Err(message),
+            (Some((pid, container)), Ok(stdio)) => {
+                let mut spec = container.record.spec.clone();
+                if tty && !spec.env.iter().any(|entry| entry.starts_with("TERM=")) {
+                    spec.env.push("TERM=xterm".into());
+                }
+                process::exec(&spec, pid, &self.own_pid_namespace, argv, stdio)
+            }
+        };
+        match spawned {
+            Ok(spawned) => {
+                let terminal: Vec<_> = spawned.terminal.iter().map(AsFd::as_fd).collect();
+                self.set_role(id, Role::Exec(spawned.pid));
+                self.reply(id, &Reply::Started, &terminal);
+            }
+            Err(message) => {
+                self.reply(id, &Reply::Failed { message }, &[]);
+                self.close(id);
+            }
+        }
+    }
+
+    fn attach(
+        &mut self,
+        id: u64,
+        container_id: String,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+        fds: Vec<OwnedFd>,
+    ) {
+        let Some(container) = self
+            .containers
+            .get(&container_id)
+            .filter(|c| c.pid.is_some())
+        else {
+            let message = "container is not running".to_string();
+            self.reply(id, &Reply::Failed { message }, &[]);
+            return self.close(id);
+        };
+        let wanted = [(stdout, Stream::Stdout), (stderr, Stream::Stderr)];
+        let streams = wanted
+            .into_iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, stream)| stream);
+        let outputs = streams.zip(fds).map(|(stream, fd)| {
+            // A client that takes nothing must not stop this loop.
+            let _ = ioctl_fionbio(&fd, true);
+            Output {
+                stream,
+                fd,
+                pending: VecDeque::new(),
+            }
+        });
+        let outputs = outputs.collect();
+        let stdin_fd = container
+            .stdin
+            .as_ref()
+            .filter(|_| stdin || container.terminal);
+        let stdin_fd = stdin_fd.and_then(|fd| fd.try_clone().ok());
+        let holds_stdin = stdin && stdin_fd.is_some();
+        let fds: Vec<_> = stdin_fd.iter().map(AsFd::as_fd).collect();
+        self.set_role(
+            id,
+            Role::Attach {
+                container_id,
+                outputs,
+                holds_stdin,
+            },
+        );
+        self.reply(id, &Reply::Started, &fds);
+    }
+
+    /// Reads what a container wrote: into its log, and to those who are attached.
+    fn read_source(&mut self, id: &str, index: usize) {
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
+        let Some(source) = container.sources.get_mut(index) else {
+            return;
+        };
+        let stream = source.stream;
+        let mut buffer = vec![0; READ_LEN];
+        match rustix::io::read(&source.fd, &mut buffer[..]) {
+            Ok(len) if len > 0 => {
+                container.write_log(index, &buffer[..len]);
+                self.copy_to_attached(id, stream, &buffer[..len]);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // A terminal whose last process is gone gives EIO.
+            Ok(_) | Err(_) => container.end_source(index),
+        }
+    }
+
+    fn copy_to_attached(&mut self, id: &str, stream: Stream, bytes: &[u8]) {
+        let mut ready = Vec::new();
+        for (connection_id, connection) in &mut self.connections {
+            let Role::Attach {
+                container_id,
+                outputs,
+                ..
+            } = &mut connection.role
+            else {
+                continue;
+            };
+            if container_id != id {
+                continue;
+            }
+            for (index, output) in outputs.iter_mut().enumerate() {
+                if output.stream == stream {
+                    output.pending.extend(bytes);
+                    ready.push((*connection_id, index));
+                }
+            }
+        }
+        for (connection_id, index) in ready.into_iter().rev() {
+            self.write_output(connection_id, index);
+        }
+    }
+
+    fn write_output(&mut self, id: u64, index: usize) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let Role::Attach { outputs, .. } = &mut connection.role else {
+            return;
+        };
+        let Some(output) = outputs.get_mut(index) else {
+            return;
+        };
+        while !output.pending.is_empty() {
+            match rustix::io::write(&output.fd, output.pending.as_slices().0) {
+                Ok(len) => drop(output.pending.drain(..len)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                // The client does not want more of it.
+                Err(_) => return drop(outputs.remove(index)),
+            }
+        }
+    }
+
+    /// Takes note of every child that has ended.
+    fn reap(&mut self) {
+        let mut buffer = [0; 1024];
+        while rustix::io::read(&self.signals, &mut buffer[..]).is_ok_and(|len| len > 0) {}
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            self.process_ended(pid, status);
+        }
+    }
+
+    fn process_ended(&mut self, pid: Pid, status: WaitStatus) {
+        let code = exit_code(status);
+        let container = self.containers.iter().find(|(_, c)| c.pid == Some(pid));
+        if let Some(id) = container.map(|(id, _)| id.clone()) {
+            return self.container_ended(&id, code);
+        }
+        let is_exec =
+            |connection: &Connection| matches!(connection.role, Role::Exec(p) if p == pid);
+        let exec = self
+            .connections
+            .iter()
+            .find(|(_, connection)| is_exec(connection));
+        if let Some(id) = exec.map(|(id, _)| *id) {
+            self.set_role(id, Role::New);
+            self.reply(id, &Reply::ProcessExited { code }, &[]);
+            self.close(id);
+        }
+    }
+
+    fn container_ended(&mut self, id: &str, code: i32) {
+        // All that it wrote is in its pipes by now, and belongs in the log before the end is told.
+        self.drain(id);
+        let Some(container) = self.containers.get_mut(id) else {
+            return;
+        };
+        let exit = Exit {
+            code,
+            finished_at: Timestamp::now(),
+            reason: if code == 0 { "Completed" } else { "Error" }.into(),
+            message: String::new(),
+        };
+        container.pid = None;
+        container.stdin = None;
+        container.log = None;
+        container.status.exit = Some(exit.clone());
+        container.write_status();
+        let told = Reply::Exited {
+            container_id: id.to_string(),
+            exit,
+        };
+        let mut attached = Vec::new();
+        for (connection_id, connection) in &self.connections {
+            match &connection.role {
+                Role::Watch => drop(send(&connection.socket, &told, &[])),
+                Role::Attach { container_id, .. } if container_id == id => {
+                    attached.push(*connection_id);
+                }
+                _ => {}
+            }
+        }
+        for connection_id in attached {
+            self.reply(connection_id, &Reply::ProcessExited { code }, &[]);
+            self.close(connection_id);
+        }
+    }
+
+    /// Reads a container's streams until they have nothing more to give.
+    fn drain(&mut self, id: &str) {
+        let mut buffer = vec![0; READ_LEN];
+        while let Some(container) = self.containers.get_mut(id) {
+            let Some(source) = container.sources.last() else {
+                return;
+            };
+            let stream = source.stream;
+            let index = container.sources.len() - 1;
+            match rustix::io::read(&source.fd, &mut buffer[..]) {
+                Ok(len) if len > 0 => {
+                    container.write_log(index, &buffer[..len]);
+                    self.copy_to_attached(id, stream, &buffer[..len]);
+                }
+                Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => container.end_source(index),
+            }
+        }
+    }
+
+    /// Ends every process of the pod and waits for all of them.
+    fn kill_all(&mut self) {
+        if rustix::process::getpid() == Pid::INIT {
+            // All but ourselves: the namespace, and those below it, have nobody else in them.
+            let _ = sys::kill_all_others();
+        }
+        let pids: Vec<Pid> = self.containers.values().filter_map(|c| c.pid).collect();
+        for pid in pids {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        while self
+            .containers
+            .values()
+            .any(|container| container.pid.is_some())
+        {
+            match wait(WaitOptions::empty()) {
+                Ok(Some((pid, status))) => self.process_ended(pid, status),
+                Err(Errno::INTR) | Ok(None) => {}
+                Err(_) => break,
+            }
+        }
+        let _ = rustix::mount::unmount("shm", rustix::mount::UnmountFlags::DETACH);
+    }
+
+    fn set_role(&mut self, id: u64, role: Role) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.role = role;
+        }
+    }
+
+    /// Answers; a client that does not take the answer finds its connection closed.
+    fn reply(&mut self, id: u64, reply: &Reply, fds: &[BorrowedFd<'_>]) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        if send(&connection.socket, reply, fds).is_err() {
+            self.close(id);
+        }
+    }
+
+    /// Ends a connection, and with it what it held.
+    fn close(&mut self, id: u64) {
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        match connection.role {
+            Role::Exec(pid) => drop(kill_process(pid, Signal::KILL)),
+            Role::Attach {
+                container_id,
+                holds_stdin: true,
+                ..
+            } => {
+                if let Some(container) = self.containers.get_mut(&container_id)
+                    && container.record.spec.stdin_once
+                    && !container.terminal
+                {
+                    container.stdin = None;
+                }
+            }
+            Role::New | Role::Watch | Role::Attach { .. } => {}
+        }
+    }
+}
+
+impl Container {
+    fn take_streams(&mut self, spawned: Spawned) {
+        let outputs = match spawned.outputs {
+            Some((stdout, stderr)) => {
+                vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)]
+            }
+            None => spawned
+                .terminal
+                .iter()
+                .filter_map(|fd| Some((Stream::Stdout, fd.try_clone().ok()?)))
+                .collect(),
+        };
+        for (stream, fd) in outputs {
+            let _ = ioctl_fionbio(&fd, true);
+            self.sources.push(Source {
+                stream,
+                fd,
+                lines: LineCutter::default(),
+            });
+        }
+        self.stdin = spawned.stdin.or(spawned.terminal);
+    }
+
+    fn write_log(&mut self, index: usize, bytes: &[u8]) {
+        let now = Timestamp::now();
+        let mut lines = Vec::with_capacity(bytes.len() + 64);
+        let source = &mut self.sources[index];
+        source.lines.push(source.stream, bytes, now, &mut lines);
+        self.append(&lines, now);
+    }
+
+    fn end_source(&mut self, index: usize) {
+        let mut source = self.sources.remove(index);
+        let now = Timestamp::now();
+        let mut lines = Vec::new();
+        source.lines.finish(source.stream, now, &mut lines);
+        self.append(&lines, now);
+    }
+
+    /// A log that cannot be written (a full disk) does not stop the container.
+    fn append(&mut self, lines: &[u8], now: Timestamp) {
+        if let Some(log) = &mut self.log
+            && !lines.is_empty()
+        {
+            let _ = log.append(lines, now);
+        }
+    }
+
+    fn write_status(&self) {
+        let path = self.dir.join(STATUS_FILE);
+        if let Err(error) = write_json(&path, &self.status) {
+            eprintln!("{}: {error}", path.display());
+        }
+    }
+}
+
+/// A TCP socket of each family in the pod's network, not connected yet.
+fn pod_sockets() -> io::Result<Vec<OwnedFd>> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let mut sockets = vec![socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        flags,
+        None,
+    )?];
+    sockets.extend(socket_with(
+        AddressFamily::INET6,
+        SocketType::STREAM,
+        flags,
+        None,
+    ));
+    Ok(sockets)
+}
+
+/// The exit code that a shell would show.
+fn exit_code(status: WaitStatus) -> i32 {
+    status
+        .exit_status()
+        .or(status.terminating_signal().map(|signal| 128 + signal))
+        .unwrap_or(255)
+}
