@@ -569,11 +569,16 @@ impl ContainerRuntime for SandboxRuntime {
             };
             tokio::pin!(outputs);
             let mut exit = streams.exit;
-            let code = tokio::select! {
-                code = &mut exit => code,
-                _ = &mut outputs => exit.await,
+            let mut all_read = false;
+            let code = loop {
+                tokio::select! {
+                    code = &mut exit => break code,
+                    _ = &mut outputs, if !all_read => all_read = true,
+                }
             };
-            let _ = tokio::time::timeout(OUTPUT_GRACE, outputs.as_mut()).await;
+            if !all_read {
+                let _ = tokio::time::timeout(OUTPUT_GRACE, outputs.as_mut()).await;
+            }
             code
         };
         match tokio::time::timeout(timeout, run).await {
