@@ -376,6 +376,28 @@ fn any_data() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
+    fn merged_lists_have_each_entry_once_and_the_appliers_in_its_order(
+        old in prop::sample::subsequence(vec!["a", "b", "c", "d", "e"], 0..5).prop_shuffle(),
+        new in prop::sample::subsequence(vec!["a", "b", "c", "d", "e"], 1..5).prop_shuffle(),
+    ) {
+        let spec = |names: &[&str]| {
+            let list: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+            deployment(json!({"template": {"spec": {"containers": list}}}))
+        };
+        let shape = shape_of(DEPLOYMENT).unwrap();
+        let merged = typed::merge(&shape, &spec(&old), &spec(&new));
+        let merged = merged["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+        let names: Vec<&str> = merged.iter().map(|c| c["name"].as_str().unwrap()).collect();
+        let of = |wanted: &[&str]| -> Vec<&str> {
+            names.iter().copied().filter(|name| wanted.contains(name)).collect()
+        };
+        prop_assert_eq!(of(&new), new.clone());
+        prop_assert_eq!(of(&old).len(), old.len());
+        let both = old.iter().filter(|name| new.contains(name)).count();
+        prop_assert_eq!(names.len(), old.len() + new.len() - both);
+    }
+
+    #[test]
     fn what_is_applied_is_there_and_a_second_time_changes_nothing(
         steps in prop::collection::vec((any_data(), "[xy]"), 1..6)
     ) {

@@ -331,10 +331,10 @@ pub(super) fn with_named_fields(set: &Set, shape: &Shape) -> Set {
         children: BTreeMap::new(),
     };
     for (element, child) in &set.children {
-        if let (Element::Field(name), Some(owner)) = (element, shape.as_struct()) {
-            if owner.field(name).is_some() {
-                all.members.insert(element.clone());
-            }
+        if let (Element::Field(name), Some(owner)) = (element, shape.as_struct())
+            && owner.field(name).is_some()
+        {
+            all.members.insert(element.clone());
         }
         let child = with_named_fields(child, field_or_item(shape, element));
         all.children.insert(element.clone(), child);

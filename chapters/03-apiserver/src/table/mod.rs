@@ -75,10 +75,10 @@ pub fn table(
 
 fn row(resource: &Resource, object: &Value, include: IncludeObject, now: Timestamp) -> Value {
     let mut row = json!({"cells": cells::cells(resource, object, now)});
-    if resource.kind == "Pod" {
-        if let Some(condition) = pod::completed(object) {
-            row["conditions"] = json!([condition]);
-        }
+    if resource.kind == "Pod"
+        && let Some(condition) = pod::completed(object)
+    {
+        row["conditions"] = json!([condition]);
     }
     match include {
         IncludeObject::None => row["object"] = Value::Null,
