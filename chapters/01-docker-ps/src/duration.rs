@@ -3,6 +3,7 @@
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 
+// ANCHOR: human
 /// `seconds` in the largest unit that leaves a number worth reading.
 pub fn human(seconds: i64) -> String {
     // Hours are rounded, all other units cut off.
@@ -21,6 +22,7 @@ pub fn human(seconds: i64) -> String {
         _ => format!("{} years", seconds / HOUR / 24 / 365),
     }
 }
+// ANCHOR_END: human
 
 #[cfg(test)]
 mod tests {
