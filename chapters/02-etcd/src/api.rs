@@ -361,7 +361,7 @@ pub struct LeaseStatus {
 }
 
 /// An error of the store. The gRPC server gives each etcd's gRPC code and message.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The revision asked for is no longer kept: list anew.
     #[error("mvcc: required revision has been compacted")]

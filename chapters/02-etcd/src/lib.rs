@@ -24,6 +24,11 @@
 //! Read [`mvcc`] first, then `writer` and `log`, then [`watch`]. The feature `grpc` adds the
 //! server; the API server embeds the store without it.
 //!
+//! ```console
+//! $ cargo run -p etcd -- serve --data-dir /tmp/etcd --listen-client-urls http://127.0.0.1:2379
+//! $ etcdctl put hello world
+//! ```
+//!
 //! Left out: Raft and with it clusters of several members (a real etcd takes this store's place
 //! there), users and roles, alarms and quotas (a full disk is answered as etcd answers one), and
 //! defragmentation, as there is nothing to defragment. Upstream: `server/storage/mvcc` and
@@ -33,7 +38,11 @@ pub mod api;
 mod checkpoint;
 mod codec;
 mod crc;
+#[cfg(test)]
+mod faults;
 mod frame;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod log;
 pub mod mvcc;
 mod random;

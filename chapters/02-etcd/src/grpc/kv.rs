@@ -1,0 +1,74 @@
+//! The service `KV`: reads, writes, transactions, compaction.
+
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::pb::etcdserverpb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
+    PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse, kv_server::Kv,
+};
+use super::{Server, convert};
+
+/// The largest request in bytes, as in etcd.
+const REQUEST_BYTES_MAX: usize = 3 * 512 * 1024;
+
+fn check_size(request: &impl Message) -> Result<(), Status> {
+    if request.encoded_len() <= REQUEST_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Status::invalid_argument("etcdserver: request is too large"))
+}
+
+#[tonic::async_trait]
+impl Kv for Server {
+    async fn range(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<Response<RangeResponse>, Status> {
+        let request = convert::range_request(request.into_inner()).map_err(convert::status)?;
+        let response = self.store.range(&request).map_err(convert::status)?;
+        Ok(Response::new(convert::range_response(response)))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        check_size(request.get_ref())?;
+        let request = convert::put_request(request.into_inner());
+        let response = self.store.put(request).await.map_err(convert::status)?;
+        Ok(Response::new(convert::put_response(response)))
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let request = convert::delete_request(request.into_inner()).map_err(convert::status)?;
+        let response = self
+            .store
+            .delete_range(request)
+            .await
+            .map_err(convert::status)?;
+        Ok(Response::new(convert::delete_response(response)))
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        check_size(request.get_ref())?;
+        let request = convert::txn_request(request.into_inner()).map_err(convert::status)?;
+        let response = self.store.txn(request).await.map_err(convert::status)?;
+        Ok(Response::new(convert::txn_response(response)))
+    }
+
+    async fn compact(
+        &self,
+        request: Request<CompactionRequest>,
+    ) -> Result<Response<CompactionResponse>, Status> {
+        // It is always done when it is answered: `physical` asks for no more.
+        let revision = request.into_inner().revision;
+        self.store
+            .compact(revision)
+            .await
+            .map_err(convert::status)?;
+        Ok(Response::new(CompactionResponse {
+            header: self.header(),
+        }))
+    }
+}
