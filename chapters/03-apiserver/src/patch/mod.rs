@@ -23,6 +23,10 @@ pub use strategic::strategic_merge_patch;
 
 /// Most operations in a JSON patch, as upstream.
 const OPERATIONS_MAX: usize = 10_000;
+/// Most bytes that the `copy` operations of a JSON patch may add, as upstream.
+const COPIED_BYTES_MAX: usize = 3 << 20;
+/// Deepest that a JSON patch may nest an object. What is read from a body is at most half as deep.
+const DEPTH_MAX: usize = 256;
 
 /// Carries out a JSON patch.
 ///
@@ -45,17 +49,68 @@ pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, ApiError> {
         ));
     }
     let mut patched = current.clone();
-    json_patch::patch(&mut patched, &patch).map_err(|error| {
-        // Upstream's `errors.NewGenericServerResponse`, which has a fixed text before its own.
-        let mut invalid = ApiError::new(
-            422,
-            "Invalid",
-            format!("the server rejected our request due to an error in our request: {error}"),
-        );
-        invalid.details = Some(Map::new());
-        invalid
-    })?;
+    let mut copied_bytes = 0;
+    for (i, operation) in patch.0.iter().enumerate() {
+        check_growth(&patched, operation, &mut copied_bytes)
+            .map_err(|detail| rejected(&format!("operation '/{i}': {detail}")))?;
+        json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|error| {
+            rejected(&format!(
+                "operation '/{i}' failed at path '{}': {}",
+                error.path, error.kind
+            ))
+        })?;
+    }
     Ok(patched)
+}
+
+/// A patch that does not fit its object. Upstream: `errors.NewGenericServerResponse`, which has a
+/// fixed text before its own.
+fn rejected(detail: &str) -> ApiError {
+    let mut invalid = ApiError::new(
+        422,
+        "Invalid",
+        format!("the server rejected our request due to an error in our request: {detail}"),
+    );
+    invalid.details = Some(Map::new());
+    invalid
+}
+
+/// Refuses an operation by which an object outgrows what a request's body could be: copies of
+/// copies double its size, or its depth, each time.
+fn check_growth(
+    object: &Value,
+    operation: &json_patch::PatchOperation,
+    copied_bytes: &mut usize,
+) -> Result<(), String> {
+    use json_patch::PatchOperation as Op;
+    let value = match operation {
+        Op::Add(add) => Some(&add.value),
+        Op::Replace(replace) => Some(&replace.value),
+        Op::Copy(copy) => object.pointer(copy.from.as_str()),
+        Op::Move(from) => object.pointer(from.from.as_str()),
+        Op::Remove(_) | Op::Test(_) => None,
+    };
+    let Some(value) = value else { return Ok(()) };
+    if operation.path().count() + depth(value) > DEPTH_MAX {
+        return Err(format!("the object would be deeper than {DEPTH_MAX}"));
+    }
+    if matches!(operation, Op::Copy(_)) {
+        *copied_bytes += value.to_string().len();
+        if *copied_bytes > COPIED_BYTES_MAX {
+            return Err(format!(
+                "copies would be larger than {COPIED_BYTES_MAX} bytes"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or_default(),
+        Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
 }
 
 /// Carries out a merge patch: what is null goes, objects merge, all else is replaced.

@@ -164,11 +164,42 @@ fn json_patches_are_carried_out_whole_or_not_at_all() {
     );
     let failed = patch(json!([{"op": "test", "path": "/a/0", "value": 2}])).unwrap_err();
     assert_eq!((failed.code, failed.reason), (422, "Invalid"));
+    assert!(
+        failed
+            .message
+            .ends_with("operation '/0' failed at path '/a/0': value did not match")
+    );
     assert_eq!(patch(json!({"op": "x"})).unwrap_err().code, 400);
     let many: Vec<Value> = (0..10_001)
         .map(|_| json!({"op": "add", "path": "/b", "value": 1}))
         .collect();
     assert_eq!(patch(many.into()).unwrap_err().code, 413);
+}
+
+#[test]
+fn copies_of_copies_are_bounded() {
+    let nested: Value = (0..300)
+        .map(|_| json!({"op": "copy", "from": "/a", "path": "/a/b"}))
+        .collect();
+    let error = json_patch(&json!({"a": {}}), nested.to_string().as_bytes()).unwrap_err();
+    assert_eq!(error.code, 422);
+    assert!(
+        error
+            .message
+            .contains("operation '/254': the object would be deeper"),
+        "{error}"
+    );
+    let deep: Value = (0..300)
+        .map(|i| json!({"op": "add", "path": "/a".repeat(i + 1), "value": {}}))
+        .collect();
+    let error = json_patch(&json!({}), deep.to_string().as_bytes()).unwrap_err();
+    assert!(error.message.contains("deeper than 256"), "{error}");
+    let wide: Value = (0..100)
+        .map(|i| json!({"op": "copy", "from": "/a", "path": format!("/b{i}")}))
+        .collect();
+    let large = json!({"a": "x".repeat(100_000)});
+    let error = json_patch(&large, wide.to_string().as_bytes()).unwrap_err();
+    assert!(error.message.contains("larger than"), "{error}");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
