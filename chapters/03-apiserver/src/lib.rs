@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod http;
 pub mod openapi;
 pub mod patch;
+pub mod protobuf;
 pub mod registry;
 pub mod resources;
 pub mod schema;

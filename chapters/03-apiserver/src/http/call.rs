@@ -13,6 +13,7 @@ use super::negotiate::{self, Form};
 use super::path::{Query, RequestInfo};
 use super::view::View;
 use crate::authn::User;
+use crate::protobuf;
 use crate::registry::list::Selection;
 use crate::registry::write::Writer;
 use crate::registry::{Target, meta};
@@ -140,14 +141,19 @@ impl Call {
     /// The body as JSON, whatever it was sent as.
     ///
     /// # Errors
-    /// 415 if it is neither JSON nor YAML, 400 if the YAML cannot be read.
+    /// 415 if it is neither JSON, YAML nor protobuf, 400 if it cannot be read.
     pub fn json<'b>(&self, body: &'b [u8]) -> Result<std::borrow::Cow<'b, [u8]>, ApiError> {
         match negotiate::content_type(&self.headers).as_str() {
             "application/json" => Ok(body.into()),
             "application/yaml" => yaml_to_json(body).map(Into::into),
+            "application/vnd.kubernetes.protobuf" => match protobuf::decode(body) {
+                Ok(object) => Ok(object.to_string().into_bytes().into()),
+                Err(error) => Err(ApiError::bad_request(error.to_string())),
+            },
             _ => Err(ApiError::unsupported_media_type(
                 "the body of the request was in an unknown format - accepted media types \
-                 include: application/json, application/yaml",
+                 include: application/json, application/yaml, \
+                 application/vnd.kubernetes.protobuf",
             )),
         }
     }

@@ -15,7 +15,7 @@
 //! * [`paths`] has what is no resource: discovery, health, OpenAPI.
 //!
 //! Left out for now: the `proxy` subresources of nodes, pods and services, request priority and
-//! fairness, audit logs, and protobuf, for which clients get 406 or 415 and fall back to JSON.
+//! fairness, audit logs, and answers in protobuf, in whose place clients get JSON.
 //!
 //! Upstream: `DefaultBuildHandlerChain` in `apiserver/pkg/server/config.go`.
 

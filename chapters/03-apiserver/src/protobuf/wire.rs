@@ -1,0 +1,109 @@
+//! Protobuf's wire format: numbered fields, one after the other.
+
+/// The bytes are no fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wrong;
+
+/// A field's value, as it is on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Raw<'a> {
+    /// A number of as many bytes as it takes.
+    Number(u64),
+    /// Text, bytes, or a message.
+    Bytes(&'a [u8]),
+    /// Eight bytes.
+    Fixed64(u64),
+    /// Four bytes.
+    Fixed32(u32),
+}
+
+/// Reads field after field. Ends after the first that is wrong.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a message.
+    pub fn new(message: &'a [u8]) -> Fields<'a> {
+        Fields { rest: message }
+    }
+
+    fn field(&mut self) -> Result<(u32, Raw<'a>), Wrong> {
+        let tag = self.number()?;
+        let number = u32::try_from(tag >> 3).map_err(|_| Wrong)?;
+        let raw = match tag & 7 {
+            0 => Raw::Number(self.number()?),
+            1 => Raw::Fixed64(u64::from_le_bytes(self.array()?)),
+            2 => {
+                let length = usize::try_from(self.number()?).map_err(|_| Wrong)?;
+                let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Wrong)?;
+                self.rest = rest;
+                Raw::Bytes(bytes)
+            }
+            5 => Raw::Fixed32(u32::from_le_bytes(self.array()?)),
+            // Groups, which nobody has used for ages.
+            _ => return Err(Wrong),
+        };
+        Ok((number, raw))
+    }
+
+    /// A number: seven bits a byte, the lowest first, the top bit says that there are more.
+    fn number(&mut self) -> Result<u64, Wrong> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.rest.split_first().ok_or(Wrong)?;
+            self.rest = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Wrong)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Wrong> {
+        let (array, rest) = self.rest.split_first_chunk().ok_or(Wrong)?;
+        self.rest = rest;
+        Ok(*array)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u32, Raw<'a>), Wrong>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.rest = &[];
+        }
+        Some(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_wire_type() {
+        let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x1d, 1, 0, 0, 0];
+        let fields: Result<Vec<_>, _> = Fields::new(&bytes).collect();
+        let expected = vec![
+            (1, Raw::Number(150)),
+            (2, Raw::Bytes(b"hi")),
+            (3, Raw::Fixed32(1)),
+        ];
+        assert_eq!(fields, Ok(expected));
+    }
+
+    #[test]
+    fn stops_at_what_is_cut_off() {
+        let fields: Vec<_> = Fields::new(&[0x12, 5, b'h']).collect();
+        assert_eq!(fields, [Err(Wrong)]);
+        assert_eq!(Fields::new(&[0xff; 11]).next(), Some(Err(Wrong)));
+    }
+}
