@@ -212,7 +212,7 @@ fn etcdctl_works() {
 
     let (ok, said) = server.run(&["endpoint", "status"], "");
     assert!(
-        ok && said.contains(&server.address) && said.contains(" kB, true, false, 1,"),
+        ok && said.contains(&server.address) && said.contains(" B, true, false, 1, 9, 9"),
         "{said}"
     );
     let (ok, said) = server.run(&["endpoint", "health"], "");
