@@ -16,7 +16,7 @@
 //!                                                      └▶ Forward: not ours, ask upstream
 //! ```
 //!
-//! [`zone`] and [`answer`] are the core and know no sockets; [`server`], [`forward`] and
+//! [`zone`] and [`answer`] (with `lookup`) are the core and know no sockets; [`server`], [`forward`] and
 //! [`health`] are the shell.
 //!
 //! A pod finds us through the `kube-dns` Service: the kubelet writes its address and the search
@@ -32,6 +32,7 @@
 pub mod answer;
 pub mod forward;
 pub mod health;
+mod lookup;
 pub mod server;
 pub mod zone;
 

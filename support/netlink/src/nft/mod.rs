@@ -20,6 +20,7 @@ mod batch;
 mod conntrack;
 mod display;
 mod encode;
+mod program;
 mod socket;
 
 use std::collections::BTreeMap;
