@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  live object ----+                       +-- merged -- prune --> new object
-//!                  +-- typed::merge -------+
+//!                  +-- merge --------------+
 //!  configuration --+                       +-- compare with live: take over, or conflict
 //!        |
 //!        +-- typed::field_set --> fields of this manager --> metadata.managedFields
@@ -18,7 +18,9 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `path.rs` | sets of fields, and their form in JSON, `FieldsV1` |
-//! | `typed.rs` | walks over typed objects: compare, merge, remove |
+//! | `typed.rs` | walks over typed objects: which fields they have, what differs |
+//! | `merge.rs` | the merge of a configuration into an object |
+//! | `misfits.rs` | what of a configuration does not fit its type |
 //! | `update.rs` | the rules of ownership |
 //! | `managed.rs` | `metadata.managedFields` |
 //!
@@ -27,6 +29,8 @@
 //! `sigs.k8s.io/structured-merge-diff`; KEP-555.
 
 mod managed;
+mod merge;
+mod misfits;
 mod path;
 mod typed;
 mod update;
@@ -203,7 +207,7 @@ fn check_config(shape: &Shape, config: &Value, api_version: &str) -> Result<(), 
     if !config["metadata"]["managedFields"].is_null() {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let misfits = typed::misfits(shape, config);
+    let misfits = misfits::misfits(shape, config);
     let problem = match misfits.as_slice() {
         [] => return Ok(()),
         [one] => one.clone(),

@@ -385,7 +385,7 @@ proptest! {
             deployment(json!({"template": {"spec": {"containers": list}}}))
         };
         let shape = shape_of(DEPLOYMENT).unwrap();
-        let merged = typed::merge(&shape, &spec(&old), &spec(&new));
+        let merged = merge::merge(&shape, &spec(&old), &spec(&new));
         let merged = merged["spec"]["template"]["spec"]["containers"].as_array().unwrap();
         let names: Vec<&str> = merged.iter().map(|c| c["name"].as_str().unwrap()).collect();
         let of = |wanted: &[&str]| -> Vec<&str> {

@@ -1,5 +1,4 @@
-//! Walks over objects, led by their type: which fields there are, what differs, and the merge of
-//! two.
+//! Walks over objects, led by their type: which fields there are, what differs, what remains.
 //!
 //! A value is one *leaf* (a scalar, or a list, map or struct that is taken as a whole), or it has
 //! *members*: the fields of a struct, the keys of a map, the entries of a keyed list or of a set.
@@ -45,7 +44,8 @@ fn members<'a>(shape: &'a Shape, value: &'a Value) -> Option<Vec<(Element, &'a S
     }
 }
 
-fn is_atomic(shape: &Shape) -> bool {
+/// Whether it is taken as a whole.
+pub(super) fn is_atomic(shape: &Shape) -> bool {
     match shape {
         Shape::Struct(r) => r.get().atomic,
         Shape::Map { atomic, .. } => *atomic,
@@ -54,7 +54,8 @@ fn is_atomic(shape: &Shape) -> bool {
     }
 }
 
-fn field_shape<'a>(shape: &'a Shape, key: &str) -> &'a Shape {
+/// What a field, or the value of a key, is.
+pub(super) fn field_shape<'a>(shape: &'a Shape, key: &str) -> &'a Shape {
     match shape {
         Shape::Struct(r) => r.get().field(key).map_or(&Shape::Any, |field| &field.shape),
         Shape::Map { value, .. } => value,
@@ -62,7 +63,8 @@ fn field_shape<'a>(shape: &'a Shape, key: &str) -> &'a Shape {
     }
 }
 
-fn entry_element(shape: &Shape, index: usize, entry: &Value) -> Element {
+/// What tells an entry of a list apart.
+pub(super) fn entry_element(shape: &Shape, index: usize, entry: &Value) -> Element {
     match shape {
         Shape::List {
             kind: ListType::Set,
@@ -90,7 +92,8 @@ fn entry_element(shape: &Shape, index: usize, entry: &Value) -> Element {
     }
 }
 
-fn is_hollow(value: &Value) -> bool {
+/// Nothing, or with nothing in it.
+pub(super) fn is_hollow(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Object(object) => object.is_empty(),
@@ -211,81 +214,13 @@ fn add_required<'a>(shape: &'a Shape, groups: &mut Grouped<'a>) {
     }
 }
 
-fn field_or_item<'a>(shape: &'a Shape, element: &Element) -> &'a Shape {
+/// What the member of that element is.
+pub(super) fn field_or_item<'a>(shape: &'a Shape, element: &Element) -> &'a Shape {
     match (shape, element) {
         (Shape::List { item, .. }, _) => item,
         (shape, Element::Field(name)) => field_shape(shape, name),
         _ => &Shape::Any,
     }
-}
-
-/// The object that results where `new` says what some fields are to be.
-pub(super) fn merge(shape: &Shape, old: &Value, new: &Value) -> Value {
-    match (shape, old, new) {
-        (Shape::Struct(_) | Shape::Map { .. }, Value::Object(old), Value::Object(new))
-            if !is_atomic(shape) =>
-        {
-            let mut merged = old.clone();
-            for (key, value) in new {
-                let value = match old.get(key) {
-                    Some(old) => merge(field_shape(shape, key), old, value),
-                    None => value.clone(),
-                };
-                merged.insert(key.clone(), value);
-            }
-            Value::Object(merged)
-        }
-        (Shape::List { .. }, Value::Array(old), Value::Array(new)) if !is_atomic(shape) => {
-            Value::Array(merge_lists(shape, old, new))
-        }
-        // A map or a list that names nothing leaves what is there alone.
-        (_, Value::Object(_) | Value::Array(_), new) if !is_atomic(shape) && is_hollow(new) => {
-            old.clone()
-        }
-        _ => new.clone(),
-    }
-}
-
-/// Entries that `new` has come in its order; those of `old` alone stay after what they followed.
-fn merge_lists(shape: &Shape, old: &[Value], new: &[Value]) -> Vec<Value> {
-    let element = |(i, entry)| (entry_element(shape, i, entry), entry);
-    let olds: Vec<(Element, &Value)> = old.iter().enumerate().map(element).collect();
-    let news: Vec<(Element, &Value)> = new.iter().enumerate().map(element).collect();
-    let in_new = |element: &Element| news.iter().any(|(other, _)| other == element);
-    let mut shared = news
-        .iter()
-        .map(|(element, _)| element)
-        .filter(|e| olds.iter().any(|(o, _)| o == *e))
-        .peekable();
-    let mut left = olds.iter().peekable();
-    let mut merged = Vec::new();
-    for (element, entry) in &news {
-        while let Some((ours, value)) = left.peek() {
-            if ours == element {
-                left.next();
-                break;
-            } else if !in_new(ours) {
-                merged.push((*value).clone());
-            } else if shared.peek() == Some(&ours) {
-                // The next that both have: what is new only goes before it.
-                break;
-            }
-            left.next();
-        }
-        if shared.peek() == Some(&element) {
-            shared.next();
-        }
-        let ours = olds.iter().find(|(ours, _)| ours == element);
-        merged.push(match ours {
-            Some((_, ours)) => merge(field_or_item(shape, element), ours, entry),
-            None => (*entry).clone(),
-        });
-    }
-    merged.extend(
-        left.filter(|(ours, _)| !in_new(ours))
-            .map(|(_, value)| (*value).clone()),
-    );
-    merged
 }
 
 /// The object without the fields of a set; what becomes empty by it goes too.
@@ -340,72 +275,4 @@ pub(super) fn with_named_fields(set: &Set, shape: &Shape) -> Set {
         all.children.insert(element.clone(), child);
     }
     all
-}
-
-/// What of a configuration does not fit its type: `.spec.foo: field not declared in schema`.
-pub(super) fn misfits(shape: &Shape, value: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    misfits_at(shape, value, &mut Vec::new(), &mut found);
-    found
-}
-
-fn misfits_at(shape: &Shape, value: &Value, path: &mut Vec<Element>, found: &mut Vec<String>) {
-    let expected = match (shape, value) {
-        (_, Value::Null) | (Shape::Any, _) => return,
-        (Shape::Struct(_) | Shape::Map { .. }, Value::Object(object)) => {
-            for (key, value) in object {
-                path.push(Element::field(key));
-                let known = shape
-                    .as_struct()
-                    .is_none_or(|owner| owner.field(key).is_some());
-                if known {
-                    misfits_at(field_shape(shape, key), value, path, found);
-                } else {
-                    found.push(format!(
-                        "{}: field not declared in schema",
-                        super::path::show(path)
-                    ));
-                }
-                path.pop();
-            }
-            return;
-        }
-        (Shape::List { item, .. }, Value::Array(list)) => {
-            let mut seen = BTreeSet::new();
-            for (i, entry) in list.iter().enumerate() {
-                let element = entry_element(shape, i, entry);
-                if element == Element::Key("{}".into()) {
-                    found.push(format!(
-                        "{}: element {i}: associative list with keys has an element that omits \
-                         all key fields",
-                        super::path::show(path)
-                    ));
-                } else if !seen.insert(element.clone()) {
-                    found.push(format!(
-                        "{}: duplicate entries for key {}",
-                        super::path::show(path),
-                        super::path::show(std::slice::from_ref(&element))
-                    ));
-                }
-                path.push(element);
-                misfits_at(item, entry, path, found);
-                path.pop();
-            }
-            return;
-        }
-        (Shape::Struct(_) | Shape::Map { .. }, _) => "map",
-        (Shape::List { .. }, _) => "list",
-        (_, Value::Object(_) | Value::Array(_)) => "scalar",
-        (Shape::Boolean, Value::Bool(_)) => return,
-        (Shape::Boolean, _) => "boolean",
-        (Shape::Integer32 | Shape::Integer64 | Shape::Number, Value::Number(_)) => return,
-        (Shape::Integer32 | Shape::Integer64 | Shape::Number, _) => "numeric (int or float)",
-        (Shape::String | Shape::Bytes, Value::String(_)) => return,
-        (Shape::String | Shape::Bytes, _) => "string",
-        _ => return,
-    };
-    found.push(format!(
-        "{}: expected {expected}, got {value}",
-        super::path::show(path)
-    ));
 }

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::managed::{Managed, Manager, Owned};
+use super::merge::merge;
 use super::path::{Element, Set};
 use super::typed::{self, Comparison};
 use crate::schema::Shape;
@@ -136,7 +137,7 @@ pub(super) fn apply(
     api_version: &str,
     force: bool,
 ) -> Result<Value, Vec<Conflict>> {
-    let merged = typed::merge(shape, live, config);
+    let merged = merge(shape, live, config);
     let set = typed::field_set(shape, config).recursive_difference(&ignored(&current.subresource));
     let before = managed.remove(current);
     let time = before.as_ref().and_then(|owned| owned.time.clone());

@@ -19,6 +19,7 @@
 
 mod models;
 mod operations;
+mod parameters;
 mod v2;
 mod v3;
 

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::models::{Form, models, reference};
-use super::operations::{Operation, PATCHES, Parameter, paths};
+use super::operations::{Operation, paths};
+use super::parameters::{PATCHES, Parameter};
 use crate::resources::{RESOURCES, Resource};
 
 const JSON_AND_STREAM: &[&str] = &["application/json", "application/json;stream=watch"];

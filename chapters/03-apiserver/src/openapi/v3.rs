@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::models::{Form, models, reference};
-use super::operations::{Operation, PATCHES, Parameter, paths};
+use super::operations::{Operation, paths};
+use super::parameters::{PATCHES, Parameter};
 use crate::resources::Resource;
 
 /// Version of the API that is served.

@@ -20,6 +20,7 @@
 //! | `compact.rs` | builds [`Type`]s from JSON Schema |
 //! | `facts.rs` | what JSON Schema does not say |
 //! | `decode.rs` | bytes to an object, with upstream's errors for what does not fit |
+//! | `visit.rs` | the walk that does it, field by field |
 //! | `scalar.rs` | quantities, times and base64 in the one form that is stored |
 //!
 //! A decoded object is what Go's structs would have made of it: no nulls, no unknown fields, no
@@ -34,6 +35,7 @@ mod compact;
 mod decode;
 mod facts;
 mod scalar;
+mod visit;
 
 pub use decode::{Decoded, FieldValidation, check, decode};
 pub use scalar::canonical_quantity;

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `columns.rs` | the columns of each kind |
 //! | `cells.rs` | the cells of each kind |
+//! | `network.rs` | those of Services and of what stands behind them |
 //! | `pod.rs` | the cells of a pod, which are the most work |
 //! | `duration.rs` | ages |
 //!
@@ -16,6 +17,7 @@
 mod cells;
 mod columns;
 mod duration;
+mod network;
 mod pod;
 
 use jiff::Timestamp;
