@@ -108,7 +108,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             judge,
             api.shutdown.clone(),
         ));
-        api.registry.compact(&shutdown).await;
+        tokio::join!(
+            api.registry.compact(&shutdown),
+            api.registry.keep_published(&shutdown)
+        );
         // Whatever ended it, those who are served are told.
         api.shutdown.cancel();
         let _served = serving.await;

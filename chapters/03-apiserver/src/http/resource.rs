@@ -15,7 +15,7 @@ use crate::registry::delete::{DeleteOptions, Propagation};
 use crate::registry::list::ListOptions;
 use crate::registry::write::Writer;
 use crate::registry::{Target, events, meta, strategy};
-use crate::schema::FieldValidation;
+use crate::schema::{self, FieldValidation};
 use crate::status::{ApiError, FieldError};
 
 /// Answers a request about an object or a collection.
@@ -234,14 +234,17 @@ fn patched(
 ) -> Result<(Value, Vec<String>), ApiError> {
     let resource = call.resource;
     let presented = events::present(resource, live.clone());
-    let patched = patch_type.patch(resource.schema, &presented, body)?;
-    let (object, warnings) = decode_as(
-        resource.schema,
-        resource.kind,
-        &resource.api_version(),
-        patched.to_string().as_bytes(),
-        call.field_validation()?,
-    )?;
+    let mut patched = patch_type.patch(resource.schema, &presented, body)?;
+    for field in ["apiVersion", "kind"] {
+        if patched[field] != presented[field] {
+            return Err(ApiError::bad_request(format!(
+                "the {field} of an object cannot be changed, as the patch does: {}",
+                patched[field].take()
+            )));
+        }
+    }
+    let checked = schema::check(resource.schema, patched, call.field_validation()?)?;
+    let (object, warnings) = (checked.value, checked.warnings);
     call.check_address(&object)?;
     Ok((events::to_stored(resource, object), warnings))
 }

@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::write::Writer;
 use super::{Registry, Target, meta};
@@ -14,6 +15,9 @@ use crate::status::ApiError;
 
 /// Namespaces of every cluster.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Kind, namespace and name of this server's Service.
+const OWN_SERVICE: (&str, &str, &str) = ("Service", "default", "kubernetes");
 
 /// The server itself, as a writer.
 pub fn loopback() -> User {
@@ -33,13 +37,47 @@ impl Registry {
         let namespace = |name: &&str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {}});
         self.ensure_all(NAMESPACES.iter().map(namespace).collect())
             .await?;
-        let mut objects = bootstrap::bootstrap_objects();
+        self.ensure_all(bootstrap::bootstrap_objects()).await?;
+        self.publish().await
+    }
+
+    /// Keeps this server's Service there, whoever deletes it, until shutdown.
+    pub async fn keep_published(&self, shutdown: &CancellationToken) {
+        let (kind, namespace, name) = OWN_SERVICE;
+        let Some(resource) = resources::by_kind("", "v1", kind) else {
+            return;
+        };
+        let Ok(slot) = self.slot(resource) else {
+            return;
+        };
+        let target = Target {
+            resource,
+            subresource: "",
+            namespace,
+            name,
+        };
+        let mut changed = slot.subscribe();
+        loop {
+            tokio::select! {
+                changed = changed.changed() => if changed.is_err() { return },
+                () = shutdown.cancelled() => return,
+            }
+            if matches!(self.read(&target), Ok(None))
+                && let Err(error) = self.publish().await
+            {
+                tracing::warn!(%error, "the server's own Service cannot be kept");
+            }
+        }
+    }
+
+    /// Makes the Service by which pods reach this server.
+    async fn publish(&self) -> Result<(), ApiError> {
         let config = &self.config;
-        objects.push(service(
+        self.ensure(service(
             &config.service_cluster_ip_range,
             config.secure_port,
-        ));
-        self.ensure_all(objects).await?;
+        ))
+        .await?;
         if let Some(address) = config.advertise_address {
             let address = address.to_string();
             let endpoints = [

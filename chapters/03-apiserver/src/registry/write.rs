@@ -14,6 +14,7 @@ use crate::apply;
 use crate::authn::User;
 use crate::defaults;
 use crate::status::{ApiError, FieldError};
+use crate::validation;
 
 /// How often an update without a `resourceVersion` is tried before it gives up: each time somebody
 /// else was faster, so the object is a busy one.
@@ -327,9 +328,17 @@ impl Registry {
         live: Option<&Value>,
         new: &Value,
     ) -> Result<(), ApiError> {
-        let errors: Vec<FieldError> = match live {
-            None => Vec::new(),
-            Some(_) => Vec::new(),
+        let errors = match (live, target.subresource) {
+            (None, _) => validation::validate_create(target.resource, new),
+            (Some(live), "ephemeralcontainers") => {
+                validation::validate_ephemeral_containers_update(new, live)
+            }
+            (Some(live), "status") => {
+                validation::validate_status_update(target.resource, new, live)
+            }
+            // A binding sets what an update may not.
+            (Some(_), "binding") => Vec::new(),
+            (Some(live), _) => validation::validate_update(target.resource, new, live),
         };
         if errors.is_empty() {
             return Ok(());
