@@ -254,6 +254,11 @@ pub(crate) mod tests {
         let world = World::new();
         let mut pod = json!({"spec": {"containers": [{"name": "a"}]}});
         create(&world, "Pod", &mut pod).expect("admitted");
+        assert_eq!(
+            pod["spec"].get("initContainers"),
+            None,
+            "nothing is put there that was not"
+        );
         let once = pod.clone();
         create(&world, "Pod", &mut pod).expect("admitted");
         assert_eq!(pod, once);

@@ -81,7 +81,8 @@ fn mount_token(spec: &mut Value) {
         .unwrap_or_else(|| format!("{VOLUME_PREFIX}{}", alloc::name_suffix()));
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
             // Whoever mounts something else there wants it there.
             let mounts = container["volumeMounts"].as_array().into_iter().flatten();
             if mounts

@@ -209,7 +209,7 @@ impl ServiceAllocator {
         }
         // One number may serve two protocols of one Service.
         let mut own: BTreeSet<u32> = BTreeSet::new();
-        let list = spec["ports"].as_array_mut();
+        let list = ports_mut(spec);
         // Those asked for by value go first, lest one of them is given to another port.
         let mut ports: Vec<(usize, &mut Value)> = list.into_iter().flatten().enumerate().collect();
         ports.sort_by_key(|(_, port)| number(&port["nodePort"]).is_none());
@@ -269,6 +269,7 @@ impl ServiceAllocator {
 /// the client left in. Upstream: `patchAllocatedValues`, `dropTypeDependentFields`.
 pub fn carry_over(new: &mut Value, old: &Value) {
     let (new, old) = (&mut new["spec"], &old["spec"]);
+    normalize(new, old);
     drop_unneeded(new, old);
     if needs_address(new) && needs_address(old) {
         let is_left_out = |value: &Value| value.is_null() || *value == "";
@@ -284,7 +285,7 @@ pub fn carry_over(new: &mut Value, old: &Value) {
         let used: BTreeSet<u32> = ports(new)
             .filter_map(|port| number(&port["nodePort"]))
             .collect();
-        for port in new["ports"].as_array_mut().into_iter().flatten() {
+        for port in ports_mut(new).into_iter().flatten() {
             if number(&port["nodePort"]).is_some() {
                 continue;
             }
@@ -294,6 +295,15 @@ pub fn carry_over(new: &mut Value, old: &Value) {
                 port["nodePort"] = json!(was);
             }
         }
+    }
+}
+
+/// A client that knows only `clusterIP`, or only changes it, means the list too.
+/// Upstream: `NormalizeClusterIPs`.
+fn normalize(new: &mut Value, old: &Value) {
+    let is_one = !new["clusterIP"].is_null() && new["clusterIP"] != "";
+    if new["clusterIP"] != old["clusterIP"] && new["clusterIPs"] == old["clusterIPs"] && is_one {
+        new["clusterIPs"] = json!([new["clusterIP"]]);
     }
 }
 
@@ -333,7 +343,7 @@ fn drop_unneeded(new: &mut Value, old: &Value) {
         let given: BTreeSet<u32> = ports(old)
             .filter_map(|port| number(&port["nodePort"]))
             .collect();
-        for port in new["ports"].as_array_mut().into_iter().flatten() {
+        for port in ports_mut(new).into_iter().flatten() {
             if number(&port["nodePort"]).is_some_and(|port| given.contains(&port)) {
                 port.as_object_mut()
                     .and_then(|port| port.remove("nodePort"));
@@ -382,6 +392,11 @@ fn addresses(spec: &Value) -> impl Iterator<Item = String> {
 
 fn ports(spec: &Value) -> impl Iterator<Item = &Value> {
     spec["ports"].as_array().into_iter().flatten()
+}
+
+/// The ports, if there are any: indexing would put a null there.
+fn ports_mut(spec: &mut Value) -> Option<&mut Vec<Value>> {
+    spec.get_mut("ports").and_then(Value::as_array_mut)
 }
 
 /// A port's number; zero is none.
@@ -500,6 +515,12 @@ mod tests {
         assert_eq!(plain["spec"]["ports"], json!([{"name": "a", "port": 81}]));
         let port = json!({"type": "NodePort", "ports": [{"port": 1, "nodePort": 30080}]});
         give(&mut allocator, port).expect("free again");
+        let mut moved = plain.clone();
+        moved["spec"]["clusterIP"] = json!("10.96.0.77");
+        let allocation = allocator.allocate(&mut moved, Some(&plain));
+        assert_eq!(moved["spec"]["clusterIPs"], json!(["10.96.0.77"]));
+        // Validation refuses the move; what it claimed goes back.
+        allocator.undo(allocation.expect("free"));
         let headless = give(&mut allocator, json!({"clusterIP": "None"})).expect("needs none");
         assert_eq!(headless["spec"]["clusterIPs"], json!(["None"]));
         let external = give(&mut allocator, json!({"type": "ExternalName"})).expect("needs none");
