@@ -101,7 +101,7 @@ pub fn system_info(runtime_version: String) -> NodeSystemInfo {
 }
 
 /// The version of the API that this kubelet is written for.
-pub const KUBELET_VERSION: &str = "v1.36.0";
+pub const KUBELET_VERSION: &str = "v1.36.2";
 
 /// The processor's kind, by Go's name.
 pub fn architecture() -> &'static str {

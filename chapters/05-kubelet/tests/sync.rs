@@ -1,0 +1,301 @@
+//! Stories of pods: what the kubelet decides, step by step, as golden scripts.
+//!
+//! | command | what happens |
+//! | --- | --- |
+//! | `pod restart=Never init=a sidecar=b containers=c,d probes=c` | this pod is wanted |
+//! | `sync` | decide, print what is to be done, and do it in the table |
+//! | `exit c 1` | a container's process ends |
+//! | `probe c readiness success` | a probe's verdict |
+//! | `wait c ErrImagePull` | why a container is not started, instead of starting it |
+//! | `lose` | the node was restarted |
+//! | `tick 10` | seconds pass |
+//! | `status` | print what the status says |
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::fmt::Write;
+
+use goldenscript::{Command, Context, Runner};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerState as ApiState, ContainerStatus, Pod};
+use kubelet::decide::actions::{backoff_key, compute_actions, finished_at};
+use kubelet::decide::backoff::Backoff;
+use kubelet::decide::status::{StatusInput, Waiting, pod_status};
+use kubelet::decide::{Outcome, ProbeResults, RuntimePod, spec};
+use kubelet::runtime::{Container, ContainerState, PodMetadata, Sandbox, SandboxState};
+use serde_json::json;
+
+struct Story {
+    pod: Pod,
+    runtime: RuntimePod,
+    probes: ProbeResults,
+    backoff: Backoff,
+    waiting: HashMap<String, Waiting>,
+    now: Timestamp,
+    made: u32,
+}
+
+impl Story {
+    fn new() -> Story {
+        Story {
+            pod: Pod::default(),
+            runtime: RuntimePod::default(),
+            probes: ProbeResults::default(),
+            backoff: Backoff::new(),
+            waiting: HashMap::new(),
+            now: Timestamp::UNIX_EPOCH,
+            made: 0,
+        }
+    }
+
+    fn want(&mut self, command: &Command) -> Result<(), Box<dyn Error>> {
+        let mut args = command.consume_args();
+        let mut names = |key: &str| -> Vec<String> {
+            let list = args.take_key(key).unwrap_or_default();
+            list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let (init, sidecars) = (names("init"), names("sidecar"));
+        let (containers, probed, started) = (names("containers"), names("probes"), names("startup"));
+        let restart = args.take_key("restart").unwrap_or("Always");
+        args.reject_next()?;
+        let probe = json!({ "tcpSocket": { "port": 80 } });
+        let container = |name: &String| {
+            let mut container = json!({ "name": name, "image": "i" });
+            if probed.contains(name) {
+                container["readinessProbe"] = probe.clone();
+                container["livenessProbe"] = probe.clone();
+            }
+            if started.contains(name) {
+                container["startupProbe"] = probe.clone();
+            }
+            container
+        };
+        let mut init: Vec<_> = init.iter().map(container).collect();
+        init.extend(sidecars.iter().map(|name| {
+            let mut sidecar = container(name);
+            sidecar["restartPolicy"] = json!("Always");
+            sidecar
+        }));
+        self.pod = serde_json::from_value(json!({
+            "metadata": { "name": "p", "namespace": "ns", "uid": "u", "generation": 1 },
+            "spec": {
+                "restartPolicy": restart,
+                "initContainers": init,
+                "containers": containers.iter().map(container).collect::<Vec<_>>(),
+            },
+        }))?;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> String {
+        let (pod, now) = (self.pod.clone(), self.now);
+        let actions = compute_actions(&pod, &self.runtime, &self.probes, &self.backoff, now);
+        let mut out = String::new();
+        if actions.kill_pod {
+            out.push_str("kill the pod\n");
+            self.end(|_| true, 137, "Error");
+            for sandbox in &mut self.runtime.sandboxes {
+                sandbox.state = SandboxState::NotReady;
+            }
+        }
+        for kill in &actions.kill {
+            let _ = writeln!(out, "kill {}: {}", kill.name, kill.message);
+            self.end(|container| container.id == kill.container_id, 137, "Error");
+        }
+        if let Some(attempt) = actions.create_sandbox {
+            let _ = writeln!(out, "make sandbox {attempt}");
+            self.make_sandbox(attempt);
+        }
+        let init = actions.start_init.iter().map(|i| &spec::init_containers(&pod)[*i]);
+        let main = actions.start.iter().map(|i| &spec::of(&pod).containers[*i]);
+        for container in init.chain(main) {
+            if let Some(waiting) = self.waiting.get(&container.name) {
+                let _ = writeln!(out, "cannot start {}: {}", container.name, waiting.reason);
+                continue;
+            }
+            let latest = self.runtime.latest(&container.name);
+            let attempt = latest.map_or(0, |latest| latest.attempt + 1);
+            if let Some(failed_at) = latest.and_then(finished_at) {
+                self.backoff.next(&backoff_key(&pod, container), failed_at, now);
+            }
+            let _ = writeln!(out, "start {} ({attempt})", container.name);
+            self.start(&container.name, attempt);
+        }
+        for (name, remaining) in &actions.backing_off {
+            let _ = writeln!(out, "{name} waits {}s", remaining.as_secs());
+            let reason = "CrashLoopBackOff".to_owned();
+            self.waiting.insert(name.clone(), Waiting { reason, message: String::new() });
+        }
+        self.waiting.retain(|name, waiting| {
+            waiting.reason != "CrashLoopBackOff"
+                || actions.backing_off.iter().any(|(backing_off, _)| backing_off == name)
+        });
+        if out.is_empty() { "nothing to do\n".to_owned() } else { out }
+    }
+
+    fn make_sandbox(&mut self, attempt: u32) {
+        self.made += 1;
+        let sandbox = Sandbox {
+            id: format!("s{}", self.made),
+            metadata: PodMetadata {
+                name: "p".into(),
+                namespace: "ns".into(),
+                uid: "u".into(),
+                attempt,
+            },
+            state: SandboxState::Ready,
+            ips: vec!["10.244.1.2".parse().expect("an address")],
+            created_at: self.now,
+        };
+        self.runtime.sandboxes.insert(0, sandbox);
+    }
+
+    fn start(&mut self, name: &str, attempt: u32) {
+        self.made += 1;
+        let container = Container {
+            id: format!("c{}", self.made),
+            sandbox_id: self.runtime.sandboxes[0].id.clone(),
+            name: name.to_owned(),
+            attempt,
+            image: "i".into(),
+            image_ref: "sha256:1".into(),
+            state: ContainerState::Running,
+            created_at: self.now,
+            started_at: Some(self.now),
+            log_path: "log".into(),
+            labels: BTreeMap::new(),
+        };
+        self.runtime.containers.insert(0, container);
+    }
+
+    fn end(&mut self, ends: impl Fn(&Container) -> bool, exit_code: i32, reason: &str) {
+        for container in &mut self.runtime.containers {
+            if container.state == ContainerState::Running && ends(container) {
+                container.state = ContainerState::Exited {
+                    exit_code,
+                    finished_at: self.now,
+                    reason: reason.to_owned(),
+                    message: String::new(),
+                };
+            }
+        }
+    }
+
+    fn status(&mut self) -> String {
+        let input = StatusInput {
+            runtime: &self.runtime,
+            probes: &self.probes,
+            waiting: &self.waiting,
+            ended: None,
+            stopped: false,
+            scheme: "fake",
+            node_ips: &["172.30.0.3".parse().expect("an address")],
+            now: self.now,
+        };
+        let status = pod_status(&self.pod, &input);
+        let mut out = format!("{}", status.phase.clone().unwrap_or_default());
+        if let Some(ip) = &status.pod_ip {
+            let _ = write!(out, " {ip}");
+        }
+        for condition in status.conditions.iter().flatten() {
+            if condition.type_ == "PodScheduled" {
+                continue;
+            }
+            let _ = write!(out, "\n  {}={}", condition.type_, condition.status);
+            for text in [&condition.reason, &condition.message].into_iter().flatten() {
+                let _ = write!(out, " {text}");
+            }
+        }
+        let statuses = status.init_container_statuses.iter().chain(&status.container_statuses);
+        for status in statuses.flatten() {
+            let _ = write!(out, "\n  {}", describe(status));
+        }
+        self.pod.status = Some(status);
+        out + "\n"
+    }
+}
+
+fn describe(status: &ContainerStatus) -> String {
+    let state = |state: &Option<ApiState>| -> String {
+        let Some(state) = state else { return "-".to_owned() };
+        if state.running.is_some() {
+            return "running".to_owned();
+        }
+        if let Some(ended) = &state.terminated {
+            return format!("{}({})", ended.reason.clone().unwrap_or_default(), ended.exit_code);
+        }
+        let reason = state.waiting.as_ref().and_then(|waiting| waiting.reason.clone());
+        format!("waiting: {}", reason.unwrap_or_default())
+    };
+    format!(
+        "{}: {} ready={} started={} restarts={} last={}",
+        status.name,
+        state(&status.state),
+        status.ready,
+        status.started.unwrap_or_default(),
+        status.restart_count,
+        state(&status.last_state)
+    )
+}
+
+impl Runner for Story {
+    type Command = Command;
+
+    fn run(&mut self, command: &Command, _context: &Context) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        match command.name.as_str() {
+            "pod" => self.want(command)?,
+            "sync" => return Ok(self.sync()),
+            "status" => return Ok(self.status()),
+            "exit" => {
+                let name = args.next_pos().ok_or("which container?")?;
+                let code = args.next_pos().ok_or("with which code?")?.parse()?;
+                let reason = if code == 0 { "Completed" } else { "Error" };
+                self.end(|container| container.name == name, code, reason);
+            }
+            "probe" => {
+                let name = args.next_pos().ok_or("which container?")?;
+                let kind = args.next_pos().ok_or("which probe?")?;
+                let outcome = match args.next_pos() {
+                    Some("success") => Outcome::Success,
+                    _ => Outcome::Failure,
+                };
+                let id = self.runtime.latest(name).ok_or("no such container")?.id.clone();
+                let results = match kind {
+                    "startup" => &mut self.probes.startup,
+                    "readiness" => &mut self.probes.readiness,
+                    _ => &mut self.probes.liveness,
+                };
+                results.insert(id, outcome);
+            }
+            "wait" => {
+                let name = args.next_pos().ok_or("which container?")?.to_owned();
+                let reason = args.next_pos().ok_or("for what?")?.to_owned();
+                self.waiting.insert(name, Waiting { reason, message: String::new() });
+            }
+            "unwait" => {
+                self.waiting.remove(args.next_pos().ok_or("which container?")?);
+            }
+            "lose" => {
+                self.end(|_| true, 137, "ContainerStatusUnknown");
+                for sandbox in &mut self.runtime.sandboxes {
+                    sandbox.state = SandboxState::NotReady;
+                }
+            }
+            "tick" => {
+                let seconds: i64 = args.next_pos().ok_or("how long?")?.parse()?;
+                self.now += SignedDuration::from_secs(seconds);
+            }
+            other => return Err(format!("unknown command {other}").into()),
+        }
+        Ok(String::new())
+    }
+}
+
+#[test]
+fn stories() -> std::io::Result<()> {
+    for entry in std::fs::read_dir("tests/sync")? {
+        goldenscript::run(&mut Story::new(), entry?.path())?;
+    }
+    Ok(())
+}
