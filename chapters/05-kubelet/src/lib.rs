@@ -44,7 +44,8 @@ use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
 /// When a flag or a file it names makes no sense, or the server's port is taken.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
     let runtime = SandboxRuntime::new(SandboxRuntimeConfig {
-        root_dir: config.root_dir.clone(),
+        // Beside the kubelet's own `pods`, which are by uid.
+        root_dir: config.root_dir.join("sandbox"),
         image_store: config.image_store(),
         node_name: config.node_name(),
         image_proxy: config.image_proxy.clone(),

@@ -52,10 +52,14 @@ impl Story {
         let mut args = command.consume_args();
         let mut names = |key: &str| -> Vec<String> {
             let list = args.take_key(key).unwrap_or_default();
-            list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+            list.split(',')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect()
         };
         let (init, sidecars) = (names("init"), names("sidecar"));
-        let (containers, probed, started) = (names("containers"), names("probes"), names("startup"));
+        let (containers, probed, started) =
+            (names("containers"), names("probes"), names("startup"));
         let restart = args.take_key("restart").unwrap_or("Always");
         args.reject_next()?;
         let probe = json!({ "tcpSocket": { "port": 80 } });
@@ -106,7 +110,10 @@ impl Story {
             let _ = writeln!(out, "make sandbox {attempt}");
             self.make_sandbox(attempt);
         }
-        let init = actions.start_init.iter().map(|i| &spec::init_containers(&pod)[*i]);
+        let init = actions
+            .start_init
+            .iter()
+            .map(|i| &spec::init_containers(&pod)[*i]);
         let main = actions.start.iter().map(|i| &spec::of(&pod).containers[*i]);
         for container in init.chain(main) {
             if let Some(waiting) = self.waiting.get(&container.name) {
@@ -116,7 +123,8 @@ impl Story {
             let latest = self.runtime.latest(&container.name);
             let attempt = latest.map_or(0, |latest| latest.attempt + 1);
             if let Some(failed_at) = latest.and_then(finished_at) {
-                self.backoff.next(&backoff_key(&pod, container), failed_at, now);
+                self.backoff
+                    .next(&backoff_key(&pod, container), failed_at, now);
             }
             let _ = writeln!(out, "start {} ({attempt})", container.name);
             self.start(&container.name, attempt);
@@ -124,13 +132,26 @@ impl Story {
         for (name, remaining) in &actions.backing_off {
             let _ = writeln!(out, "{name} waits {}s", remaining.as_secs());
             let reason = "CrashLoopBackOff".to_owned();
-            self.waiting.insert(name.clone(), Waiting { reason, message: String::new() });
+            self.waiting.insert(
+                name.clone(),
+                Waiting {
+                    reason,
+                    message: String::new(),
+                },
+            );
         }
         self.waiting.retain(|name, waiting| {
             waiting.reason != "CrashLoopBackOff"
-                || actions.backing_off.iter().any(|(backing_off, _)| backing_off == name)
+                || actions
+                    .backing_off
+                    .iter()
+                    .any(|(backing_off, _)| backing_off == name)
         });
-        if out.is_empty() { "nothing to do\n".to_owned() } else { out }
+        if out.is_empty() {
+            "nothing to do\n".to_owned()
+        } else {
+            out
+        }
     }
 
     fn make_sandbox(&mut self, attempt: u32) {
@@ -202,11 +223,17 @@ impl Story {
                 continue;
             }
             let _ = write!(out, "\n  {}={}", condition.type_, condition.status);
-            for text in [&condition.reason, &condition.message].into_iter().flatten() {
+            for text in [&condition.reason, &condition.message]
+                .into_iter()
+                .flatten()
+            {
                 let _ = write!(out, " {text}");
             }
         }
-        let statuses = status.init_container_statuses.iter().chain(&status.container_statuses);
+        let statuses = status
+            .init_container_statuses
+            .iter()
+            .chain(&status.container_statuses);
         for status in statuses.flatten() {
             let _ = write!(out, "\n  {}", describe(status));
         }
@@ -217,14 +244,23 @@ impl Story {
 
 fn describe(status: &ContainerStatus) -> String {
     let state = |state: &Option<ApiState>| -> String {
-        let Some(state) = state else { return "-".to_owned() };
+        let Some(state) = state else {
+            return "-".to_owned();
+        };
         if state.running.is_some() {
             return "running".to_owned();
         }
         if let Some(ended) = &state.terminated {
-            return format!("{}({})", ended.reason.clone().unwrap_or_default(), ended.exit_code);
+            return format!(
+                "{}({})",
+                ended.reason.clone().unwrap_or_default(),
+                ended.exit_code
+            );
         }
-        let reason = state.waiting.as_ref().and_then(|waiting| waiting.reason.clone());
+        let reason = state
+            .waiting
+            .as_ref()
+            .and_then(|waiting| waiting.reason.clone());
         format!("waiting: {}", reason.unwrap_or_default())
     };
     format!(
@@ -260,7 +296,12 @@ impl Runner for Story {
                     Some("success") => Outcome::Success,
                     _ => Outcome::Failure,
                 };
-                let id = self.runtime.latest(name).ok_or("no such container")?.id.clone();
+                let id = self
+                    .runtime
+                    .latest(name)
+                    .ok_or("no such container")?
+                    .id
+                    .clone();
                 let results = match kind {
                     "startup" => &mut self.probes.startup,
                     "readiness" => &mut self.probes.readiness,
@@ -271,10 +312,17 @@ impl Runner for Story {
             "wait" => {
                 let name = args.next_pos().ok_or("which container?")?.to_owned();
                 let reason = args.next_pos().ok_or("for what?")?.to_owned();
-                self.waiting.insert(name, Waiting { reason, message: String::new() });
+                self.waiting.insert(
+                    name,
+                    Waiting {
+                        reason,
+                        message: String::new(),
+                    },
+                );
             }
             "unwait" => {
-                self.waiting.remove(args.next_pos().ok_or("which container?")?);
+                self.waiting
+                    .remove(args.next_pos().ok_or("which container?")?);
             }
             "lose" => {
                 self.end(|_| true, 137, "ContainerStatusUnknown");

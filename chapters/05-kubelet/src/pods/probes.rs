@@ -1,9 +1,8 @@
 //! Probes of one pod's containers: a small task for each, while its container runs.
 //!
 //! Upstream: `pkg/kubelet/prober`. One thing is done sooner here: while a container is in its
-//! first second and nobody listens on its port yet, startup and readiness are asked again after
-//! a few milliseconds, without counting or telling; so a server is ready when it is, not when
-//! the next period begins.
+//! first second and nobody listens on its port yet, it is asked again after a few milliseconds,
+//! without counting or telling; so a server is ready when it is, not when the next period begins.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -202,7 +201,7 @@ impl Prober {
 
     async fn ask_until_somebody_listens(&self, action: Action<'_>) {
         let is_network = !matches!(action, Action::Exec(_));
-        if !is_network || self.kind == Kind::Liveness {
+        if !is_network {
             return;
         }
         let mut wait = Duration::from_millis(2);

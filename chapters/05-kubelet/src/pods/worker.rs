@@ -21,6 +21,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod, PodStatus};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::check::{self, Target};
 use super::launch::{self, Launch};
@@ -65,9 +66,11 @@ pub struct Worker {
     volumes: Volumes,
     mounted: Option<BTreeMap<String, PathBuf>>,
     mount_failures: u32,
-    refreshed: tokio::time::Instant,
+    refreshed: Instant,
     backoff: Backoff,
     waiting: HashMap<String, Waiting>,
+    /// When to try again what could not be started.
+    retry_at: HashMap<String, Instant>,
     ended: Option<Ended>,
     /// The status last stated.
     status: Option<PodStatus>,
@@ -94,9 +97,10 @@ impl Worker {
             kills: kill::Kills::new(context.clone(), wake.clone()),
             mounted: None,
             mount_failures: 0,
-            refreshed: tokio::time::Instant::now(),
+            refreshed: Instant::now(),
             backoff: Backoff::new(),
             waiting: HashMap::new(),
+            retry_at: HashMap::new(),
             ended: None,
             status: None,
             context,
@@ -351,7 +355,7 @@ impl Worker {
         };
         self.mount_failures = 0;
         self.mounted = Some(volumes.clone());
-        self.refreshed = tokio::time::Instant::now();
+        self.refreshed = Instant::now();
         if let Some(attempt) = actions.create_sandbox {
             let config = launch::sandbox_config(&self.context, pod, attempt);
             if let Err(error) = self.context.runtime.run_pod_sandbox(config).await {
@@ -390,12 +394,15 @@ impl Worker {
             match started {
                 Ok(()) => {
                     self.waiting.remove(&container.name);
+                    self.retry_at.remove(&container.name);
                     // The next step of the pod may follow from this one.
                     retry_in = Some(Duration::ZERO);
                 }
                 Err(Stuck::Pulling) => {}
                 Err(Stuck::Waiting(waiting, again_in)) => {
                     self.waiting.insert(container.name.clone(), waiting);
+                    self.retry_at
+                        .insert(container.name.clone(), Instant::now() + again_in);
                     retry_in = sooner(retry_in, Some(again_in));
                 }
             }
@@ -561,7 +568,7 @@ impl Worker {
             return None;
         }
         if self.refreshed.elapsed() >= VOLUME_REFRESH {
-            self.refreshed = tokio::time::Instant::now();
+            self.refreshed = Instant::now();
             let addresses = self.addresses(pod, runtime);
             if let Err(error) = self.volumes.mount(pod, &addresses).await {
                 // What was shown stays; so upstream.

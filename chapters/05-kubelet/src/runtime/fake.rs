@@ -63,7 +63,10 @@ impl State {
 impl FakeRuntime {
     /// An empty table.
     pub fn new() -> FakeRuntime {
-        FakeRuntime { state: Mutex::default(), events: broadcast::channel(1024).0 }
+        FakeRuntime {
+            state: Mutex::default(),
+            events: broadcast::channel(1024).0,
+        }
     }
 
     /// Ends the containers of a name with a code, as if their process had.
@@ -80,7 +83,9 @@ impl FakeRuntime {
         for id in sandboxes {
             let sandbox = self.lock().sandboxes.iter().find(|s| s.id == id).cloned();
             if let Some(sandbox) = sandbox {
-                let _nobody_listens = self.events.send(RuntimeEvent { pod_uid: sandbox.metadata.uid });
+                let _nobody_listens = self.events.send(RuntimeEvent {
+                    pod_uid: sandbox.metadata.uid,
+                });
             }
         }
     }
@@ -104,9 +109,14 @@ impl ContainerRuntime for FakeRuntime {
 
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()> {
         let address = pod_cidr.split('/').next().unwrap_or(pod_cidr);
-        let octets: Vec<u8> = address.split('.').filter_map(|part| part.parse().ok()).collect();
+        let octets: Vec<u8> = address
+            .split('.')
+            .filter_map(|part| part.parse().ok())
+            .collect();
         let [a, b, c, _] = octets[..] else {
-            return Err(RuntimeError::Other(format!("{pod_cidr} is no IPv4 network")));
+            return Err(RuntimeError::Other(format!(
+                "{pod_cidr} is no IPv4 network"
+            )));
         };
         self.lock().pod_cidr = [a, b, c];
         Ok(())
@@ -121,10 +131,16 @@ impl ContainerRuntime for FakeRuntime {
             id: format!("s{number}"),
             metadata: config.metadata,
             state: SandboxState::Ready,
-            ips: if config.host_network { Vec::new() } else { vec![address] },
+            ips: if config.host_network {
+                Vec::new()
+            } else {
+                vec![address]
+            },
             created_at: Timestamp::now(),
         };
-        state.log_dirs.insert(sandbox.id.clone(), config.log_directory);
+        state
+            .log_dirs
+            .insert(sandbox.id.clone(), config.log_directory);
         state.sandboxes.insert(0, sandbox.clone());
         Ok(sandbox)
     }
@@ -132,7 +148,11 @@ impl ContainerRuntime for FakeRuntime {
     async fn stop_pod_sandbox(&self, sandbox_id: &str) -> Result<()> {
         let mut state = self.lock();
         state.end(|container| container.sandbox_id == sandbox_id, 137);
-        for sandbox in state.sandboxes.iter_mut().filter(|sandbox| sandbox.id == sandbox_id) {
+        for sandbox in state
+            .sandboxes
+            .iter_mut()
+            .filter(|sandbox| sandbox.id == sandbox_id)
+        {
             sandbox.state = SandboxState::NotReady;
         }
         drop(state);
@@ -143,7 +163,9 @@ impl ContainerRuntime for FakeRuntime {
     async fn remove_pod_sandbox(&self, sandbox_id: &str) -> Result<()> {
         let mut state = self.lock();
         state.sandboxes.retain(|sandbox| sandbox.id != sandbox_id);
-        state.containers.retain(|container| container.sandbox_id != sandbox_id);
+        state
+            .containers
+            .retain(|container| container.sandbox_id != sandbox_id);
         Ok(())
     }
 
@@ -183,20 +205,27 @@ impl ContainerRuntime for FakeRuntime {
     }
 
     async fn stop_container(&self, container_id: &str, _grace_period_seconds: i64) -> Result<()> {
-        let changed = self.lock().end(|container| container.id == container_id, 143);
+        let changed = self
+            .lock()
+            .end(|container| container.id == container_id, 143);
         self.tell(changed);
         Ok(())
     }
 
     async fn remove_container(&self, container_id: &str) -> Result<()> {
-        self.lock().containers.retain(|container| container.id != container_id);
+        self.lock()
+            .containers
+            .retain(|container| container.id != container_id);
         Ok(())
     }
 
     async fn list_containers(&self, pod_uid: Option<&str>) -> Result<Vec<Container>> {
         let state = self.lock();
         let of_pod = |container: &&Container| {
-            let sandbox = state.sandboxes.iter().find(|s| s.id == container.sandbox_id);
+            let sandbox = state
+                .sandboxes
+                .iter()
+                .find(|s| s.id == container.sandbox_id);
             pod_uid.is_none_or(|uid| sandbox.is_some_and(|s| s.metadata.uid == uid))
         };
         Ok(state.containers.iter().filter(of_pod).cloned().collect())

@@ -29,8 +29,13 @@ impl Identity {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
         let subject = parsed.subject();
         let user = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-        let groups = subject.iter_organization().filter_map(|group| group.as_str().ok());
-        Some(Identity { user, groups: groups.map(str::to_owned).collect() })
+        let groups = subject
+            .iter_organization()
+            .filter_map(|group| group.as_str().ok());
+        Some(Identity {
+            user,
+            groups: groups.map(str::to_owned).collect(),
+        })
     }
 }
 
@@ -45,7 +50,11 @@ pub async fn authorize(
     let Some(identity) = identity else {
         return Err(Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".to_owned()));
     };
-    if identity.groups.iter().any(|group| group == "system:masters") {
+    if identity
+        .groups
+        .iter()
+        .any(|group| group == "system:masters")
+    {
         return Ok(());
     }
     let verb = match *method {
@@ -77,7 +86,10 @@ pub async fn authorize(
         ..SubjectAccessReview::default()
     };
     let api: Api<SubjectAccessReview> = Api::all(context.client.clone());
-    let answer = api.create(&PostParams::default(), &review).await.map_err(super::internal)?;
+    let answer = api
+        .create(&PostParams::default(), &review)
+        .await
+        .map_err(super::internal)?;
     if answer.status.is_some_and(|status| status.allowed) {
         return Ok(());
     }
@@ -109,11 +121,10 @@ pub fn server_config(context: &Context) -> Result<ServerConfig> {
             for certificate in read_certificates(path)? {
                 roots.add(certificate).map_err(|error| malformed(&error))?;
             }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .allow_unauthenticated()
-                    .build()
-                    .map_err(|error| malformed(&error))?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| malformed(&error))?;
             builder.with_client_cert_verifier(verifier)
         }
     };

@@ -51,7 +51,10 @@ impl Options {
         let number = |name: &str| -> Result<Option<u64>, Refusal> {
             query
                 .get(name)
-                .map(|text| text.parse().map_err(|_| bad_request(format!("invalid {name}: {text}"))))
+                .map(|text| {
+                    text.parse()
+                        .map_err(|_| bad_request(format!("invalid {name}: {text}")))
+                })
                 .transpose()
         };
         let since = match (number("sinceSeconds")?, query.get("sinceTime")) {
@@ -95,7 +98,11 @@ pub(super) async fn serve(
     let options = Options::parse(query, Timestamp::now())?;
     let containers = containers_of(context, pod, name).await?;
     let previous = query.flag("previous");
-    let wanted = if previous { containers.get(1) } else { containers.first() };
+    let wanted = if previous {
+        containers.get(1)
+    } else {
+        containers.first()
+    };
     let Some(container) = wanted.filter(|c| c.state != ContainerState::Created) else {
         return Err(bad_request(if previous {
             format!("previous terminated container \"{name}\" in pod \"{pod_name}\" not found")
@@ -121,18 +128,25 @@ pub(super) async fn serve(
     let mut response = Response::new(BodyExt::boxed(StreamBody::new(chunks)));
     *response.status_mut() = StatusCode::OK;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, plain);
     Ok(response)
 }
 
 /// As upstream words it: image troubles have their own sentences.
 fn waiting_reason(pod: &Pod, name: &str) -> String {
     let status = pod.status.as_ref();
-    let statuses = status
-        .into_iter()
-        .flat_map(|s| s.container_statuses.iter().chain(&s.init_container_statuses).flatten());
+    let statuses = status.into_iter().flat_map(|s| {
+        s.container_statuses
+            .iter()
+            .chain(&s.init_container_statuses)
+            .flatten()
+    });
     let mut statuses = statuses.filter(|status| status.name == name);
-    let waiting = statuses.next().and_then(|status| status.state.clone()?.waiting);
+    let waiting = statuses
+        .next()
+        .and_then(|status| status.state.clone()?.waiting);
     match waiting.and_then(|waiting| waiting.reason).as_deref() {
         Some("ErrImagePull") => "image can't be pulled".to_owned(),
         Some("ImagePullBackOff") => "trying and failing to pull image".to_owned(),
@@ -184,7 +198,11 @@ impl Source {
     }
 
     async fn runs(&self) -> bool {
-        let containers = self.context.runtime.list_containers(Some(&self.pod_uid)).await;
+        let containers = self
+            .context
+            .runtime
+            .list_containers(Some(&self.pod_uid))
+            .await;
         containers.unwrap_or_default().iter().any(|container| {
             container.id == self.container.id && container.state == ContainerState::Running
         })
@@ -204,11 +222,17 @@ impl Reader {
             let start = start_of_tail(&mut file, lines)?;
             file.seek(SeekFrom::Start(start))?;
         }
-        Ok(Reader { path: path.to_owned(), file: Some(file) })
+        Ok(Reader {
+            path: path.to_owned(),
+            file: Some(file),
+        })
     }
 
     fn waiting(path: &Path) -> Reader {
-        Reader { path: path.to_owned(), file: None }
+        Reader {
+            path: path.to_owned(),
+            file: None,
+        }
     }
 
     /// What comes next, and whether that was all for now.
@@ -216,7 +240,9 @@ impl Reader {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok();
         }
-        let Some(file) = &mut self.file else { return Ok((Vec::new(), true)) };
+        let Some(file) = &mut self.file else {
+            return Ok((Vec::new(), true));
+        };
         let mut chunk = vec![0; CHUNK];
         let length = file.read(&mut chunk)?;
         chunk.truncate(length);
@@ -317,7 +343,11 @@ impl Filter {
         {
             return;
         }
-        if self.options.stream.is_some_and(|wanted| wanted.as_bytes() != stream) {
+        if self
+            .options
+            .stream
+            .is_some_and(|wanted| wanted.as_bytes() != stream)
+        {
             return;
         }
         if self.options.timestamps && !self.in_line {
@@ -344,8 +374,11 @@ mod tests {
     fn check(options: &Options, expected: &str) {
         for step in [1, 7, LOG.len()] {
             let mut filter = Filter::new(options);
-            let out: Vec<u8> =
-                LOG.as_bytes().chunks(step).flat_map(|chunk| filter.apply(chunk)).collect();
+            let out: Vec<u8> = LOG
+                .as_bytes()
+                .chunks(step)
+                .flat_map(|chunk| filter.apply(chunk))
+                .collect();
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{options:?}");
         }
     }
@@ -354,20 +387,46 @@ mod tests {
     fn gives_what_was_asked_for() {
         let all = Options::default();
         check(&all, "one\ntwo\nthree\n");
-        check(&Options { limit_bytes: Some(5), ..all.clone() }, "one\nt");
-        check(&Options { stream: Some("stdout"), ..all.clone() }, "one\nthree\n");
-        let since = Some("2026-01-01T00:00:03.5Z".parse().unwrap());
-        check(&Options { since, ..all.clone() }, "three\n");
         check(
-            &Options { timestamps: true, ..all },
+            &Options {
+                limit_bytes: Some(5),
+                ..all.clone()
+            },
+            "one\nt",
+        );
+        check(
+            &Options {
+                stream: Some("stdout"),
+                ..all.clone()
+            },
+            "one\nthree\n",
+        );
+        let since = Some("2026-01-01T00:00:03.5Z".parse().unwrap());
+        check(
+            &Options {
+                since,
+                ..all.clone()
+            },
+            "three\n",
+        );
+        check(
+            &Options {
+                timestamps: true,
+                ..all
+            },
             "2026-01-01T00:00:01Z one\n2026-01-01T00:00:02Z two\n2026-01-01T00:00:04Z three\n",
         );
     }
 
     #[test]
     fn finds_the_last_lines() {
-        for (lines, expected) in [(0, ""), (1, "c\n"), (2, "b\nc\n"), (3, "a\nb\nc\n"), (9, "a\nb\nc\n")]
-        {
+        for (lines, expected) in [
+            (0, ""),
+            (1, "c\n"),
+            (2, "b\nc\n"),
+            (3, "a\nb\nc\n"),
+            (9, "a\nb\nc\n"),
+        ] {
             let mut file = io::Cursor::new(b"a\nb\nc\n");
             let start = start_of_tail(&mut file, lines).unwrap();
             assert_eq!(&"a\nb\nc\n"[start as usize..], expected, "{lines}");

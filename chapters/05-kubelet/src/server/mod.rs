@@ -70,7 +70,11 @@ impl Server {
         let address = context.config.listen_address();
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| Error::Listen { address, source })?;
-        Ok(Server { listener, tls, shared: Arc::new(Shared { context, known }) })
+        Ok(Server {
+            listener,
+            tls,
+            shared: Arc::new(Shared { context, known }),
+        })
     }
 
     /// Serves until `shutdown`.
@@ -180,7 +184,10 @@ impl Shared {
                 let pod = self.pod(namespace, pod, Some(uid))?;
                 port_forward::serve(&self.context, &pod, request, &query).await
             }
-            _ => Err(Refusal(StatusCode::NOT_FOUND, "404 page not found".to_owned())),
+            _ => Err(Refusal(
+                StatusCode::NOT_FOUND,
+                "404 page not found".to_owned(),
+            )),
         }
     }
 
@@ -190,13 +197,25 @@ impl Shared {
         let list = json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items });
         let mut response = text(StatusCode::OK, list.to_string());
         let json = http::HeaderValue::from_static("application/json");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, json);
         response
     }
 
     async fn metrics(&self) -> std::result::Result<Response<Body>, Refusal> {
-        let containers = self.context.runtime.list_containers(None).await.map_err(internal)?;
-        let sandboxes = self.context.runtime.list_pod_sandboxes().await.map_err(internal)?;
+        let containers = self
+            .context
+            .runtime
+            .list_containers(None)
+            .await
+            .map_err(internal)?;
+        let sandboxes = self
+            .context
+            .runtime
+            .list_pod_sandboxes()
+            .await
+            .map_err(internal)?;
         let mut states: HashMap<&str, usize> = HashMap::new();
         for container in &containers {
             let state = match container.state {
@@ -208,11 +227,15 @@ impl Shared {
         }
         let ready = |s: &&crate::runtime::Sandbox| s.state == crate::runtime::SandboxState::Ready;
         let mut page = String::from("# TYPE kubelet_running_pods gauge\n");
-        page.push_str(&format!("kubelet_running_pods {}\n", sandboxes.iter().filter(ready).count()));
+        page.push_str(&format!(
+            "kubelet_running_pods {}\n",
+            sandboxes.iter().filter(ready).count()
+        ));
         page.push_str("# TYPE kubelet_running_containers gauge\n");
         for state in ["created", "exited", "running"] {
             let count = states.get(state).copied().unwrap_or(0);
-            let line = format!("kubelet_running_containers{{container_state=\"{state}\"}} {count}\n");
+            let line =
+                format!("kubelet_running_containers{{container_state=\"{state}\"}} {count}\n");
             page.push_str(&line);
         }
         Ok(text(StatusCode::OK, page))
@@ -236,7 +259,10 @@ impl Shared {
         // A namesake may still be going: the newest is meant.
         found.sort_by_key(|pod| pod.metadata.creation_timestamp.clone());
         found.pop().cloned().ok_or_else(|| {
-            Refusal(StatusCode::NOT_FOUND, format!("pod \"{name}_{namespace}\" does not exist"))
+            Refusal(
+                StatusCode::NOT_FOUND,
+                format!("pod \"{name}_{namespace}\" does not exist"),
+            )
         })
     }
 }
@@ -248,7 +274,11 @@ async fn containers_of(
     name: &str,
 ) -> std::result::Result<Vec<Container>, Refusal> {
     let uid = pod.metadata.uid.as_deref();
-    let mut containers = context.runtime.list_containers(uid).await.map_err(internal)?;
+    let mut containers = context
+        .runtime
+        .list_containers(uid)
+        .await
+        .map_err(internal)?;
     containers.retain(|container| container.name == name);
     Ok(containers)
 }
@@ -265,7 +295,9 @@ fn text(status: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(text)).boxed());
     *response.status_mut() = status;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, plain);
     response
 }
 
@@ -274,24 +306,37 @@ pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn all(&self, name: &str) -> Vec<String> {
-        self.0.iter().filter(|(n, _)| n == name).map(|(_, value)| value.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(n, _)| n == name)
+            .map(|(_, value)| value.clone())
+            .collect()
     }
 
     /// `1`, `true` or nothing after `=`, as Go's clients write it.
     fn flag(&self, name: &str) -> bool {
-        matches!(self.get(name), Some("1" | "true" | "t" | "T" | "True" | "TRUE"))
+        matches!(
+            self.get(name),
+            Some("1" | "true" | "t" | "T" | "True" | "TRUE")
+        )
     }
 }
 
 fn parse_query(query: &str) -> Query {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (percent_decode(name), percent_decode(value))
-    });
+    let pairs = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decode(name), percent_decode(value))
+        });
     Query(pairs.collect())
 }
 
@@ -300,8 +345,13 @@ fn percent_decode(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (bytes[at], hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|hex| std::str::from_utf8(hex).ok());
+        match (
+            bytes[at],
+            hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()),
+        ) {
             (b'%', Some(byte)) => {
                 decoded.push(byte);
                 at += 2;
@@ -320,7 +370,8 @@ mod tests {
 
     #[test]
     fn reads_queries_as_go_writes_them() {
-        let query = parse_query("command=sh&command=-c&command=echo+%22a%20b%22%25&tty=true&input=1");
+        let query =
+            parse_query("command=sh&command=-c&command=echo+%22a%20b%22%25&tty=true&input=1");
         assert_eq!(query.all("command"), ["sh", "-c", "echo \"a b\"%"]);
         assert!(query.flag("tty") && query.flag("input") && !query.flag("output"));
         assert_eq!(parse_query("a=%zz&b=%").get("a"), Some("%zz"));

@@ -38,7 +38,11 @@ pub(super) async fn serve(
     query: &Query,
 ) -> Result<Response<Body>, Refusal> {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-    let sandboxes = context.runtime.list_pod_sandboxes().await.map_err(internal)?;
+    let sandboxes = context
+        .runtime
+        .list_pod_sandboxes()
+        .await
+        .map_err(internal)?;
     let sandbox = sandboxes
         .into_iter()
         .find(|s| s.metadata.uid == uid && s.state == SandboxState::Ready)
@@ -46,7 +50,10 @@ pub(super) async fn serve(
             let name = pod.metadata.name.as_deref().unwrap_or_default();
             Refusal(StatusCode::NOT_FOUND, format!("pod {name} is not running"))
         })?;
-    let to = Destination { context: context.clone(), sandbox_id: sandbox.id };
+    let to = Destination {
+        context: context.clone(),
+        sandbox_id: sandbox.id,
+    };
 
     let headers = request.headers();
     if !websocket::is_wanted(headers) {
@@ -65,7 +72,9 @@ pub(super) async fn serve(
         return Err(Refusal(StatusCode::FORBIDDEN, message));
     }
     let ports = query.all("ports").into_iter().chain(query.all("port"));
-    let ports: Vec<String> = ports.flat_map(|p| p.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let ports: Vec<String> = ports
+        .flat_map(|p| p.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     let ports: Result<Vec<u16>, _> = ports.iter().map(|port| port.parse()).collect();
     let ports = ports.map_err(|_| bad_request("invalid port"))?;
     if ports.is_empty() || ports.len() > 100 {
@@ -154,7 +163,9 @@ impl Destination {
             let id = index as u32 * 2;
             let (data, error) = (Sink::new(id, out.clone()), Sink::new(id + 1, out.clone()));
             data.send(Bytes::copy_from_slice(&port.to_le_bytes())).await;
-            error.send(Bytes::copy_from_slice(&port.to_le_bytes())).await;
+            error
+                .send(Bytes::copy_from_slice(&port.to_le_bytes()))
+                .await;
             let (sender, inbox) = mpsc::channel(16);
             inboxes.push(sender);
             let to = self.clone();
@@ -204,7 +215,11 @@ impl Destination {
         mut inbox: mpsc::Receiver<Bytes>,
         sink: &Sink,
     ) -> Result<(), String> {
-        let connected = self.context.runtime.port_forward(&self.sandbox_id, port).await;
+        let connected = self
+            .context
+            .runtime
+            .port_forward(&self.sandbox_id, port)
+            .await;
         let connection = connected.map_err(|error| {
             format!(
                 "an error occurred forwarding {port}: error forwarding port {port} to pod {}, \

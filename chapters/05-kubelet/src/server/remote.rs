@@ -7,7 +7,7 @@
 //! | 2 | `stderr` | bytes from it |
 //! | 3 | `error` | how it ended: a `metav1.Status` |
 //! | 4 | `resize` | `{"Width":80,"Height":24}` |
-//! | 255 | (FIN) | the channel in the next byte has no more (v5) |
+//! | 255 | (FIN) | the client has no more for the channel in the next byte (v5) |
 //!
 //! Upstream: `cri-streaming/pkg/streaming/remotecommand`.
 
@@ -56,20 +56,29 @@ pub(super) async fn serve(
         stderr: either("error", "stderr") && !query.flag("tty"),
     };
     if !(asked.stdin || asked.stdout || asked.stderr) {
-        return Err(bad_request("you must specify at least 1 of stdin, stdout, stderr"));
+        return Err(bad_request(
+            "you must specify at least 1 of stdin, stdout, stderr",
+        ));
     }
     if exec && asked.command.is_empty() {
         return Err(bad_request("you must specify a command"));
     }
     let containers = containers_of(context, pod, container).await?;
-    let running = containers.into_iter().find(|c| c.state == ContainerState::Running);
+    let running = containers
+        .into_iter()
+        .find(|c| c.state == ContainerState::Running);
     let Some(running) = running else {
         let message = format!("container not found (\"{container}\")");
         return Err(Refusal(StatusCode::NOT_FOUND, message));
     };
 
     let accepted = accept(request.headers())?;
-    let session = Session { context: context.clone(), id: running.id, asked, exec };
+    let session = Session {
+        context: context.clone(),
+        id: running.id,
+        asked,
+        exec,
+    };
     let way = accepted.way;
     tokio::spawn(async move {
         let upgraded = match hyper::upgrade::on(request).await {
@@ -77,10 +86,13 @@ pub(super) async fn serve(
             Err(error) => return tracing::debug!(%error, "not upgraded"),
         };
         let client = match way {
-            Way::WebSocket { version } => Some(over_websocket(upgraded, version)),
+            Way::WebSocket => Some(over_websocket(upgraded)),
             Way::Spdy => {
                 let opening = over_spdy(upgraded, &session.asked);
-                tokio::time::timeout(STREAMS_TIMEOUT, opening).await.ok().flatten()
+                tokio::time::timeout(STREAMS_TIMEOUT, opening)
+                    .await
+                    .ok()
+                    .flatten()
             }
         };
         if let Some(client) = client {
@@ -93,7 +105,7 @@ pub(super) async fn serve(
 /// How the client wants to talk.
 #[derive(Debug, Clone, Copy)]
 enum Way {
-    WebSocket { version: u8 },
+    WebSocket,
     Spdy,
 }
 
@@ -106,19 +118,28 @@ struct Accepted {
 fn accept(headers: &HeaderMap) -> Result<Accepted, Refusal> {
     if websocket::is_wanted(headers) {
         let offered = websocket::offered(headers);
-        let known = [("v5.channel.k8s.io", 5), ("v4.channel.k8s.io", 4)];
-        let chosen = known.into_iter().find(|(name, _)| offered.iter().any(|o| o == name));
-        let Some((name, version)) = chosen else {
+        // The fifth is the fourth with a way for the client to close its stdin.
+        let known = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+        let chosen = known
+            .into_iter()
+            .find(|name| offered.iter().any(|offer| offer == name));
+        let Some(name) = chosen else {
             return Err(Refusal(
                 StatusCode::FORBIDDEN,
                 format!("unable to upgrade: none of {offered:?} is served"),
             ));
         };
         let response = switch_to_websocket(headers, name)?;
-        return Ok(Accepted { response, way: Way::WebSocket { version } });
+        return Ok(Accepted {
+            response,
+            way: Way::WebSocket,
+        });
     }
     let response = switch_to_spdy(headers, "v4.channel.k8s.io")?;
-    Ok(Accepted { response, way: Way::Spdy })
+    Ok(Accepted {
+        response,
+        way: Way::Spdy,
+    })
 }
 
 /// The answer that begins a WebSocket.
@@ -126,7 +147,9 @@ pub(super) fn switch_to_websocket(
     headers: &HeaderMap,
     protocol: &str,
 ) -> Result<Response<Body>, Refusal> {
-    let key = headers.get("sec-websocket-key").and_then(|key| key.to_str().ok());
+    let key = headers
+        .get("sec-websocket-key")
+        .and_then(|key| key.to_str().ok());
     let key = key.ok_or_else(|| bad_request("no Sec-WebSocket-Key"))?;
     let mut response = switching("websocket");
     let fields = [
@@ -145,12 +168,19 @@ pub(super) fn switch_to_spdy(
     headers: &HeaderMap,
     protocol: &'static str,
 ) -> Result<Response<Body>, Refusal> {
-    let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    let upgrade = headers
+        .get(header::UPGRADE)
+        .and_then(|value| value.to_str().ok());
     if !upgrade.is_some_and(|value| value.eq_ignore_ascii_case("SPDY/3.1")) {
-        return Err(bad_request("unable to upgrade: missing upgrade headers in request"));
+        return Err(bad_request(
+            "unable to upgrade: missing upgrade headers in request",
+        ));
     }
     let name = "x-stream-protocol-version";
-    let offered = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let offered = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut offered = offered.flat_map(|list| list.split(',')).map(str::trim);
     if !offered.any(|offer| offer == protocol) {
         return Err(Refusal(
@@ -159,7 +189,9 @@ pub(super) fn switch_to_spdy(
         ));
     }
     let mut response = switching("SPDY/3.1");
-    response.headers_mut().insert(name, HeaderValue::from_static(protocol));
+    response
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(protocol));
     Ok(response)
 }
 
@@ -182,7 +214,7 @@ struct Client {
     out: Outbox,
 }
 
-fn over_websocket<IO>(io: IO, version: u8) -> Client
+fn over_websocket<IO>(io: IO) -> Client
 where
     IO: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -190,7 +222,7 @@ where
     let (out, pieces) = outbox();
     let (stdin_sender, stdin) = mpsc::channel(16);
     let (resize_sender, resize) = mpsc::channel(4);
-    let writer = tokio::spawn(write_websocket(write, pieces, version));
+    let writer = tokio::spawn(write_websocket(write, pieces));
     tokio::spawn({
         let out = out.clone();
         async move {
@@ -232,11 +264,7 @@ where
     }
 }
 
-async fn write_websocket<W: AsyncWrite>(
-    write: W,
-    mut pieces: mpsc::Receiver<Out>,
-    version: u8,
-) {
+async fn write_websocket<W: AsyncWrite>(write: W, mut pieces: mpsc::Receiver<Out>) {
     let mut write = std::pin::pin!(write);
     // An empty message tells the client that its streams are there.
     let mut frame = Some(websocket::binary(&[&[1]]));
@@ -246,10 +274,11 @@ async fn write_websocket<W: AsyncWrite>(
         {
             return;
         }
-        let Some(piece) = pieces.recv().await else { return };
+        let Some(piece) = pieces.recv().await else {
+            return;
+        };
         frame = match piece {
             Out::Data(id, bytes) => Some(websocket::binary(&[&[id as u8], &bytes])),
-            Out::Finish(id) if version >= 5 => Some(websocket::binary(&[&[255, id as u8]])),
             Out::Pong(bytes) => Some(websocket::pong(&bytes)),
             Out::End => break,
             _ => None,
@@ -293,7 +322,14 @@ where
             }
         }
     });
-    Some(Client { stdin, resize, stdout, stderr, error: error?, out })
+    Some(Client {
+        stdin,
+        resize,
+        stdout,
+        stderr,
+        error: error?,
+        out,
+    })
 }
 
 /// An exec or attach that is under way.
@@ -328,10 +364,18 @@ impl Session {
 
 /// Carries bytes between a process and the client until the process ends. Returns its exit code.
 async fn connect(mut process: ProcessStreams, client: Client) -> i32 {
-    let Client { mut stdin, mut resize, stdout, stderr, .. } = client;
+    let Client {
+        mut stdin,
+        mut resize,
+        stdout,
+        stderr,
+        ..
+    } = client;
     let process_stdin = process.stdin.take();
     let input = tokio::spawn(async move {
-        let Some(mut process_stdin) = process_stdin else { return };
+        let Some(mut process_stdin) = process_stdin else {
+            return;
+        };
         while let Some(bytes) = stdin.recv().await {
             let written = process_stdin.write_all(&bytes).await.is_ok();
             if !written || process_stdin.flush().await.is_err() {
@@ -356,7 +400,10 @@ async fn connect(mut process: ProcessStreams, client: Client) -> i32 {
         }
     });
     let outputs = async {
-        tokio::join!(pump(process.stdout.take(), stdout), pump(process.stderr.take(), stderr))
+        tokio::join!(
+            pump(process.stdout.take(), stdout),
+            pump(process.stderr.take(), stderr)
+        )
     };
     let mut outputs = std::pin::pin!(outputs);
     let mut exit = process.exit;
@@ -375,7 +422,9 @@ async fn connect(mut process: ProcessStreams, client: Client) -> i32 {
 }
 
 async fn pump(from: Option<std::pin::Pin<Box<dyn AsyncRead + Send>>>, to: Option<Sink>) {
-    let (Some(mut from), Some(to)) = (from, to) else { return };
+    let (Some(mut from), Some(to)) = (from, to) else {
+        return;
+    };
     loop {
         let mut chunk = BytesMut::with_capacity(16 << 10);
         match from.read_buf(&mut chunk).await {
@@ -393,7 +442,10 @@ fn next_size(text: &[u8]) -> Option<(TerminalSize, usize)> {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
     let value = values.next()?.ok()?;
     let side = |name: &str| u16::try_from(value[name].as_u64().unwrap_or(0)).unwrap_or(u16::MAX);
-    let size = TerminalSize { width: side("Width"), height: side("Height") };
+    let size = TerminalSize {
+        width: side("Width"),
+        height: side("Height"),
+    };
     Some((size, values.byte_offset()))
 }
 
@@ -412,7 +464,11 @@ fn exit_status(code: i32) -> Value {
 }
 
 fn failure(why: &str, exec: bool) -> Value {
-    let what = if exec { "error executing command in container" } else { "error attaching to container" };
+    let what = if exec {
+        "error executing command in container"
+    } else {
+        "error attaching to container"
+    };
     json!({
         "metadata": {},
         "status": "Failure",
@@ -431,7 +487,13 @@ mod tests {
     fn sizes_may_come_in_pieces() {
         let text = b"{\"Width\":80,\"Height\":24}\n{\"Width\":1";
         let (size, length) = next_size(text).unwrap();
-        assert_eq!(size, TerminalSize { width: 80, height: 24 });
+        assert_eq!(
+            size,
+            TerminalSize {
+                width: 80,
+                height: 24
+            }
+        );
         assert_eq!(next_size(&text[length..]), None);
     }
 }

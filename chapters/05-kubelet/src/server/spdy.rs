@@ -47,8 +47,16 @@ const WORDS: &str = "options head post put delete trace accept accept-charset ac
     proxy-authorization range referer retry-after server te trailer transfer-encoding upgrade \
     user-agent vary via warning www-authenticate method get status";
 /// The rest of the words, which may have spaces.
-const MORE_WORDS: [&str; 8] =
-    ["200 OK", "version", "HTTP/1.1", "url", "public", "set-cookie", "keep-alive", "origin"];
+const MORE_WORDS: [&str; 8] = [
+    "200 OK",
+    "version",
+    "HTTP/1.1",
+    "url",
+    "public",
+    "set-cookie",
+    "keep-alive",
+    "origin",
+];
 /// The dictionary's end, without lengths.
 const TEXT: &str = "100101201202205206300302303304305306307402405406407408409410411412413414415\
     416417502504505203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad \
@@ -180,7 +188,11 @@ async fn read_frames<R: AsyncRead>(
         if first & 0x8000_0000 == 0 {
             if let Some(inbox) = inboxes.get(&first) {
                 // Whoever reads it may have lost interest; the rest of it is dropped.
-                let _reader_gone = if body.is_empty() { Ok(()) } else { inbox.send(body).await };
+                let _reader_gone = if body.is_empty() {
+                    Ok(())
+                } else {
+                    inbox.send(body).await
+                };
             }
             if flags & FLAG_FIN != 0 {
                 inboxes.remove(&first);
@@ -200,7 +212,11 @@ async fn read_frames<R: AsyncRead>(
                     inboxes.insert(id, sender);
                 }
                 let _client_gone = out.send(Out::Accept(id)).await;
-                let stream = Stream { headers, inbox, sink: Sink::new(id, out.clone()) };
+                let stream = Stream {
+                    headers,
+                    inbox,
+                    sink: Sink::new(id, out.clone()),
+                };
                 if opened.send(stream).await.is_err() {
                     return Ok(());
                 }
@@ -228,7 +244,9 @@ struct HeaderDecoder {
 
 impl HeaderDecoder {
     fn new() -> HeaderDecoder {
-        HeaderDecoder { zlib: Decompress::new(true) }
+        HeaderDecoder {
+            zlib: Decompress::new(true),
+        }
     }
 
     fn syn_stream(&mut self, mut body: Bytes) -> io::Result<(u32, Headers)> {
@@ -266,7 +284,9 @@ impl HeaderDecoder {
         loop {
             let read = (self.zlib.total_in() - start) as usize;
             let before = plain.len();
-            let done = self.zlib.decompress_vec(&packed[read..], &mut plain, FlushDecompress::Sync);
+            let done = self
+                .zlib
+                .decompress_vec(&packed[read..], &mut plain, FlushDecompress::Sync);
             match done {
                 Ok(Status::StreamEnd) => return Ok(plain),
                 Ok(_) => {}
@@ -308,7 +328,8 @@ struct HeaderEncoder {
 impl HeaderEncoder {
     fn new() -> HeaderEncoder {
         let mut zlib = Compress::new(Compression::fast(), true);
-        zlib.set_dictionary(&DICTIONARY).expect("nothing was compressed yet");
+        zlib.set_dictionary(&DICTIONARY)
+            .expect("nothing was compressed yet");
         HeaderEncoder { zlib }
     }
 
@@ -374,8 +395,14 @@ mod tests {
         let mut body = vec![0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         let headers = Headers::from([("streamtype".to_owned(), "data".to_owned())]);
         body.extend(HeaderEncoder::new().encode(&headers));
-        write.write_all(&control_frame(SYN_STREAM, &body)).await.unwrap();
-        write.write_all(&data_frame(1, FLAG_FIN, b"in")).await.unwrap();
+        write
+            .write_all(&control_frame(SYN_STREAM, &body))
+            .await
+            .unwrap();
+        write
+            .write_all(&data_frame(1, FLAG_FIN, b"in"))
+            .await
+            .unwrap();
         let mut stream = streams.recv().await.unwrap();
         assert_eq!(stream.headers, headers);
         assert_eq!(stream.inbox.recv().await.unwrap(), "in");

@@ -23,8 +23,7 @@ pub enum Message {
 pub fn accept_key(key: &str) -> String {
     let salted = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     // SHA-1 is what the protocol says; nothing secret depends on it.
-    let digest =
-        ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, salted.as_bytes());
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, salted.as_bytes());
     base64::engine::general_purpose::STANDARD.encode(digest)
 }
 
@@ -38,7 +37,10 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 pub fn offered(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all("sec-websocket-protocol").iter();
     let lists = values.filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect()
+    lists
+        .flat_map(|list| list.split(','))
+        .map(|name| name.trim().to_owned())
+        .collect()
 }
 
 /// A malformed frame: the connection cannot go on.
@@ -110,7 +112,10 @@ impl Decoder {
             126 if head.len() < 4 => return Ok(None),
             126 => (u64::from(u16::from_be_bytes([head[2], head[3]])), 4),
             127 if head.len() < 10 => return Ok(None),
-            127 => (u64::from_be_bytes(head[2..10].try_into().expect("eight bytes")), 10),
+            127 => (
+                u64::from_be_bytes(head[2..10].try_into().expect("eight bytes")),
+                10,
+            ),
             short => (u64::from(short), 2),
         };
         if length > MESSAGE_LIMIT as u64 {
@@ -176,7 +181,10 @@ pub struct Reader<R> {
 impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads from `io`.
     pub fn new(io: R) -> Reader<R> {
-        Reader { io, decoder: Decoder::default() }
+        Reader {
+            io,
+            decoder: Decoder::default(),
+        }
     }
 
     /// The next message; `None` when the client is gone or does not keep to the protocol.
@@ -262,13 +270,21 @@ mod tests {
         bytes[1] |= 0x80;
         let mask = [1, 2, 3, 4];
         bytes.extend(mask);
-        bytes.extend(payload.iter().enumerate().map(|(i, byte)| byte ^ mask[i % 4]));
+        bytes.extend(
+            payload
+                .iter()
+                .enumerate()
+                .map(|(i, byte)| byte ^ mask[i % 4]),
+        );
         bytes
     }
 
     #[test]
     fn the_rfc_s_own_example() {
-        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(
+            accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
     }
 
     #[test]
@@ -277,8 +293,14 @@ mod tests {
         decoder.feed(&masked(false, 2, b"ab"));
         decoder.feed(&masked(true, 9, b"?"));
         decoder.feed(&masked(true, 0, b"cd"));
-        assert_eq!(decoder.next_message(), Ok(Some(Message::Ping(Bytes::from_static(b"?")))));
-        assert_eq!(decoder.next_message(), Ok(Some(Message::Data(Bytes::from_static(b"abcd")))));
+        assert_eq!(
+            decoder.next_message(),
+            Ok(Some(Message::Ping(Bytes::from_static(b"?"))))
+        );
+        assert_eq!(
+            decoder.next_message(),
+            Ok(Some(Message::Data(Bytes::from_static(b"abcd"))))
+        );
         assert_eq!(decoder.next_message(), Ok(None));
     }
 
