@@ -197,7 +197,7 @@ fn a_pod_from_its_start_to_its_end() {
         node.runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
         assert!(node.runtime.list_pod_sandboxes().await.unwrap().is_empty());
         assert_eq!(
-            std::fs::read_dir(node.dir.path().join("node/pods"))
+            std::fs::read_dir(node.dir.path().join("node/sandboxes"))
                 .unwrap()
                 .count(),
             0

@@ -419,7 +419,8 @@ mod tests {
         let layers = [
             tar(&[("../x", Some(b"x"), "")]),
             tar(&[("a/../../x", Some(b"x"), "")]),
-            // Absolute and climbing symlinks are followed inside the layer only.
+            // Absolute and climbing symlinks are followed inside the layer only, where these lead
+            // nowhere.
             tar(&[
                 ("l", None, outside.to_str().unwrap()),
                 ("l/x", Some(b"x"), ""),
@@ -437,7 +438,7 @@ mod tests {
         for (number, layer) in layers.iter().enumerate() {
             let archive = docker_archive(layer, &digest(layer), "l.tar");
             let loaded = load(&store, dir.path(), &archive);
-            assert_eq!(loaded.is_err(), number < 2, "{number}: {loaded:?}");
+            assert_eq!(loaded.is_err(), number < 4, "{number}: {loaded:?}");
             assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0, "{number}");
         }
         let layer = tar(&[("a", Some(b"x"), "")]);

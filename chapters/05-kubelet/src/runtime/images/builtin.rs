@@ -112,6 +112,13 @@ impl Builtin {
         format!("sha256:{:x}", Sha256::digest(text))
     }
 
+    fn dirs_of_host(&self) -> impl Iterator<Item = &Path> {
+        self.host_paths
+            .iter()
+            .filter(|path| path.is_dir())
+            .map(PathBuf::as_path)
+    }
+
     fn make(&self, store: &ImageStore, layer: String) -> io::Result<ImageRecord> {
         let temporary = store.temporary();
         std::fs::create_dir(&temporary)?;
@@ -120,6 +127,27 @@ impl Builtin {
             std::fs::create_dir_all(inside(dir))?;
             let mode = if dir.ends_with("tmp") { 0o1777 } else { 0o755 };
             std::fs::set_permissions(inside(dir), Permissions::from_mode(mode))?;
+        }
+        // What will be mounted there in every container: to find the place is quicker than to make
+        // it anew each time.
+        for dir in ["/proc", "/sys", "/dev", "/etc"]
+            .iter()
+            .map(Path::new)
+            .chain(self.dirs_of_host())
+        {
+            std::fs::create_dir_all(inside(dir))?;
+        }
+        let files = self
+            .host_paths
+            .iter()
+            .filter(|path| !path.is_dir())
+            .map(PathBuf::as_path);
+        for file in ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]
+            .iter()
+            .map(Path::new)
+            .chain(files)
+        {
+            std::fs::write(inside(file), "")?;
         }
         for (path, text) in &self.files {
             std::fs::write(inside(Path::new(path)), text)?;

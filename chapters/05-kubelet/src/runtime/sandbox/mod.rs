@@ -85,7 +85,7 @@ pub fn maybe_run_helper() -> Option<ExitCode> {
 /// Kills every pod of the node whose runtime keeps its things in that folder, at once: a node that
 /// is cut off. Returns how many there were. Its kubelet, if it runs, sees their sandboxes lost.
 pub fn kill_node(root_dir: &Path) -> usize {
-    let Ok(pods) = std::fs::read_dir(root_dir.join("pods")) else {
+    let Ok(pods) = std::fs::read_dir(root_dir.join(record::SANDBOXES_DIR)) else {
         return 0;
     };
     pods.filter_map(|entry| kill_shim(&entry.ok()?.path()))

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, watch};
 use super::node_network::Addresses;
 use super::record::{
     CONTAINER_FILE, CONTAINERS_DIR, ContainerRecord, ContainerStatus, Exit, SANDBOX_FILE,
-    STATUS_FILE, STOPPED_FILE, SandboxRecord, read_json, sandbox_dir, write_json,
+    SANDBOXES_DIR, STATUS_FILE, STOPPED_FILE, SandboxRecord, read_json, sandbox_dir, write_json,
 };
 use crate::runtime::{
     Container, ContainerState, Result, RuntimeError, RuntimeEvent, Sandbox, SandboxState,
@@ -92,7 +92,7 @@ impl Pods {
     /// # Errors
     /// When the folder cannot be made or read.
     pub fn load(root: &Path) -> std::io::Result<Self> {
-        let dir = root.join("pods");
+        let dir = root.join(SANDBOXES_DIR);
         std::fs::create_dir_all(&dir)?;
         let mut state = State::default();
         for entry in std::fs::read_dir(&dir)? {

@@ -1,13 +1,13 @@
 //! What a sandbox keeps on disk, so that a restarted kubelet knows it again.
 //!
 //! ```text
-//! {root}/pods/{sandbox}/sandbox.json                      written once, before the shim starts
-//! {root}/pods/{sandbox}/stopped                           there once the sandbox was stopped
-//! {root}/pods/{sandbox}/shim.sock                         where its shim listens
-//! {root}/pods/{sandbox}/etc/{hosts,hostname,resolv.conf}  bound into every container
-//! {root}/pods/{sandbox}/c/{container}/container.json      written once, when it is created
-//! {root}/pods/{sandbox}/c/{container}/status.json         written by the shim: started, ended
-//! {root}/pods/{sandbox}/c/{container}/{upper,work}        the writable layer
+//! {root}/sandboxes/{sandbox}/sandbox.json                      written once, before the shim starts
+//! {root}/sandboxes/{sandbox}/stopped                           there once the sandbox was stopped
+//! {root}/sandboxes/{sandbox}/shim.sock                         where its shim listens
+//! {root}/sandboxes/{sandbox}/etc/{hosts,hostname,resolv.conf}  bound into every container
+//! {root}/sandboxes/{sandbox}/c/{container}/container.json      written once, when it is created
+//! {root}/sandboxes/{sandbox}/c/{container}/status.json         written by the shim: started, ended
+//! {root}/sandboxes/{sandbox}/c/{container}/{upper,work}        the writable layer
 //! ```
 //!
 //! Nothing here is synced: after a power cut the processes are gone too, and what can be read is
@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use super::spec::ContainerSpec;
 use crate::runtime::SandboxConfig;
 
+/// Folder of the sandboxes in the runtime's root. Beside it the kubelet has folders of its own.
+pub const SANDBOXES_DIR: &str = "sandboxes";
 /// Name of a sandbox's record.
 pub const SANDBOX_FILE: &str = "sandbox.json";
 /// Marks a sandbox that was stopped: its address is free again.
@@ -123,5 +125,5 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
 
 /// Folder of a sandbox in the runtime's root.
 pub fn sandbox_dir(root: &Path, id: &str) -> PathBuf {
-    root.join("pods").join(id)
+    root.join(SANDBOXES_DIR).join(id)
 }

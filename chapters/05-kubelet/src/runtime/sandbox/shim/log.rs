@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(names.len(), LOG_FILES_MAX);
         assert_eq!(
             (names[0].as_str(), names[1].as_str()),
-            ("0.log", "0.log.19700101-000004")
+            ("0.log", "0.log.19700101-000004.000000")
         );
         assert_eq!(std::fs::read(&path).unwrap(), b"line\n");
         std::fs::remove_dir_all(dir).unwrap();
