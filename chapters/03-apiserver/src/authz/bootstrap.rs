@@ -793,6 +793,12 @@ mod tests {
             authorizer.check_escalation(&jane(), roles, &more, Some(&more)),
             Ok(())
         );
+        let cluster_roles = by_path(RBAC, "v1", "clusterroles").expect("they are served");
+        let everywhere = authorizer.check_escalation(&jane(), cluster_roles, &held, None);
+        assert!(
+            everywhere.is_err(),
+            "what is held in one namespace is not held in all"
+        );
         let bindings = by_path(RBAC, "v1", "rolebindings").expect("bindings are served");
         let binding = |role: &str| {
             json!({

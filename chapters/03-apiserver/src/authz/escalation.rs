@@ -28,7 +28,12 @@ pub(super) fn check(
         return Ok(());
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let namespace = text(&object["metadata"]["namespace"]);
+    // What is the cluster's counts for all of it, whatever namespace the writer puts there: rights
+    // held in one namespace must not become rights everywhere.
+    let namespace = match resource.namespaced {
+        true => text(&object["metadata"]["namespace"]),
+        false => String::new(),
+    };
     let name = text(&object["metadata"]["name"]);
     let unchanged = |keys: &[&str]| old.is_some_and(|old| keys.iter().all(|k| old[k] == object[k]));
     let wanted = match resource.plural {
