@@ -16,6 +16,7 @@
 pub mod fields;
 pub mod labels;
 mod lexer;
+mod parser;
 
 pub use fields::{FieldSelector, selectable_fields};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};

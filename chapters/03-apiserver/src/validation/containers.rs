@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     check::{
-        Errors, any, entries, has, in_range, join, list, not_negative, one_of, one_of_if, required,
-        text, wrongs,
+        Errors, any, has, in_range, join, list, not_negative, one_of, one_of_if, required, text,
+        wrongs,
     },
-    names,
-    quantity::Quantity,
+    env, names, resources,
     volumes::{self, Volumes},
 };
 use crate::status::FieldError;
@@ -179,9 +178,9 @@ fn container(errors: &mut Errors, container: &Value, path: &str, volumes: &Volum
         &["Always", "IfNotPresent", "Never"],
     );
     ports(errors, container, path);
-    env(errors, container, path);
+    env::env(errors, container, path);
     volumes::mounts(errors, container, path, volumes);
-    resources(errors, &container["resources"], &join(path, "resources"));
+    resources::resources(errors, &container["resources"], &join(path, "resources"));
     let (security, path) = (&container["securityContext"], join(path, "securityContext"));
     for id in ["runAsUser", "runAsGroup"] {
         in_range(errors, security, &path, id, (0, i64::from(i32::MAX)));
@@ -217,7 +216,7 @@ pub(super) fn ephemeral(errors: &mut Errors, spec: &Value, path: &str) {
             errors.push(FieldError::duplicate(join(&path, "name"), &one["name"]));
         }
         image(errors, one, &path);
-        env(errors, one, &path);
+        env::env(errors, one, &path);
         for field in [
             "ports",
             "livenessProbe",
@@ -284,159 +283,5 @@ fn ports_of_host(
                 errors.push(FieldError::duplicate(join(&path, "hostPort"), &json!(key)));
             }
         }
-    }
-}
-
-fn env(errors: &mut Errors, container: &Value, path: &str) {
-    for (index, variable) in list(container, "env").iter().enumerate() {
-        let path = format!("{path}.env[{index}]");
-        required(errors, variable, &path, "name", names::env_name);
-        let source = &variable["valueFrom"];
-        if !source.is_null() {
-            env_source(errors, variable, source, &join(&path, "valueFrom"));
-        }
-    }
-    for (index, source) in list(container, "envFrom").iter().enumerate() {
-        let path = format!("{path}.envFrom[{index}]");
-        let prefix = text(source, "prefix");
-        if !prefix.is_empty() {
-            let wrong = names::env_name(prefix);
-            wrongs(errors, &join(&path, "prefix"), &source["prefix"], wrong);
-        }
-        let kinds = ["configMapRef", "secretRef"];
-        let given: Vec<&&str> = kinds.iter().filter(|kind| has(source, kind)).collect();
-        match given.as_slice() {
-            [] => {
-                let wrong = "must specify one of: `configMapRef` or `secretRef`";
-                errors.push(FieldError::invalid(path, &json!(""), wrong));
-            }
-            [kind] => required(
-                errors,
-                &source[**kind],
-                &join(&path, kind),
-                "name",
-                names::dns1123_subdomain,
-            ),
-            _ => {
-                let wrong = "may not have more than one field specified at a time";
-                errors.push(FieldError::invalid(path, &json!(""), wrong));
-            }
-        }
-    }
-}
-
-fn env_source(errors: &mut Errors, variable: &Value, source: &Value, path: &str) {
-    let mut invalid = |wrong: &str| errors.push(FieldError::invalid(path, &json!(""), wrong));
-    if !text(variable, "value").is_empty() {
-        invalid("may not be specified when `value` is not empty");
-    }
-    let kinds = [
-        "fieldRef",
-        "resourceFieldRef",
-        "configMapKeyRef",
-        "secretKeyRef",
-    ];
-    let given: Vec<&&str> = kinds.iter().filter(|kind| has(source, kind)).collect();
-    let kind = match given.as_slice() {
-        [] => {
-            return invalid(
-                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or \
-                 `secretKeyRef`",
-            );
-        }
-        [kind] => **kind,
-        _ => return invalid("may not have more than one field specified at a time"),
-    };
-    let (reference, path) = (&source[kind], join(path, kind));
-    match kind {
-        "fieldRef" => volumes::field_ref(errors, reference, &path, ENV_FIELDS),
-        "resourceFieldRef" => volumes::resource_ref(errors, reference, &path, false),
-        _ => {
-            required(errors, reference, &path, "name", any);
-            required(errors, reference, &path, "key", names::config_key);
-        }
-    }
-}
-
-/// The fields of a pod that a variable can be.
-const ENV_FIELDS: &[&str] = &[
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
-
-/// What may be asked for under its plain name.
-const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-
-fn resources(errors: &mut Errors, resources: &Value, path: &str) {
-    for field in ["limits", "requests"] {
-        let path = join(path, field);
-        for (name, value) in entries(resources, field) {
-            let path = format!("{path}[{name}]");
-            resource_name(errors, name, &path);
-            let Some(quantity) = amount(value) else {
-                let wrong = "quantities must match the regular expression \
-                             '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
-                errors.push(FieldError::invalid(path, value, wrong));
-                continue;
-            };
-            if quantity.is_negative() {
-                let wrong = "must be greater than or equal to 0";
-                errors.push(FieldError::invalid(path.clone(), value, wrong));
-            }
-            if !STANDARD.contains(&name) && !quantity.is_whole() {
-                errors.push(FieldError::invalid(path, value, "must be an integer"));
-            }
-        }
-    }
-    for (name, request) in entries(resources, "requests") {
-        let at = join(path, "requests");
-        let limit = &resources["limits"][name];
-        let is_extended = !STANDARD.contains(&name);
-        match (amount(request), amount(limit)) {
-            (Some(asked), Some(most)) if asked > most || (is_extended && asked != most) => {
-                let limit = limit
-                    .as_str()
-                    .map_or_else(|| limit.to_string(), str::to_owned);
-                let wrong = if is_extended {
-                    format!("must be equal to {name} limit of {limit}")
-                } else {
-                    format!("must be less than or equal to {name} limit of {limit}")
-                };
-                errors.push(FieldError::invalid(at, request, wrong));
-            }
-            (Some(_), None) if is_extended => {
-                let wrong = "Limit must be set for non overcommitable resources";
-                errors.push(FieldError::required(join(path, "limits"), wrong));
-            }
-            _ => {}
-        }
-    }
-}
-
-fn amount(value: &Value) -> Option<Quantity> {
-    match value {
-        Value::String(text) => Quantity::parse(text),
-        Value::Number(number) => Quantity::parse(&number.to_string()),
-        _ => None,
-    }
-}
-
-fn resource_name(errors: &mut Errors, name: &str, path: &str) {
-    let wrong = names::qualified_name(name);
-    if !wrong.is_empty() {
-        return wrongs(errors, path, &json!(name), wrong);
-    }
-    if !name.contains('/') && !STANDARD.contains(&name) && !name.starts_with("hugepages-") {
-        let wrong = "must be a standard resource type or fully qualified";
-        errors.push(FieldError::invalid(path, &json!(name), wrong));
-        let wrong = "must be a standard resource for containers";
-        errors.push(FieldError::invalid(path, &json!(name), wrong));
     }
 }

@@ -9,7 +9,7 @@
 //! | [`names`], [`quantity`] | the forms of names and amounts |
 //! | `check` | the small checks that the rest is made of |
 //! | `metadata` | `metadata` of everything |
-//! | `pods`, `containers`, `volumes`, `scheduling` | pods and templates |
+//! | `pods`, `containers`, `env`, `resources`, `volumes`, `scheduling` | pods and templates |
 //! | `apps`, `services`, `config`, `rbac`, `small` | the other kinds |
 //!
 //! A change is checked as a new object is, and then for what may not change.
@@ -20,11 +20,13 @@ mod apps;
 mod check;
 mod config;
 mod containers;
+mod env;
 mod metadata;
 pub mod names;
 mod pods;
 pub mod quantity;
 mod rbac;
+mod resources;
 mod scheduling;
 mod services;
 mod small;

@@ -1,0 +1,179 @@
+//! The roles of the controllers, each its own, and of the process that runs them all.
+
+use serde_json::Value;
+
+use super::{
+    APPS, AUTHENTICATION, AUTHORIZATION, COORDINATION, DISCOVERY, RBAC, READ, WRITE,
+    cluster_binding, cluster_role, events, named, rule, service_account,
+};
+
+pub(super) fn controller_roles() -> Vec<Value> {
+    CONTROLLERS
+        .iter()
+        .flat_map(|(name, rules)| {
+            let role = format!("system:controller:{name}");
+            let binding = cluster_binding(&role, &[service_account(name)]);
+            [cluster_role(&role, rules()), binding]
+        })
+        .collect()
+}
+
+/// What the process itself needs, and, since all controllers run under its one identity here, what
+/// they need together. Upstream gives each a service account of its own instead.
+pub(super) fn controller_manager_role() -> Vec<Value> {
+    let mut rules = vec![
+        events(),
+        rule(&["create"], &[COORDINATION], &["leases"]),
+        named(
+            &["get", "update"],
+            COORDINATION,
+            "leases",
+            &["kube-controller-manager"],
+        ),
+        rule(
+            &["create"],
+            &[""],
+            &["secrets", "serviceaccounts", "serviceaccounts/token"],
+        ),
+        rule(&["get", "update"], &[""], &["secrets", "serviceaccounts"]),
+        rule(&["delete"], &[""], &["secrets"]),
+        rule(&["get"], &[""], &["configmaps", "namespaces"]),
+        rule(&["create"], &[AUTHENTICATION], &["tokenreviews"]),
+        rule(&["create"], &[AUTHORIZATION], &["subjectaccessreviews"]),
+        rule(&["list", "watch"], &["*"], &["*"]),
+    ];
+    for rule in CONTROLLERS.iter().flat_map(|(_, rules)| rules()) {
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
+    rules
+}
+
+/// A controller's name and its rules.
+type Controller = (&'static str, fn() -> Vec<Value>);
+
+/// The controllers there are. Upstream: `controller_policy.go`.
+const CONTROLLERS: &[Controller] = &[
+    ("clusterrole-aggregation-controller", || {
+        vec![rule(
+            &["escalate", "get", "list", "patch", "update", "watch"],
+            &[RBAC],
+            &["clusterroles"],
+        )]
+    }),
+    ("deployment-controller", || {
+        vec![
+            rule(
+                &["get", "list", "update", "watch"],
+                &[APPS],
+                &["deployments"],
+            ),
+            rule(&["patch", "update"], &[APPS], &["deployments/status"]),
+            rule(&["update"], &[APPS], &["deployments/finalizers"]),
+            rule(&[READ, WRITE].concat(), &[APPS], &["replicasets"]),
+            rule(&["get", "list", "update", "watch"], &[""], &["pods"]),
+            events(),
+        ]
+    }),
+    ("endpointslice-controller", || {
+        vec![
+            rule(READ, &[""], &["nodes", "pods", "services"]),
+            rule(&["update"], &[""], &["services/finalizers"]),
+            rule(
+                &[
+                    "create", "delete", "get", "list", "patch", "update", "watch",
+                ],
+                &[DISCOVERY],
+                &["endpointslices"],
+            ),
+            rule(
+                &[
+                    "create", "delete", "get", "list", "patch", "update", "watch",
+                ],
+                &[""],
+                &["endpoints"],
+            ),
+            events(),
+        ]
+    }),
+    ("generic-garbage-collector", || {
+        vec![
+            rule(
+                &["delete", "get", "list", "patch", "update", "watch"],
+                &["*"],
+                &["*"],
+            ),
+            events(),
+        ]
+    }),
+    ("namespace-controller", || {
+        vec![
+            rule(&["delete", "get", "list", "watch"], &[""], &["namespaces"]),
+            rule(
+                &["update"],
+                &[""],
+                &["namespaces/finalize", "namespaces/status"],
+            ),
+            rule(
+                &["delete", "deletecollection", "get", "list"],
+                &["*"],
+                &["*"],
+            ),
+        ]
+    }),
+    ("node-controller", || {
+        vec![
+            rule(
+                &["delete", "get", "list", "patch", "update", "watch"],
+                &[""],
+                &["nodes"],
+            ),
+            rule(&["patch", "update"], &[""], &["nodes/status"]),
+            rule(&["patch", "update"], &[""], &["pods/status"]),
+            rule(&["delete", "get", "list", "watch"], &[""], &["pods"]),
+            rule(
+                &["create", "delete", "get", "list", "watch"],
+                &[COORDINATION],
+                &["leases"],
+            ),
+            events(),
+        ]
+    }),
+    ("pod-garbage-collector", || {
+        vec![
+            rule(&["delete", "list", "watch"], &[""], &["pods"]),
+            rule(&["get", "list"], &[""], &["nodes"]),
+            rule(&["patch"], &[""], &["pods/status"]),
+        ]
+    }),
+    ("replicaset-controller", || {
+        vec![
+            rule(
+                &["get", "list", "update", "watch"],
+                &[APPS],
+                &["replicasets"],
+            ),
+            rule(&["patch", "update"], &[APPS], &["replicasets/status"]),
+            rule(&["update"], &[APPS], &["replicasets/finalizers"]),
+            rule(
+                &["create", "delete", "list", "patch", "watch"],
+                &[""],
+                &["pods"],
+            ),
+            events(),
+        ]
+    }),
+    ("root-ca-cert-publisher", || {
+        vec![
+            rule(&["create", "get", "update"], &[""], &["configmaps"]),
+            events(),
+        ]
+    }),
+    ("service-account-controller", || {
+        vec![
+            rule(&["create", "get"], &[""], &["serviceaccounts"]),
+            events(),
+        ]
+    }),
+];
