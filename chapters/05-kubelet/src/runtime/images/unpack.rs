@@ -224,6 +224,9 @@ impl Unpacker {
         let Some(hidden) = name.to_str().and_then(|name| name.strip_prefix(".wh.")) else {
             return Ok(false);
         };
+        if matches!(hidden, "" | "." | "..") {
+            return Err(invalid(format!("the whiteout {name:?} deletes no file")));
+        }
         if hidden == ".wh..opq" {
             // Through a path: a descriptor opened for its path alone has no attributes.
             rustix::fs::setxattr(
@@ -232,7 +235,7 @@ impl Unpacker {
                 b"y",
                 XattrFlags::empty(),
             )?;
-        } else if !hidden.starts_with(".wh.") && !hidden.is_empty() {
+        } else if !hidden.starts_with(".wh.") {
             remove(parent, OsStr::new(hidden))?;
             mknodat(parent, hidden, FileType::CharacterDevice, Mode::empty(), 0)?;
         }
