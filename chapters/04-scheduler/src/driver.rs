@@ -11,21 +11,17 @@ use std::time::{Duration, Instant};
 use component::CancellationToken;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered, SelectAll, StreamExt};
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{
-    Binding, Namespace, Node, ObjectReference, Pod, PodCondition, Service,
-};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Status, Time};
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::runtime::utils::Backoff;
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use kube::api::Api;
+use kube::runtime::watcher;
+use kube::{Client, ResourceExt};
 
 use crate::cache::Cache;
 use crate::events::{COMPONENT, Recorder};
 use crate::queue::Queue;
+use crate::requests::{bind, set_condition, unschedulable};
 use crate::schedule::{FitError, schedule};
+use crate::watch::watch;
 
 /// A watch event of any of the watched resources.
 pub enum Input {
@@ -336,43 +332,6 @@ impl Driver {
     }
 }
 
-/// A list and watch of a whole resource, begun anew when it breaks: at once, then less and less
-/// often, but at least every quarter of a second, for the API server may be just starting.
-pub fn watch<K>(api: Api<K>) -> impl futures::Stream<Item = watcher::Event<K>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
-    watcher(api, watcher::Config::default())
-        .backoff(Retry::default())
-        .filter_map(|event| async {
-            event
-                .inspect_err(|error| tracing::debug!(%error, "a watch is begun anew"))
-                .ok()
-        })
-}
-
-/// The time between attempts to watch.
-#[derive(Debug, Default)]
-struct Retry {
-    attempts: u32,
-}
-
-impl Iterator for Retry {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = Duration::from_millis(5) * (1 << self.attempts.min(6));
-        self.attempts += 1;
-        Some(pause.min(Duration::from_millis(250)))
-    }
-}
-
-impl Backoff for Retry {
-    fn reset(&mut self) {
-        self.attempts = 0;
-    }
-}
-
 fn cares_for_pods(pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
     spec.is_some_and(|spec| {
@@ -380,75 +339,4 @@ fn cares_for_pods(pod: &Pod) -> bool {
         affinity.is_some_and(|affinity| affinity.pod_affinity.is_some())
             || spec.topology_spread_constraints.is_some()
     })
-}
-
-fn pods_of<K>(client: Client, pod: &Pod) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    Api::namespaced(client, &pod.namespace().unwrap_or_default())
-}
-
-async fn bind(client: Client, pod: &Pod, node: &str) -> kube::Result<()> {
-    let binding = Binding {
-        metadata: ObjectMeta {
-            name: Some(pod.name_any()),
-            namespace: pod.namespace(),
-            // So that a new pod of the same name is not bound in its place.
-            uid: pod.uid(),
-            ..ObjectMeta::default()
-        },
-        target: ObjectReference {
-            kind: Some("Node".to_owned()),
-            name: Some(node.to_owned()),
-            ..ObjectReference::default()
-        },
-    };
-    let pods: Api<Pod> = pods_of(client, pod);
-    let name = pod.name_any();
-    let _status: Status = pods
-        .create_subresource("binding", &name, &PostParams::default(), &binding)
-        .await?;
-    Ok(())
-}
-
-/// The condition that says why a pod has no node; none if it says so already.
-fn unschedulable(pod: &Pod, message: String) -> Option<PodCondition> {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    let before = conditions
-        .into_iter()
-        .flatten()
-        .find(|c| c.type_ == "PodScheduled");
-    let is_false = before.filter(|before| before.status == "False");
-    if is_false.is_some_and(|before| before.message.as_ref() == Some(&message)) {
-        return None;
-    }
-    let since = is_false.and_then(|before| before.last_transition_time.clone());
-    Some(PodCondition {
-        type_: "PodScheduled".to_owned(),
-        status: "False".to_owned(),
-        reason: Some("Unschedulable".to_owned()),
-        message: Some(message),
-        last_transition_time: Some(since.unwrap_or(Time(jiff::Timestamp::now()))),
-        observed_generation: pod.metadata.generation,
-        ..PodCondition::default()
-    })
-}
-
-async fn set_condition(client: Client, pod: Arc<Pod>, condition: PodCondition) {
-    let patch = serde_json::json!({ "status": { "conditions": [condition] } });
-    let pods: Api<Pod> = pods_of(client, &pod);
-    let patched = pods
-        .patch_status(
-            &pod.name_any(),
-            &PatchParams::default(),
-            &Patch::Strategic(patch),
-        )
-        .await;
-    if let Err(error) = patched {
-        tracing::debug!(pod = %pod.name_any(), %error, "its condition was not written");
-    }
 }

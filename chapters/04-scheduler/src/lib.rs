@@ -30,9 +30,11 @@ pub mod labels;
 pub mod node_info;
 pub mod quantity;
 pub mod queue;
+mod requests;
 pub mod resources;
 pub mod schedule;
 pub mod score;
+mod watch;
 pub mod why;
 
 use std::path::{Path, PathBuf};
