@@ -1,4 +1,44 @@
 //! Chapter 5: pods become containers.
+//!
+//! A kubelet is the agent on each node. It is told, by a watch of the API, which pods are bound to
+//! its node, and sees to it that their containers run; it says back how they are. It speaks to
+//! the API server as any client does, and to whatever runs containers through one trait,
+//! [`runtime::ContainerRuntime`], whose first implementation is the embedded sandbox.
+//!
+//! ```text
+//!                 API server
+//!    pods of this node │ ▲ status, events, lease          ▲ logs, exec, attach,
+//!                      ▼ │                                │ port-forward
+//!   ┌──────────────────────────────────────────────┐  ┌───┴────┐
+//!   │ pods: one worker each                        │  │ server │
+//!   │   look ─▶ decide ─▶ act ─▶ state the status  │  └───┬────┘
+//!   │     │       │        ├─ volumes, images      │      │
+//!   │     │   (pure core)  └─ probes, hooks        │      │
+//!   └─────┼────────────────┬───────────────────────┘      │
+//!         ▼                ▼                              ▼
+//!   ┌──────────────────────────────────────────────────────────┐
+//!   │ ContainerRuntime: sandboxes, containers, images, events  │
+//!   └──────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A pod goes through these phases, which [`decide::status`] tells from what the runtime says:
+//!
+//! | phase | when |
+//! | --- | --- |
+//! | `Pending` | init containers are not done, or a container has not run yet |
+//! | `Running` | a container runs, or will be started again |
+//! | `Succeeded` | all ended with 0, and none is started again |
+//! | `Failed` | one ended otherwise and is not started again, or the kubelet ended the pod |
+//!
+//! Where to read on: [`decide`] is the core, with stories in `tests/sync/*.txt`; `pods/worker.rs`
+//! carries it out; `node` keeps the Node object; `volumes`, `images` and `server` are each on
+//! their own; [`runtime`] is the seam, `runtime::sandbox` what is behind it.
+//!
+//! Left out so far: ephemeral containers, static pods, host ports, eviction under pressure, volumes from
+//! storage plugins, `/stats/summary`, in-place resize, and env from files (`fileKeyRef`). A pod
+//! that asks for one of those volumes or variables gets an event that says so.
+//!
+//! Upstream: `pkg/kubelet` in kubernetes/kubernetes.
 
 mod config;
 mod context;
@@ -44,8 +84,7 @@ use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
 /// When a flag or a file it names makes no sense, or the server's port is taken.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
     let runtime = SandboxRuntime::new(SandboxRuntimeConfig {
-        // Beside the kubelet's own `pods`, which are by uid.
-        root_dir: config.root_dir.join("sandbox"),
+        root_dir: config.root_dir.clone(),
         image_store: config.image_store(),
         node_name: config.node_name(),
         image_proxy: config.image_proxy.clone(),

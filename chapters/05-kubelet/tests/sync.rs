@@ -116,7 +116,8 @@ impl Story {
             .map(|i| &spec::init_containers(&pod)[*i]);
         let main = actions.start.iter().map(|i| &spec::of(&pod).containers[*i]);
         for container in init.chain(main) {
-            if let Some(waiting) = self.waiting.get(&container.name) {
+            let held_up = self.waiting.get(&container.name);
+            if let Some(waiting) = held_up.filter(|w| w.reason != "CrashLoopBackOff") {
                 let _ = writeln!(out, "cannot start {}: {}", container.name, waiting.reason);
                 continue;
             }

@@ -38,7 +38,8 @@ pub fn parse_nanos(text: &str) -> Option<i128> {
         None => (false, number.strip_prefix('+').unwrap_or(number)),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() && fraction.is_empty() {
+    let signed_twice = whole.contains(['+', '-']);
+    if signed_twice || (whole.is_empty() && fraction.is_empty()) {
         return None;
     }
     let whole: i128 = if whole.is_empty() {

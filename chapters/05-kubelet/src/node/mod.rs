@@ -145,7 +145,8 @@ impl NodeKeeper {
         self.write_status(api, &status).await
     }
 
-    /// Somebody, perhaps we, wrote the Node.
+    /// Somebody, perhaps we, wrote the Node. What only the machine changes can wait for the next
+    /// tick; whether the node is ready cannot.
     async fn seen(&mut self, node: Node) {
         let cidr = node.spec.as_ref().and_then(|spec| spec.pod_cidr.clone());
         self.known = node;
@@ -154,7 +155,10 @@ impl NodeKeeper {
         {
             self.network_up(&cidr).await;
         }
-        self.report().await;
+        let said = self.known.status.as_ref().is_some_and(is_ready);
+        if said != *self.network_ready.borrow() {
+            self.report().await;
+        }
     }
 
     async fn network_up(&self, cidr: &str) {

@@ -59,7 +59,6 @@ pub(super) async fn terminate(mut worker: Worker) {
 /// Stops all containers, sidecars last, and the sandboxes.
 async fn stop(worker: &mut Worker, pod: &Arc<Pod>) -> crate::Result<RuntimePod> {
     let runtime = worker.look(pod).await?;
-    // From here on it is not ready, which takes it out of its services.
     worker.state(pod, &runtime, false);
     let is_sidecar = |container: &Container| {
         let init = spec::init_containers(pod);

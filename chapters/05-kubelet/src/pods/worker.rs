@@ -64,9 +64,9 @@ pub struct Worker {
     pub(super) writer: StatusWriter,
     images: Images,
     volumes: Volumes,
-    mounted: Option<BTreeMap<String, PathBuf>>,
     mount_failures: u32,
-    refreshed: Instant,
+    /// When the volumes were last brought up to date; `None`: not by this kubelet.
+    refreshed: Option<Instant>,
     backoff: Backoff,
     waiting: HashMap<String, Waiting>,
     /// When to try again what could not be started.
@@ -95,9 +95,8 @@ impl Worker {
             images: Images::new(context.clone(), wake.clone()),
             volumes: Volumes::new(context.clone(), &uid),
             kills: kill::Kills::new(context.clone(), wake.clone()),
-            mounted: None,
             mount_failures: 0,
-            refreshed: Instant::now(),
+            refreshed: None,
             backoff: Backoff::new(),
             waiting: HashMap::new(),
             retry_at: HashMap::new(),
@@ -158,6 +157,11 @@ impl Worker {
         self.state(pod, &runtime, false);
 
         if actions.kill_pod {
+            if actions.create_sandbox.is_some() {
+                let message = "Pod sandbox changed, it will be killed and re-created.".to_owned();
+                let recorder = &self.context.recorder;
+                recorder.pod(pod, Severity::Normal, "SandboxChanged", message);
+            }
             self.stop_all(pod, &runtime).await;
             runtime = self.look(pod).await?;
         }
@@ -174,10 +178,6 @@ impl Worker {
             || !actions.start_init.is_empty()
         {
             retry_in = sooner(retry_in, self.start(pod, &mut runtime, &actions).await?);
-        } else if self.mounted.is_none() {
-            // A restarted kubelet: the volumes are there, and are kept fresh from here on.
-            self.refreshed -= VOLUME_REFRESH;
-            self.mounted = Some(BTreeMap::new());
         }
         self.probes.update(pod, &runtime);
         self.state(pod, &runtime, false);
@@ -349,22 +349,42 @@ impl Worker {
             return Ok(Some(Duration::from_secs(1)));
         }
         let mut addresses = self.addresses(pod, runtime);
-        let volumes = match self.volumes.mount(pod, &addresses).await {
+        let context = self.context.clone();
+        let sandbox = async {
+            match actions.create_sandbox {
+                None => Ok(()),
+                Some(attempt) => {
+                    let config = launch::sandbox_config(&context, pod, attempt);
+                    context.runtime.run_pod_sandbox(config).await.map(drop)
+                }
+            }
+        };
+        // What the API is asked for and what the kernel is asked for go side by side; but what is
+        // mounted has to be there before the sandbox takes its view of the node's mounts.
+        let (volumes, sandbox) = if Volumes::mounts_any(pod) {
+            let volumes = self.volumes.mount(pod, &addresses).await;
+            let sandbox = if volumes.is_ok() {
+                sandbox.await
+            } else {
+                Ok(())
+            };
+            (volumes, sandbox)
+        } else {
+            tokio::join!(self.volumes.mount(pod, &addresses), sandbox)
+        };
+        if let Err(error) = sandbox {
+            let message = format!("Failed to create pod sandbox: {error}");
+            let recorder = &self.context.recorder;
+            recorder.pod(pod, Severity::Warning, "FailedCreatePodSandBox", message);
+            return Ok(Some(Duration::from_secs(1)));
+        }
+        let volumes = match volumes {
             Ok(volumes) => volumes,
             Err(error) => return Ok(Some(self.mount_failed(pod, &error))),
         };
         self.mount_failures = 0;
-        self.mounted = Some(volumes.clone());
-        self.refreshed = Instant::now();
-        if let Some(attempt) = actions.create_sandbox {
-            let config = launch::sandbox_config(&self.context, pod, attempt);
-            if let Err(error) = self.context.runtime.run_pod_sandbox(config).await {
-                let message = format!("Failed to create pod sandbox: {error}");
-                let recorder = &self.context.recorder;
-                let reason = "FailedCreatePodSandBox";
-                recorder.pod(pod, Severity::Warning, reason, message);
-                return Ok(Some(Duration::from_secs(1)));
-            }
+        self.refreshed = Some(Instant::now());
+        if actions.create_sandbox.is_some() {
             *runtime = self.look(pod).await?;
             addresses = self.addresses(pod, runtime);
             if uses_own_address(pod) {
@@ -548,34 +568,38 @@ impl Worker {
         u32::try_from(known.restart_count).unwrap_or(0) + u32::from(ran)
     }
 
+    /// Returns when to try again: soon at first, since what is missing is often just being made.
     fn mount_failed(&mut self, pod: &Pod, error: &crate::volumes::MountError) -> Duration {
-        let message = format!(
-            "MountVolume.SetUp failed for volume \"{}\" : {}",
-            error.volume, error.message
-        );
-        self.context
-            .recorder
-            .pod(pod, Severity::Warning, "FailedMount", message);
-        // Doubling from half a second to two minutes, as upstream.
-        let delay = Duration::from_millis(500 << self.mount_failures.min(8));
+        let delay = Duration::from_millis(25 << self.mount_failures.min(13));
         self.mount_failures += 1;
+        if self.mount_failures > 4 {
+            let message = format!(
+                "MountVolume.SetUp failed for volume \"{}\" : {}",
+                error.volume, error.message
+            );
+            self.context
+                .recorder
+                .pod(pod, Severity::Warning, "FailedMount", message);
+        }
         delay.min(Duration::from_secs(122))
     }
 
     /// Brings volumes that show what the API holds up to date, when it is time.
     async fn refresh_volumes(&mut self, pod: &Pod, runtime: &RuntimePod) -> RetryIn {
-        if self.mounted.is_none() || !Volumes::may_change(pod) {
+        if runtime.ready_sandbox().is_none() || !Volumes::may_change(pod) {
             return None;
         }
-        if self.refreshed.elapsed() >= VOLUME_REFRESH {
-            self.refreshed = Instant::now();
+        let is_due = |at: Instant| at.elapsed() >= VOLUME_REFRESH;
+        if self.refreshed.is_none_or(is_due) {
+            self.refreshed = Some(Instant::now());
             let addresses = self.addresses(pod, runtime);
             if let Err(error) = self.volumes.mount(pod, &addresses).await {
                 // What was shown stays; so upstream.
                 tracing::debug!(pod = pod_key(pod), ?error, "volume not refreshed");
             }
         }
-        Some(VOLUME_REFRESH.saturating_sub(self.refreshed.elapsed()))
+        self.refreshed
+            .map(|at| VOLUME_REFRESH.saturating_sub(at.elapsed()))
     }
 
     /// Removes ended containers but the last two of a name, and sandboxes without any.

@@ -91,6 +91,16 @@ impl Volumes {
         })
     }
 
+    /// Whether a volume of the pod is a mount on the node, not only a folder.
+    pub fn mounts_any(pod: &Pod) -> bool {
+        spec::of(pod).volumes.iter().flatten().any(|volume| {
+            volume
+                .empty_dir
+                .as_ref()
+                .is_some_and(|dir| dir.medium.as_deref() == Some("Memory"))
+        })
+    }
+
     async fn mount_one(
         &mut self,
         pod: &Pod,
