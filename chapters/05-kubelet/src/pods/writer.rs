@@ -93,7 +93,7 @@ async fn write(api: Api<Pod>, mut said: watch::Receiver<Option<Said>>) {
         }
         match send(&api, latest, patch).await {
             Sent::Written(version, status) => {
-                known = Some((version, status));
+                known = Some((version, *status));
                 unsent = None;
                 held_back = false;
                 retry = Retry::new();
@@ -108,7 +108,7 @@ async fn write(api: Api<Pod>, mut said: watch::Receiver<Option<Said>>) {
 }
 
 enum Sent {
-    Written(u64, PodStatus),
+    Written(u64, Box<PodStatus>),
     /// The pod is no more, or another has its name.
     Gone,
     Failed,
@@ -121,7 +121,7 @@ async fn send(api: &Api<Pod>, said: &Said, patch: serde_json::Value) -> Sent {
         .patch_status(name, &PatchParams::default(), &patch)
         .await
     {
-        Ok(pod) => Sent::Written(version(&pod), pod.status.unwrap_or_default()),
+        Ok(pod) => Sent::Written(version(&pod), Box::new(pod.status.unwrap_or_default())),
         Err(kube::Error::Api(status)) if status.code == 404 => Sent::Gone,
         // A conflict over the uid is final; one over a version is not.
         Err(kube::Error::Api(status)) if status.code == 409 && status.message.contains("UID") => {

@@ -304,11 +304,24 @@ mod tests {
         assert_eq!(decoder.next_message(), Ok(None));
     }
 
+    #[test]
+    fn long_messages_have_long_lengths() {
+        for length in [125, 126, 65_535, 65_536, 200_000] {
+            let payload = vec![7; length];
+            let mut decoder = Decoder::default();
+            decoder.feed(&masked(true, 2, &payload));
+            assert_eq!(
+                decoder.next_message(),
+                Ok(Some(Message::Data(Bytes::from(payload))))
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn any_message_survives_any_cut(
-            payload in proptest::collection::vec(any::<u8>(), 0..70_000),
-            step in 1_usize..9_000,
+            payload in proptest::collection::vec(any::<u8>(), 0..600),
+            step in 1_usize..200,
         ) {
             let mut decoder = Decoder::default();
             let mut messages = Vec::new();
