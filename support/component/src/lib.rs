@@ -21,7 +21,10 @@ where
     Fut: Future<Output = Result<(), E>>,
     E: Into<anyhow::Error>,
 {
-    run_on(&mut tokio::runtime::Builder::new_current_thread(), component)
+    run_on(
+        &mut tokio::runtime::Builder::new_current_thread(),
+        component,
+    )
 }
 
 /// Runs a component on a runtime with `threads` workers, for the one that serves everyone.
@@ -31,7 +34,10 @@ where
     Fut: Future<Output = Result<(), E>>,
     E: Into<anyhow::Error>,
 {
-    run_on(tokio::runtime::Builder::new_multi_thread().worker_threads(threads), component)
+    run_on(
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads),
+        component,
+    )
 }
 
 fn run_on<F, Fut, E>(builder: &mut tokio::runtime::Builder, component: F) -> ExitCode
@@ -84,7 +90,9 @@ fn cancel_on_signal(shutdown: CancellationToken) {
 /// Logs to stderr at the level named by `WORKSHOP_LOG` (`error`, `warn`, `info`, `debug`,
 /// `trace`; default `info`). Safe to call more than once.
 pub fn init_logs() {
-    let level = std::env::var("WORKSHOP_LOG").ok().and_then(|level| level.parse().ok());
+    let level = std::env::var("WORKSHOP_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok());
     let _already_set = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(LevelFilter::INFO))
         .with_writer(std::io::stderr)
