@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use kubelet::runtime::images::{ImageStore, load_archive};
 
 /// `cluster image …`
 #[derive(Debug, Subcommand)]
@@ -24,7 +25,11 @@ pub enum Image {
 pub fn run(image: Image) -> anyhow::Result<()> {
     match image {
         Image::Load { image_store, file } => {
-            anyhow::bail!("{} {}", image_store.display(), file.display())
+            let store = ImageStore::open(&image_store)?;
+            for name in load_archive(&store, &file)? {
+                println!("Loaded image: {name}");
+            }
+            Ok(())
         }
     }
 }

@@ -16,6 +16,10 @@ pub const DOMAIN: &str = "cluster.local";
 /// The proxy through which kubelets pull images: see `gateway`.
 pub const IMAGE_PROXY: &str = "http://172.30.0.1:3128";
 
+/// Taint of the control plane's node, which the kubelet registers with, and its label, which no
+/// kubelet may give itself (upstream: the NodeRestriction admission), so the lab does.
+pub const CONTROL_PLANE_ROLE: &str = "node-role.kubernetes.io/control-plane";
+
 /// Seconds without a lease renewal until a node is NotReady. Upstream's default is 50.
 pub const NODE_MONITOR_GRACE_SECONDS: u32 = 12;
 /// Seconds that a pod stays on a node that is NotReady or unreachable. Upstream's default is 300.

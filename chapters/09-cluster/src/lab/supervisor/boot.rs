@@ -16,8 +16,9 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 
 use super::Event;
-use crate::lab::components::{DNS_IP, DOMAIN};
+use crate::lab::components::{CONTROL_PLANE_ROLE, DNS_IP, DOMAIN};
 use crate::lab::gateway::names;
+use crate::lab::record::CONTROL_PLANE;
 
 /// How often something is asked that cannot be watched.
 const RETRY: Duration = Duration::from_millis(3);
@@ -142,11 +143,15 @@ async fn nodes_ready(client: &Client, steps: &Steps) -> Result<usize> {
     let (told, mut all_ready) = mpsc::channel(1);
     let events = steps.events.clone();
     let began = Timestamp::now();
-    let nodes = watcher(Api::<Node>::all(client.clone()), watcher::Config::default());
+    let api = Api::<Node>::all(client.clone());
     tokio::spawn(async move {
+        let nodes = watcher(api.clone(), watcher::Config::default());
         let mut nodes = std::pin::pin!(nodes.default_backoff().touched_objects());
         while let Some(node) = nodes.next().await {
             let Ok(node) = node else { continue };
+            if let Err(error) = label_control_plane(&api, &node).await {
+                tracing::warn!(%error, "the control plane's node has no role");
+            }
             let state = state(&node, began);
             let name = node.metadata.name.unwrap_or_default();
             if events
@@ -162,6 +167,24 @@ async fn nodes_ready(client: &Client, steps: &Steps) -> Result<usize> {
         .recv()
         .await
         .ok_or_else(|| "the supervisor ends".into())
+}
+
+/// Gives the control plane's node its role, for all to see: `kubeadm` does so as well.
+async fn label_control_plane(api: &Api<Node>, node: &Node) -> kube::Result<()> {
+    let labelled = node
+        .metadata
+        .labels
+        .iter()
+        .flatten()
+        .any(|(name, _)| name == CONTROL_PLANE_ROLE);
+    if node.metadata.name.as_deref() != Some(CONTROL_PLANE) || labelled {
+        return Ok(());
+    }
+    let labels = serde_json::json!({"metadata": {"labels": {CONTROL_PLANE_ROLE: ""}}});
+    let patch = Patch::Merge(&labels);
+    api.patch(CONTROL_PLANE, &PatchParams::default(), &patch)
+        .await
+        .map(drop)
 }
 
 /// What a node's condition says, unless it was said before `began`.
