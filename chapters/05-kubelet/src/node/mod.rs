@@ -120,7 +120,7 @@ impl NodeKeeper {
                     return;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "not registered yet");
+                    tracing::info!(%error, "not registered yet");
                     retry.wait().await;
                 }
             }

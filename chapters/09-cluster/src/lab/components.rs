@@ -128,12 +128,10 @@ fn kubelet(layout: &Layout, node: &Node) -> Vec<String> {
         .path("tls-cert-file", &pki("-serving.crt"))
         .path("tls-private-key-file", &pki("-serving.key"));
     if node.is_control_plane() {
-        flags = flags
-            .text("node-labels", "node-role.kubernetes.io/control-plane=")
-            .text(
-                "register-with-taints",
-                "node-role.kubernetes.io/control-plane:NoSchedule",
-            );
+        flags = flags.text(
+            "register-with-taints",
+            format!("{CONTROL_PLANE_ROLE}:NoSchedule"),
+        );
     }
     flags.args
 }
