@@ -567,6 +567,60 @@ fn one_process_namespace_for_the_pod() {
 }
 
 #[test]
+fn the_node_itself_and_privileges() {
+    on_a_node(|| async {
+        let node = Node::start().await;
+        let mut pod = node.pod("host");
+        pod.host_network = true;
+        pod.host_pid = true;
+        pod.host_ipc = true;
+        let sandbox = node.runtime.run_pod_sandbox(pod).await.unwrap();
+        assert!(sandbox.ips.is_empty());
+        let mut config = shell(
+            "main",
+            "ls /sys/class/net; ls -d /proc/sys/kernel; test -w /proc/sys/net/ipv4/ip_forward \
+             && echo writable; test -c /dev/null && echo device; echo $$ > /dev/shm/pid; \
+             grep NoNewPrivs /proc/self/status",
+        );
+        config.security.privileged = true;
+        let (code, log) = node.run(&sandbox.id, "host", config).await;
+        assert_eq!(code, 0, "{log}");
+        for line in ["cni0", "writable", "device", "NoNewPrivs:\t0"] {
+            assert!(log.contains(&format!("stdout F {line}")), "{line} in {log}");
+        }
+        let mut config = shell("missing", "true");
+        config.mounts = vec![Mount {
+            host_path: "/no/such/folder".into(),
+            container_path: "/data".into(),
+            read_only: false,
+        }];
+        let id = node
+            .runtime
+            .create_container(&sandbox.id, config)
+            .await
+            .unwrap();
+        let error = node
+            .runtime
+            .start_container(&id)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("mounting /no/such/folder on /data: No such file"),
+            "{error}"
+        );
+        let long = node
+            .runtime
+            .create_container(&sandbox.id, shell("long", "exec sleep 1000"));
+        let long = long.await.unwrap();
+        node.runtime.start_container(&long).await.unwrap();
+        node.runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
+        assert_eq!(node.exit_code(&long).await, 137);
+        node.runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
+    });
+}
+
+#[test]
 fn how_long_a_pod_takes() {
     on_a_node(|| async {
         let node = Node::start().await;
