@@ -1,4 +1,37 @@
 //! Chapter 3: the Kubernetes API over the store.
+//!
+//! The one component that everyone speaks to, and the only one that opens the store. What it does
+//! with a request is the same for every kind of object; what differs between kinds is data
+//! ([`resources`]), or a pure function of the object ([`defaults`], [`validation`]):
+//!
+//! ```text
+//!  kubectl ──TLS──▶ http ─▶ authn ─▶ authz ─▶ decode ─▶ defaults ─▶ admission ─▶ validation
+//!                    ▲                        schema                                  │
+//!                    │                        patch, apply                            ▼
+//!                    └── table ◀── watch cache ◀───────── changes ────────────── etcd::Store
+//! ```
+//!
+//! A write is answered when the store's log is synced and the watch cache has it: who wrote it
+//! reads it, and a right that was granted holds. Controllers do the rest by watching.
+//!
+//! | module | what it is | to read when |
+//! | --- | --- | --- |
+//! | [`resources`], [`status`] | the table of resources; errors | first |
+//! | [`registry`] | objects in the store: create, update, delete, list, the watch cache | next |
+//! | [`http`] | connections, paths, verbs, watches, streams to kubelets | next |
+//! | [`authn`], [`authz`] | who asks; whether they may | a 401 or 403 puzzles |
+//! | [`schema`], [`patch`], [`apply`] | types and fields; three patches; server-side apply | a body puzzles |
+//! | [`admission`], [`defaults`], [`validation`], [`alloc`] | what is written for the client, and what is refused | a 422 puzzles |
+//! | [`discovery`], [`openapi`], [`table`] | what a client asks before and after | `kubectl` puzzles |
+//! | [`protobuf`] | the other form of a body | never |
+//!
+//! Its states are two: not ready until what every cluster has is there ([`registry::bootstrap`]),
+//! then ready until shutdown, which ends watches first, so that clients go elsewhere.
+//!
+//! Left out: custom resources, webhooks, quotas and disruption budgets, aggregation of other API
+//! servers, audit, priority and fairness, the `proxy` subresources, answers in protobuf or YAML.
+//!
+//! Upstream: `cmd/kube-apiserver`, `staging/src/k8s.io/apiserver`.
 
 pub mod admission;
 pub mod alloc;

@@ -73,6 +73,10 @@ impl Registry {
     /// Makes the Service by which pods reach this server.
     async fn publish(&self) -> Result<(), ApiError> {
         let config = &self.config;
+        if config.secure_port == 0 {
+            // Served on inherited sockets alone: there is no port that pods could be told.
+            return Ok(());
+        }
         self.ensure(service(
             &config.service_cluster_ip_range,
             config.secure_port,
