@@ -13,15 +13,35 @@ use kubelet::runtime::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// A node's folders. A test that fails leaves no pods behind.
+struct Dir(tempfile::TempDir);
+
+impl Dir {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        kill_node(&self.path().join("node"));
+        let sandboxes = std::fs::read_dir(self.path().join("node/sandboxes"));
+        for sandbox in sandboxes.into_iter().flatten().flatten() {
+            let shm = sandbox.path().join("shm");
+            let _ = rustix::mount::unmount(shm, rustix::mount::UnmountFlags::DETACH);
+        }
+    }
+}
+
 /// A node's folders and its runtime.
 struct Node {
-    dir: tempfile::TempDir,
+    dir: Dir,
     runtime: SandboxRuntime,
 }
 
 impl Node {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Dir(tempfile::tempdir().unwrap());
         let runtime = open(dir.path()).await;
         runtime.update_pod_cidr("10.244.7.0/24").await.unwrap();
         Node { dir, runtime }
