@@ -10,8 +10,10 @@ mod kill;
 pub mod launch;
 mod messages;
 mod probes;
+mod start;
 mod terminate;
 mod tls;
+mod upkeep;
 mod worker;
 mod writer;
 

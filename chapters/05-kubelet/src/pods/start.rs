@@ -1,0 +1,307 @@
+//! Starting a pod's containers: volumes and sandbox, then one container after another.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod};
+use tokio::time::Instant;
+
+use super::hooks;
+use super::launch::{self, Launch};
+use super::worker::{RetryIn, Worker, is_leaving, sooner};
+use crate::Result;
+use crate::decide::actions::{self, PodActions};
+use crate::decide::fields::PodAddresses;
+use crate::decide::status::Waiting;
+use crate::decide::{RuntimePod, spec};
+use crate::events::Severity;
+use crate::images::Standing;
+use crate::runtime::RuntimeError;
+use crate::volumes::Volumes;
+impl Worker {
+    /// Makes what the containers need, then the containers, as far as they can be made now.
+    pub(super) async fn start(
+        &mut self,
+        pod: &Arc<Pod>,
+        runtime: &mut RuntimePod,
+        actions: &PodActions,
+    ) -> Result<RetryIn> {
+        if !*self.context.network_ready.borrow() && !spec::host_network(pod) {
+            let message = "network is not ready: container runtime network not ready: no pod CIDR \
+                           assigned";
+            let recorder = &self.context.recorder;
+            recorder.pod(
+                pod,
+                Severity::Warning,
+                "NetworkNotReady",
+                message.to_owned(),
+            );
+            return Ok(Some(Duration::from_secs(1)));
+        }
+        let mut addresses = self.addresses(pod, runtime);
+        let context = self.context.clone();
+        let sandbox = async {
+            match actions.create_sandbox {
+                None => Ok(()),
+                Some(attempt) => {
+                    let config = launch::sandbox_config(&context, pod, attempt);
+                    context.runtime.run_pod_sandbox(config).await.map(drop)
+                }
+            }
+        };
+        // What the API is asked for and what the kernel is asked for go side by side; but what is
+        // mounted has to be there before the sandbox takes its view of the node's mounts.
+        let (volumes, sandbox) = if Volumes::mounts_any(pod) {
+            let volumes = self.volumes.mount(pod, &addresses).await;
+            let sandbox = if volumes.is_ok() {
+                sandbox.await
+            } else {
+                Ok(())
+            };
+            (volumes, sandbox)
+        } else {
+            tokio::join!(self.volumes.mount(pod, &addresses), sandbox)
+        };
+        if let Err(error) = sandbox {
+            let message = format!("Failed to create pod sandbox: {error}");
+            let recorder = &self.context.recorder;
+            recorder.pod(pod, Severity::Warning, "FailedCreatePodSandBox", message);
+            return Ok(Some(Duration::from_secs(1)));
+        }
+        let volumes = match volumes {
+            Ok(volumes) => volumes,
+            Err(error) => return Ok(Some(self.mount_failed(pod, &error))),
+        };
+        self.mount_failures = 0;
+        self.refreshed = Some(Instant::now());
+        if actions.create_sandbox.is_some() {
+            *runtime = self.look(pod).await?;
+            addresses = self.addresses(pod, runtime);
+            if uses_own_address(pod) {
+                // Files that name the pod's address can be written only now.
+                let again = self.volumes.mount(pod, &addresses).await;
+                if let Err(error) = again {
+                    return Ok(Some(self.mount_failed(pod, &error)));
+                }
+            }
+        }
+        let mut retry_in = None;
+        let init = actions
+            .start_init
+            .iter()
+            .map(|index| &spec::init_containers(pod)[*index]);
+        let main = actions
+            .start
+            .iter()
+            .map(|index| &spec::of(pod).containers[*index]);
+        for container in init.chain(main) {
+            if is_leaving(&self.desired.borrow()) {
+                break;
+            }
+            let started = self
+                .start_container(pod, container, runtime, &volumes, &addresses)
+                .await;
+            match started {
+                Ok(()) => {
+                    self.waiting.remove(&container.name);
+                    self.retry_at.remove(&container.name);
+                    // The next step of the pod may follow from this one.
+                    retry_in = Some(Duration::ZERO);
+                }
+                Err(Stuck::Pulling) => {}
+                Err(Stuck::Waiting(waiting, again_in)) => {
+                    self.waiting.insert(container.name.clone(), waiting);
+                    self.retry_at
+                        .insert(container.name.clone(), Instant::now() + again_in);
+                    retry_in = sooner(retry_in, Some(again_in));
+                }
+            }
+        }
+        *runtime = self.look(pod).await?;
+        if retry_in == Some(Duration::ZERO) && spec::init_containers(pod).is_empty() {
+            retry_in = None;
+        }
+        Ok(retry_in)
+    }
+
+    async fn start_container(
+        &mut self,
+        pod: &Arc<Pod>,
+        container: &ContainerSpec,
+        runtime: &RuntimePod,
+        volumes: &BTreeMap<String, PathBuf>,
+        addresses: &PodAddresses,
+    ) -> std::result::Result<(), Stuck> {
+        let name = &container.name;
+        let recorder = self.context.recorder.clone();
+        let image_id = match self.images.ensure(pod, container).await {
+            Standing::Present(id) => id,
+            Standing::Pulling => return Err(Stuck::Pulling),
+            Standing::Failed(waiting, again_in) => {
+                return Err(Stuck::Waiting(
+                    waiting,
+                    again_in.try_into().unwrap_or_default(),
+                ));
+            }
+        };
+        let Some(sandbox) = runtime.ready_sandbox() else {
+            return Err(Stuck::Pulling);
+        };
+        let latest = runtime.latest(name);
+        let attempt = match latest {
+            Some(latest) => latest.attempt + 1,
+            None => self.restarts_before(pod, name),
+        };
+        let launch = Launch {
+            pod,
+            container,
+            attempt,
+            image_id: &image_id,
+            volumes,
+            addresses,
+        };
+        let fail = |waiting: Waiting| {
+            let message = format!("Error: {}", waiting.message);
+            recorder.container(pod, name, Severity::Warning, "Failed", message);
+            Stuck::Waiting(waiting, Duration::from_secs(10))
+        };
+        let config = launch.config(&self.context).await.map_err(fail)?;
+        let created = self
+            .context
+            .runtime
+            .create_container(&sandbox.id, config)
+            .await;
+        let id = match created {
+            Ok(id) => id,
+            Err(error) => {
+                let reason = "CreateContainerError".to_owned();
+                return Err(fail(Waiting {
+                    reason,
+                    message: error.to_string(),
+                }));
+            }
+        };
+        let failed_at = latest.and_then(actions::finished_at);
+        if let Some(failed_at) = failed_at {
+            let key = actions::backoff_key(pod, container);
+            self.backoff.next(&key, failed_at, Timestamp::now());
+        }
+        let normal = Severity::Normal;
+        recorder.container(pod, name, normal, "Created", "Container created".to_owned());
+        if let Err(error) = self.context.runtime.start_container(&id).await {
+            // The runtime records it as ended, so restart policy and back-off do the rest; a
+            // program that does not exist is also said as the reason that it waits for.
+            let message = format!("Error: {error}");
+            recorder.container(pod, name, Severity::Warning, "Failed", message);
+            let reason = match error {
+                RuntimeError::Start(_) => "StartError",
+                _ => "RunContainerError",
+            };
+            let waiting = Waiting {
+                reason: reason.to_owned(),
+                message: error.to_string(),
+            };
+            return Err(Stuck::Waiting(waiting, Duration::from_millis(50)));
+        }
+        recorder.container(pod, name, normal, "Started", "Container started".to_owned());
+        self.post_start(pod, container, runtime, &id).await;
+        Ok(())
+    }
+
+    /// Runs the `postStart` hook; a container whose hook fails is killed.
+    async fn post_start(
+        &mut self,
+        pod: &Arc<Pod>,
+        container: &ContainerSpec,
+        runtime: &RuntimePod,
+        id: &str,
+    ) {
+        let lifecycle = container.lifecycle.as_ref();
+        let Some(hook) = lifecycle.and_then(|lifecycle| lifecycle.post_start.as_ref()) else {
+            return;
+        };
+        let target = self.target(pod, runtime, Some(container.clone()), id);
+        let mut desired = self.desired.clone();
+        let hooked = tokio::select! {
+            hooked = hooks::run(&self.context, &target, hook, Duration::from_secs(600)) => hooked,
+            _ = desired.wait_for(is_leaving) => return,
+        };
+        if let Err(error) = hooked {
+            let message = format!("PostStartHook failed: {error}");
+            let recorder = &self.context.recorder;
+            let name = &container.name;
+            recorder.container(pod, name, Severity::Warning, "FailedPostStartHook", message);
+            let grace = spec::grace_period_seconds(pod);
+            self.kills
+                .start(target, grace, "FailedPostStartHook".to_owned());
+        }
+    }
+
+    /// The restart count of a container whose records are lost: one more than the API knows, if
+    /// it ever ran.
+    fn restarts_before(&self, pod: &Pod, name: &str) -> u32 {
+        let status = self.status.as_ref().or(pod.status.as_ref());
+        let statuses = status.map(|status| {
+            status
+                .init_container_statuses
+                .iter()
+                .chain(&status.container_statuses)
+                .flatten()
+        });
+        let known = statuses.and_then(|mut statuses| statuses.find(|status| status.name == name));
+        let Some(known) = known else { return 0 };
+        let ran = known.container_id.is_some()
+            || known
+                .last_state
+                .as_ref()
+                .is_some_and(|state| state.terminated.is_some());
+        u32::try_from(known.restart_count).unwrap_or(0) + u32::from(ran)
+    }
+
+    /// Returns when to try again: soon at first, since what is missing is often just being made.
+    fn mount_failed(&mut self, pod: &Pod, error: &crate::volumes::MountError) -> Duration {
+        let delay = Duration::from_millis(25 << self.mount_failures.min(13));
+        self.mount_failures += 1;
+        if self.mount_failures > 4 {
+            let message = format!(
+                "MountVolume.SetUp failed for volume \"{}\" : {}",
+                error.volume, error.message
+            );
+            self.context
+                .recorder
+                .pod(pod, Severity::Warning, "FailedMount", message);
+        }
+        delay.min(Duration::from_secs(122))
+    }
+}
+
+/// Why a container has not been started.
+enum Stuck {
+    /// Its image is on its way, and will wake the worker.
+    Pulling,
+    /// Something else; try again after the delay.
+    Waiting(Waiting, Duration),
+}
+
+/// Whether a file of the pod's downward API names the pod's own address.
+fn uses_own_address(pod: &Pod) -> bool {
+    let volumes = spec::of(pod).volumes.as_deref().unwrap_or_default();
+    let items = volumes.iter().flat_map(|volume| {
+        let own = volume
+            .downward_api
+            .iter()
+            .flat_map(|source| source.items.iter().flatten());
+        let projected = volume
+            .projected
+            .iter()
+            .flat_map(|source| source.sources.iter().flatten());
+        let projected = projected.filter_map(|source| source.downward_api.as_ref());
+        own.chain(projected.flat_map(|source| source.items.iter().flatten()))
+    });
+    items
+        .filter_map(|item| item.field_ref.as_ref())
+        .any(|reference| reference.field_path.starts_with("status.podIP"))
+}
