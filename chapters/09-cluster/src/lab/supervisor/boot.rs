@@ -128,7 +128,9 @@ async fn apply_one(client: &Client, object: DynamicObject) -> Result<()> {
         ..PostParams::default()
     };
     match api.create(&post, &object).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => {
+        // It is there. A Service says so with 422 before anything can say 409: the address that it
+        // asks for is taken, by itself.
+        Err(kube::Error::Api(status)) if matches!(status.code, 409 | 422) => {
             let patch = PatchParams::apply(FIELD_MANAGER).force();
             api.patch(&name, &patch, &Patch::Apply(&object)).await?;
         }
