@@ -93,8 +93,13 @@ pub async fn client(path: &Path) -> Result<Client, Error> {
     };
     let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
     let options = KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(failed)?;
+    // By this name the API server knows the owner of what it writes.
+    let agent = ("user-agent".parse(), "kube-scheduler/v1.36".parse());
+    if let (Ok(header), Ok(agent)) = agent {
+        config.headers.push((header, agent));
+    }
     Ok(Client::try_from(config)?)
 }

@@ -156,6 +156,11 @@ async fn connect(config: &Config) -> Result<(kube::Client, String)> {
         url.host().unwrap_or_default(),
         url.port_u16().unwrap_or(443)
     );
+    // By this name the API server knows the owner of what it writes.
+    let agent = ("user-agent".parse(), "kubelet/v1.36".parse());
+    if let (Ok(header), Ok(agent)) = agent {
+        client_config.headers.push((header, agent));
+    }
     Ok((kube::Client::try_from(client_config)?, server))
 }
 

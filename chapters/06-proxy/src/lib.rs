@@ -92,7 +92,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
 /// A client from a kubeconfig, or from the service account of the pod that this runs in.
 async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
-    let config = match kubeconfig {
+    let mut config = match kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path)?;
             let options = KubeConfigOptions::default();
@@ -100,6 +100,11 @@ async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
         }
         None => kube::Config::incluster()?,
     };
+    // By this name the API server knows the owner of what it writes.
+    let agent = ("user-agent".parse(), "kube-proxy/v1.36".parse());
+    if let (Ok(header), Ok(agent)) = agent {
+        config.headers.push((header, agent));
+    }
     kube::Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
 }
 

@@ -134,7 +134,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
 async fn connect(config: &Config) -> Result<Client, Error> {
     let explain = |error: &dyn std::fmt::Display| Error::Config(format!("kubeconfig: {error}"));
-    let config = match &config.kubeconfig {
+    let mut config = match &config.kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path).map_err(|error| explain(&error))?;
             kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -145,6 +145,14 @@ async fn connect(config: &Config) -> Result<Client, Error> {
             .await
             .map_err(|error| explain(&error))?,
     };
+    // By this name the API server knows the owner of what it writes.
+    let agent = (
+        "user-agent".parse(),
+        "kube-controller-manager/v1.36".parse(),
+    );
+    if let (Ok(header), Ok(agent)) = agent {
+        config.headers.push((header, agent));
+    }
     Ok(Client::try_from(config)?)
 }
 

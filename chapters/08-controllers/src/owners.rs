@@ -26,14 +26,19 @@ pub fn index_by_controller<K: Resource>(object: &K) -> Vec<String> {
         .collect()
 }
 
-/// A reference to `owner` as the controller of something.
+/// A reference to `owner` as the controller of something, whose deletion in the foreground waits
+/// for that something. Upstream: `metav1.NewControllerRef`.
 ///
 /// # Panics
 /// If `owner` did not come from the API, which gives everything a name and a uid.
 pub fn controller_reference<K: Resource<DynamicType = ()>>(owner: &K) -> OwnerReference {
-    owner
+    let reference = owner
         .controller_owner_ref(&())
-        .expect("objects of the API have a name and a uid")
+        .expect("objects of the API have a name and a uid");
+    OwnerReference {
+        block_owner_deletion: Some(true),
+        ..reference
+    }
 }
 
 /// Whether `labels` fit `selector`. An empty selector fits everything, `None` nothing.

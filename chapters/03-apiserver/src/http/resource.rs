@@ -5,7 +5,7 @@ use http::{Method, Response};
 use serde_json::{Value, json};
 
 use super::answer::{self, Body};
-use super::call::{Call, decode_as, invalid_option, yaml_to_json};
+use super::call::{Call, invalid_option, yaml_to_json};
 use super::negotiate;
 use super::view;
 use super::watch;
@@ -15,7 +15,7 @@ use crate::registry::delete::{DeleteOptions, Propagation};
 use crate::registry::list::ListOptions;
 use crate::registry::write::Writer;
 use crate::registry::{Target, events, meta, strategy};
-use crate::schema::{self, FieldValidation};
+use crate::schema;
 use crate::status::{ApiError, FieldError};
 
 /// Answers a request about an object or a collection.
@@ -174,8 +174,7 @@ async fn patch(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let registry = &call.api.registry;
     let patch_type = PatchType::of(call)?;
     let written = if patch_type == PatchType::Apply {
-        let (config, warned) = apply_config(call, body)?;
-        warnings = warned;
+        let config = apply_config(call, body)?;
         let writer = Writer {
             apply: true,
             ..call.writer()
@@ -250,7 +249,7 @@ fn patched(
 }
 
 /// What an apply wants, which says of itself what it is.
-pub fn apply_config(call: &Call, body: &[u8]) -> Result<(Value, Vec<String>), ApiError> {
+pub fn apply_config(call: &Call, body: &[u8]) -> Result<Value, ApiError> {
     if call.query.get("fieldManager").is_empty() {
         let detail = "is required for apply patch";
         return Err(invalid_option(
@@ -258,21 +257,18 @@ pub fn apply_config(call: &Call, body: &[u8]) -> Result<(Value, Vec<String>), Ap
             FieldError::required("fieldManager", detail),
         ));
     }
-    let json = yaml_to_json(body)?;
     let resource = call.resource;
-    // An apply is of the fields that it names and of no others: an unknown one is an error unless
-    // the client says otherwise.
-    let mode = match call.query.get("fieldValidation") {
-        "" => FieldValidation::Warn,
-        _ => call.field_validation()?,
-    };
-    let (mut config, warnings) = decode_as(
-        resource.schema,
-        resource.kind,
-        &resource.api_version(),
-        &json,
-        mode,
-    )?;
+    // As it was sent: decoding would add what is always written (`status: {}`), and who applies
+    // would come to own it. What the schema does not know, the apply itself refuses.
+    let mut config: Value = serde_json::from_slice(&yaml_to_json(body)?)
+        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
+    if !config.is_object() {
+        let problem = "error decoding YAML: an object is wanted";
+        return Err(ApiError::bad_request(problem.to_owned()));
+    }
+    if config["metadata"].is_null() {
+        config["metadata"] = json!({});
+    }
     call.check_address(&config)?;
     meta::set(&mut config, "name", Some(call.info.name.as_str().into()));
     if resource.namespaced {
@@ -282,7 +278,7 @@ pub fn apply_config(call: &Call, body: &[u8]) -> Result<(Value, Vec<String>), Ap
             Some(call.info.namespace.as_str().into()),
         );
     }
-    Ok((config, warnings))
+    Ok(config)
 }
 
 async fn delete(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {

@@ -90,8 +90,9 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
         _ => {}
     }
     let generation = meta::generation(old);
-    // Where a pod runs is the scheduler's answer, and not its owner's wish.
-    let counted = subresource != "binding"
+    // Where a pod runs is the scheduler's answer, and not its owner's wish; nor is a status, with
+    // which a Deployment's controller writes the annotation of its revision.
+    let counted = !matches!(subresource, "binding" | "status")
         && counts_generations(resource)
         && changes_intent(resource, new, old);
     let generation = if counted { generation + 1 } else { generation };
@@ -156,5 +157,18 @@ mod tests {
         let expected =
             json!({"metadata": {"generation": 3}, "spec": {"replicas": 1}, "status": {"a": 2}});
         assert_eq!(new, expected);
+    }
+
+    #[test]
+    fn a_revision_written_with_the_status_is_no_new_generation() {
+        let resource = resources::by_kind("apps", "v1", "Deployment").expect("is served");
+        let old = json!({"metadata": {"generation": 1}, "spec": {}});
+        let noted = json!({"metadata": {"generation": 1, "annotations": {"a": "b"}}, "spec": {}});
+        let generation = |subresource| {
+            let mut new = noted.clone();
+            prepare_update(resource, subresource, &mut new, &old);
+            meta::generation(&new)
+        };
+        assert_eq!((generation("status"), generation("")), (1, 2));
     }
 }
