@@ -445,8 +445,9 @@ impl Rollout<'_> {
         let patch = json!({"metadata": {"annotations": {REVISION: number.to_string()}}});
         let name = self.deployment.name_any();
         let patch = Patch::Merge(patch);
+        // With the status, as upstream does, for it is no new wish: no new generation.
         self.deployments()
-            .patch(&name, &PatchParams::default(), &patch)
+            .patch_status(&name, &PatchParams::default(), &patch)
             .await?;
         Ok(())
     }
@@ -460,15 +461,13 @@ impl Rollout<'_> {
         if self.deployment.status.as_ref() == Some(&status) {
             return Ok(again);
         }
-        // Without a resourceVersion: the revision may have been written just before, and only this
-        // controller writes the status.
-        let mut updated = self.deployment.clone();
-        updated.metadata.resource_version = None;
-        updated.status = Some(status);
+        // A patch of the status alone: the revision may have been written just before, and others
+        // write annotations.
+        let patch = status::patch(self.deployment.status.as_ref(), &status);
         let name = self.deployment.name_any();
         let written = self
             .deployments()
-            .replace_status(&name, &PostParams::default(), &updated)
+            .patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))
             .await;
         ignore_not_found(written)?;
         Ok(again)

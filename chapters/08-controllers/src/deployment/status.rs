@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use serde_json::{Value, json};
 
 use super::rollout::{Fences, available, wanted};
 
@@ -365,4 +366,35 @@ fn set_condition(
         last_update_time: Some(Time(now)),
         last_transition_time: transition,
     });
+}
+/// The merge patch that makes `old` into `new`, and touches nothing but the status.
+pub fn patch(old: Option<&DeploymentStatus>, new: &DeploymentStatus) -> Value {
+    let json = |status| serde_json::to_value(status).expect("a status goes as JSON");
+    let mut status = json(new);
+    let before = old.map(json).unwrap_or_default();
+    for field in before.as_object().into_iter().flat_map(|map| map.keys()) {
+        if status.get(field).is_none() {
+            status[field] = Value::Null;
+        }
+    }
+    json!({ "status": status })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_status_no_longer_says_is_taken_away_and_no_annotation_with_it() {
+        let old = DeploymentStatus {
+            unavailable_replicas: Some(1),
+            ..DeploymentStatus::default()
+        };
+        let new = DeploymentStatus {
+            ready_replicas: Some(1),
+            ..DeploymentStatus::default()
+        };
+        let expected = json!({"status": {"readyReplicas": 1, "unavailableReplicas": null}});
+        assert_eq!(patch(Some(&old), &new), expected);
+    }
 }
