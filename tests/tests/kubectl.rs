@@ -61,8 +61,9 @@ fn forwarded(lab: &Lab, target: &str) -> String {
         .spawn()
         .expect("kubectl is installed");
     let mut said = String::new();
-    let stdout = kubectl.stdout.take().expect("it is piped");
-    BufReader::new(stdout)
+    // Kept until the end: kubectl does not outlive a pipe that is closed.
+    let mut stdout = BufReader::new(kubectl.stdout.take().expect("it is piped"));
+    stdout
         .read_line(&mut said)
         .expect("it says where it listens");
     // Forwarding from 127.0.0.1:40123 -> 8080
