@@ -244,7 +244,7 @@ async fn kubelet(tls: Arc<rustls::ServerConfig>, listener: tokio::net::TcpListen
             let service = hyper::service::service_fn(|mut request: Request<_>| async move {
                 let answer = http::Response::builder();
                 let target = request.uri().to_string();
-                let answer = if target.starts_with("/containerLogs/default/p/c?tailLines=1") {
+                if target.starts_with("/containerLogs/default/p/c?tailLines=1") {
                     answer.body(Full::new(Bytes::from("a line\n")))
                 } else if target == "/exec/default/p/c?command=cat&command=a%20b&input=1" {
                     tokio::spawn(async move {
@@ -260,8 +260,7 @@ async fn kubelet(tls: Arc<rustls::ServerConfig>, listener: tokio::net::TcpListen
                         .body(Full::default())
                 } else {
                     answer.status(400).body(Full::new(Bytes::from(target)))
-                };
-                answer
+                }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);

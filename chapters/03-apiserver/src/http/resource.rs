@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::answer::{self, Body};
 use super::call::{Call, invalid_option, yaml_to_json};
 use super::negotiate;
-use super::view;
 use super::watch;
 use crate::apply;
 use crate::patch;
@@ -393,9 +392,4 @@ pub fn allows(call: &Call) -> bool {
         None => call.resource.verbs,
     };
     verbs.contains(&call.info.verb) || (call.method == Method::HEAD && call.info.verb == "get")
-}
-
-/// A cached object of the resource, parsed and presented.
-pub fn parsed(call: &Call, entry: &crate::registry::cache::Entry) -> Result<Value, ApiError> {
-    view::parse(call.api.registry.slot(call.resource)?, entry)
 }
