@@ -133,9 +133,13 @@ impl Call {
         let json = self.json(body)?;
         let mode = self.field_validation()?;
         let (kind, version) = (self.resource.kind, self.resource.api_version());
-        let decoded = decode_as(self.resource.schema, kind, &version, &json, mode)?;
-        self.check_address(&decoded.0)?;
-        Ok(decoded)
+        let (mut object, warnings) = decode_as(self.resource.schema, kind, &version, &json, mode)?;
+        self.check_address(&object)?;
+        let namespace = self.target().namespace;
+        if !namespace.is_empty() {
+            meta::set(&mut object, "namespace", Some(namespace.into()));
+        }
+        Ok((object, warnings))
     }
 
     /// The body as JSON, whatever it was sent as.

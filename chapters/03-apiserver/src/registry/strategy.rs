@@ -83,8 +83,10 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
         "" if has_status(resource) => {
             meta::carry(old, new, "status");
             if resource.group.is_empty() && resource.plural == "namespaces" {
-                let finalizers = old["spec"].get("finalizers").cloned();
-                new["spec"]["finalizers"] = finalizers.unwrap_or(Value::Null);
+                if !new["spec"].is_object() {
+                    new["spec"] = json!({});
+                }
+                meta::carry(&old["spec"], &mut new["spec"], "finalizers");
             }
         }
         _ => {}

@@ -6,13 +6,18 @@
 //!            ▲────────────────────── somebody else was faster ──────────────────────────┘
 //! ```
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Registry, Target, delete, key, meta, strategy};
+use crate::admission::service_account;
 use crate::apply;
 use crate::authn::User;
 use crate::defaults;
+use crate::resources;
 use crate::status::{ApiError, FieldError};
 use crate::validation;
 
@@ -21,6 +26,8 @@ use crate::validation;
 const ATTEMPTS: usize = 100;
 /// How often a generated name may be taken before that is an error. Upstream: KEP-4420.
 const GENERATED_NAMES: usize = 8;
+/// How long a pod waits for the account of its new namespace, which a controller makes.
+const ACCOUNT_PATIENCE: Duration = Duration::from_secs(1);
 /// Letters of generated names: no vowels and nothing that looks like another, so that no words
 /// come about. Upstream: `apimachinery/pkg/util/rand`.
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -60,7 +67,10 @@ impl Registry {
     ) -> Result<Value, ApiError> {
         let prefix = meta::text(&object, "generateName").to_owned();
         let generated = meta::name(&object).is_empty() && !prefix.is_empty();
-        for attempt in 1.. {
+        let deadline = Instant::now() + ACCOUNT_PATIENCE;
+        let mut attempt = 1;
+        loop {
+            let mut changes = self.accounts_changes();
             let mut object = object.clone();
             if generated {
                 meta::set(&mut object, "name", Some(generate_name(&prefix).into()));
@@ -69,11 +79,25 @@ impl Registry {
                 Err(error)
                     if generated
                         && error.reason == "AlreadyExists"
-                        && attempt < GENERATED_NAMES => {}
+                        && attempt < GENERATED_NAMES =>
+                {
+                    attempt += 1;
+                }
+                Err(error) if service_account::is_worth_waiting_for(&error) => {
+                    match tokio::time::timeout_at(deadline, changes.changed()).await {
+                        Ok(Ok(())) => {}
+                        _ => return Err(error),
+                    }
+                }
                 result => return result,
             }
         }
-        unreachable!("the last attempt returns")
+    }
+
+    /// Wakes when a service account comes, changes or goes.
+    fn accounts_changes(&self) -> tokio::sync::watch::Receiver<i64> {
+        let resource = resources::by_kind("", "v1", "ServiceAccount").expect("are served");
+        self.cache.slot(resource).expect("are stored").subscribe()
     }
 
     async fn create_named(
@@ -115,7 +139,6 @@ impl Registry {
         meta::set(&mut object, "creationTimestamp", Some(now.as_str().into()));
         defaults::apply_defaults(resource, &mut object);
         strategy::prepare_create(resource, &mut object);
-        self.admit(target, None, &mut object, writer)?;
         if !writer.apply {
             meta::set(&mut object, "managedFields", None);
             let version = resource.api_version();
@@ -137,6 +160,8 @@ impl Registry {
                 object["status"] = status;
             }
         }
+        // After the record of who set what: what admission adds is nobody's.
+        self.admit(target, None, &mut object, writer)?;
         let claim = self.claim_service(target, None, &mut object)?;
         self.validate(target, None, &object)?;
 
@@ -306,7 +331,6 @@ impl Registry {
         meta::set(new, "selfLink", None);
         defaults::apply_defaults(resource, new);
         strategy::prepare_update(resource, target.subresource, new, live);
-        self.admit(target, Some(live), new, writer)?;
         if !writer.apply {
             let now = meta::time(Timestamp::now());
             apply::track_update(
@@ -319,7 +343,7 @@ impl Registry {
                 &now,
             );
         }
-        Ok(())
+        self.admit(target, Some(live), new, writer)
     }
 
     fn validate(
