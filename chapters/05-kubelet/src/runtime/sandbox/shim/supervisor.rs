@@ -1,6 +1,9 @@
 //! The shim's loop: serves the kubelet, writes logs, sees containers end. One thread, one `poll`.
 
-use std::collections::{BTreeMap, VecDeque};
+mod container;
+mod streams;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -8,21 +11,19 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, accept_with, socket_with};
+use rustix::net::{RecvFlags, SocketFlags, accept_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::super::protocol::{Reply, Request, receive, send};
 use super::super::record::{
-    CONTAINER_FILE, CONTAINERS_DIR, ContainerRecord, ContainerStatus, Exit, STATUS_FILE, read_json,
-    write_json,
+    CONTAINER_FILE, CONTAINERS_DIR, ContainerRecord, ContainerStatus, Exit, read_json,
 };
 use super::super::sys;
-use super::log::{LineCutter, LogFile, Stream};
-use super::process::{self, Spawned};
+use super::log::LogFile;
+use super::process;
 use super::rootfs::{Folders, SetupResult, doing};
-
-/// Bytes read from a container at once.
-const READ_LEN: usize = 32 << 10;
+use container::Container;
+use streams::{Output, pod_sockets};
 
 /// What a connection has turned out to be for.
 #[derive(Debug)]
@@ -41,38 +42,9 @@ enum Role {
     },
 }
 
-/// A copy of a container's output that goes to an attached client.
-#[derive(Debug)]
-struct Output {
-    stream: Stream,
-    fd: OwnedFd,
-    /// What the client has not taken yet. While there is any, the container's output is not read:
-    /// a slow client slows the container, as upstream's does, and no memory is filled.
-    pending: VecDeque<u8>,
-}
-
 struct Connection {
     socket: OwnedFd,
     role: Role,
-}
-
-/// A container whose process runs, or is about to be forgotten.
-struct Container {
-    dir: PathBuf,
-    record: ContainerRecord,
-    pid: Option<Pid>,
-    status: ContainerStatus,
-    stdin: Option<OwnedFd>,
-    terminal: bool,
-    sources: Vec<Source>,
-    log: Option<LogFile>,
-}
-
-/// A stream of a container's that is read.
-struct Source {
-    stream: Stream,
-    fd: OwnedFd,
-    lines: LineCutter,
 }
 
 /// What a descriptor in the poll set belongs to.
@@ -308,162 +280,6 @@ impl Supervisor {
         Ok(())
     }
 
-    fn exec(&mut self, id: u64, container_id: &str, argv: &[String], tty: bool, fds: Vec<OwnedFd>) {
-        let stdio = match (tty, &fds[..]) {
-            (true, _) => Ok(None),
-            (false, [stdin, stdout, stderr]) => {
-                Ok(Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]))
-            }
-            (false, _) => Err("exec without its three streams".to_string()),
-        };
-        let running = self
-            .containers
-            .get(container_id)
-            .and_then(|c| Some((c.pid?, c)));
-        let spawned = match (running, stdio) {
-            _ if argv.is_empty() => Err("no command specified".to_string()),
-            (None, _) => Err("container is not running".to_string()),
-            (_, Err(message)) => Err(message),
-            (Some((pid, container)), Ok(stdio)) => {
-                let mut spec = container.record.spec.clone();
-                if tty && !spec.env.iter().any(|entry| entry.starts_with("TERM=")) {
-                    spec.env.push("TERM=xterm".into());
-                }
-                process::exec(&spec, pid, &self.own_pid_namespace, argv, stdio)
-            }
-        };
-        match spawned {
-            Ok(spawned) => {
-                let terminal: Vec<_> = spawned.terminal.iter().map(AsFd::as_fd).collect();
-                self.set_role(id, Role::Exec(spawned.pid));
-                self.reply(id, &Reply::Started, &terminal);
-            }
-            Err(message) => {
-                self.reply(id, &Reply::Failed { message }, &[]);
-                self.close(id);
-            }
-        }
-    }
-
-    fn attach(
-        &mut self,
-        id: u64,
-        container_id: String,
-        stdin: bool,
-        stdout: bool,
-        stderr: bool,
-        fds: Vec<OwnedFd>,
-    ) {
-        let Some(container) = self
-            .containers
-            .get(&container_id)
-            .filter(|c| c.pid.is_some())
-        else {
-            let message = "container is not running".to_string();
-            self.reply(id, &Reply::Failed { message }, &[]);
-            return self.close(id);
-        };
-        let wanted = [(stdout, Stream::Stdout), (stderr, Stream::Stderr)];
-        let streams = wanted
-            .into_iter()
-            .filter(|(wanted, _)| *wanted)
-            .map(|(_, stream)| stream);
-        let outputs = streams.zip(fds).map(|(stream, fd)| {
-            // A client that takes nothing must not stop this loop.
-            let _ = ioctl_fionbio(&fd, true);
-            Output {
-                stream,
-                fd,
-                pending: VecDeque::new(),
-            }
-        });
-        let outputs = outputs.collect();
-        let stdin_fd = container
-            .stdin
-            .as_ref()
-            .filter(|_| stdin || container.terminal);
-        let stdin_fd = stdin_fd.and_then(|fd| fd.try_clone().ok());
-        let holds_stdin = stdin && stdin_fd.is_some();
-        let fds: Vec<_> = stdin_fd.iter().map(AsFd::as_fd).collect();
-        self.set_role(
-            id,
-            Role::Attach {
-                container_id,
-                outputs,
-                holds_stdin,
-            },
-        );
-        self.reply(id, &Reply::Started, &fds);
-    }
-
-    /// Reads what a container wrote: into its log, and to those who are attached.
-    fn read_source(&mut self, id: &str, index: usize) {
-        let Some(container) = self.containers.get_mut(id) else {
-            return;
-        };
-        let Some(source) = container.sources.get_mut(index) else {
-            return;
-        };
-        let stream = source.stream;
-        let mut buffer = vec![0; READ_LEN];
-        match rustix::io::read(&source.fd, &mut buffer[..]) {
-            Ok(len) if len > 0 => {
-                container.write_log(index, &buffer[..len]);
-                self.copy_to_attached(id, stream, &buffer[..len]);
-            }
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            // A terminal whose last process is gone gives EIO.
-            Ok(_) | Err(_) => container.end_source(index),
-        }
-    }
-
-    fn copy_to_attached(&mut self, id: &str, stream: Stream, bytes: &[u8]) {
-        let mut ready = Vec::new();
-        for (connection_id, connection) in &mut self.connections {
-            let Role::Attach {
-                container_id,
-                outputs,
-                ..
-            } = &mut connection.role
-            else {
-                continue;
-            };
-            if container_id != id {
-                continue;
-            }
-            for (index, output) in outputs.iter_mut().enumerate() {
-                if output.stream == stream {
-                    output.pending.extend(bytes);
-                    ready.push((*connection_id, index));
-                }
-            }
-        }
-        for (connection_id, index) in ready.into_iter().rev() {
-            self.write_output(connection_id, index);
-        }
-    }
-
-    fn write_output(&mut self, id: u64, index: usize) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        let Role::Attach { outputs, .. } = &mut connection.role else {
-            return;
-        };
-        let Some(output) = outputs.get_mut(index) else {
-            return;
-        };
-        while !output.pending.is_empty() {
-            match rustix::io::write(&output.fd, output.pending.as_slices().0) {
-                Ok(len) => drop(output.pending.drain(..len)),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return,
-                // The client does not want more of it.
-                Err(_) => return drop(outputs.remove(index)),
-            }
-        }
-    }
-
     /// Takes note of every child that has ended.
     fn reap(&mut self) {
         let mut buffer = [0; 1024];
@@ -529,26 +345,6 @@ impl Supervisor {
         }
     }
 
-    /// Reads a container's streams until they have nothing more to give.
-    fn drain(&mut self, id: &str) {
-        let mut buffer = vec![0; READ_LEN];
-        while let Some(container) = self.containers.get_mut(id) {
-            let Some(source) = container.sources.last() else {
-                return;
-            };
-            let stream = source.stream;
-            let index = container.sources.len() - 1;
-            match rustix::io::read(&source.fd, &mut buffer[..]) {
-                Ok(len) if len > 0 => {
-                    container.write_log(index, &buffer[..len]);
-                    self.copy_to_attached(id, stream, &buffer[..len]);
-                }
-                Err(Errno::INTR) => {}
-                Ok(_) | Err(_) => container.end_source(index),
-            }
-        }
-    }
-
     /// Ends every process of the pod and waits for all of them.
     fn kill_all(&mut self) {
         if rustix::process::getpid() == Pid::INIT {
@@ -611,80 +407,6 @@ impl Supervisor {
             Role::New | Role::Watch | Role::Attach { .. } => {}
         }
     }
-}
-
-impl Container {
-    fn take_streams(&mut self, spawned: Spawned) {
-        let outputs = match spawned.outputs {
-            Some((stdout, stderr)) => {
-                vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)]
-            }
-            None => spawned
-                .terminal
-                .iter()
-                .filter_map(|fd| Some((Stream::Stdout, fd.try_clone().ok()?)))
-                .collect(),
-        };
-        for (stream, fd) in outputs {
-            let _ = ioctl_fionbio(&fd, true);
-            self.sources.push(Source {
-                stream,
-                fd,
-                lines: LineCutter::default(),
-            });
-        }
-        self.stdin = spawned.stdin.or(spawned.terminal);
-    }
-
-    fn write_log(&mut self, index: usize, bytes: &[u8]) {
-        let now = Timestamp::now();
-        let mut lines = Vec::with_capacity(bytes.len() + 64);
-        let source = &mut self.sources[index];
-        source.lines.push(source.stream, bytes, now, &mut lines);
-        self.append(&lines, now);
-    }
-
-    fn end_source(&mut self, index: usize) {
-        let mut source = self.sources.remove(index);
-        let now = Timestamp::now();
-        let mut lines = Vec::new();
-        source.lines.finish(source.stream, now, &mut lines);
-        self.append(&lines, now);
-    }
-
-    /// A log that cannot be written (a full disk) does not stop the container.
-    fn append(&mut self, lines: &[u8], now: Timestamp) {
-        if let Some(log) = &mut self.log
-            && !lines.is_empty()
-        {
-            let _ = log.append(lines, now);
-        }
-    }
-
-    fn write_status(&self) {
-        let path = self.dir.join(STATUS_FILE);
-        if let Err(error) = write_json(&path, &self.status) {
-            eprintln!("{}: {error}", path.display());
-        }
-    }
-}
-
-/// A TCP socket of each family in the pod's network, not connected yet.
-fn pod_sockets() -> io::Result<Vec<OwnedFd>> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let mut sockets = vec![socket_with(
-        AddressFamily::INET,
-        SocketType::STREAM,
-        flags,
-        None,
-    )?];
-    sockets.extend(socket_with(
-        AddressFamily::INET6,
-        SocketType::STREAM,
-        flags,
-        None,
-    ));
-    Ok(sockets)
 }
 
 /// The exit code that a shell would show.
