@@ -245,7 +245,10 @@ impl Story {
 
 fn describe(status: &ContainerStatus) -> String {
     let state = |state: &Option<ApiState>| -> String {
-        let Some(state) = state else {
+        let Some(state) = state
+            .as_ref()
+            .filter(|state| **state != ApiState::default())
+        else {
             return "-".to_owned();
         };
         if state.running.is_some() {

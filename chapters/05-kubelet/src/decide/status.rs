@@ -57,7 +57,7 @@ pub fn pod_status(pod: &Pod, input: &StatusInput<'_>) -> PodStatus {
     let mut status = PodStatus {
         init_container_statuses: container_statuses(pod, spec::init_containers(pod), true, input),
         container_statuses: container_statuses(pod, &spec::of(pod).containers, false, input),
-        start_time: Some(old.start_time.clone().unwrap_or(Time(input.now))),
+        start_time: Some(old.start_time.clone().unwrap_or(seconds(input.now))),
         qos_class: Some(
             old.qos_class
                 .clone()
@@ -227,7 +227,7 @@ fn container_status(
     let latest = records.next();
     let mut status = match latest {
         Some(latest) => known_status(container, latest, records.next(), old, input),
-        None => unknown_status(pod, container, init, old, input),
+        None => unknown_status(pod, container, init, old),
     };
     let waits = latest.is_none_or(|latest| should_start(container, pod, Some(latest)));
     if waits
@@ -242,9 +242,13 @@ fn container_status(
         status.state = Some(waiting_state(&waiting.reason, &waiting.message));
     }
     if input.stopped {
-        lost_if_not_ended(&mut status, input.now);
+        lost_if_not_ended(&mut status);
     }
     readiness(&mut status, container, init, latest, input.probes);
+    // The API server shows an empty state where there is none: what is said has to be what comes
+    // back, or it would be said again and again.
+    status.last_state.get_or_insert_default();
+    status.state.get_or_insert_default();
     status
 }
 
@@ -283,7 +287,6 @@ fn unknown_status(
     container: &ContainerSpec,
     init: bool,
     old: Option<&ContainerStatus>,
-    input: &StatusInput<'_>,
 ) -> ContainerStatus {
     let initializing = init || !spec::init_containers(pod).is_empty();
     let reason = if initializing {
@@ -311,7 +314,7 @@ fn unknown_status(
     }
     if state.is_some_and(|state| state.running.is_some()) {
         // It ran when it was last seen: the node lost it.
-        status.last_state = Some(lost_state(old.container_id.clone(), input.now));
+        status.last_state = Some(lost_state(old.container_id.clone()));
     }
     status
 }
@@ -341,7 +344,7 @@ fn readiness(
         });
 }
 
-fn lost_if_not_ended(status: &mut ContainerStatus, now: Timestamp) {
+fn lost_if_not_ended(status: &mut ContainerStatus) {
     if status
         .state
         .as_ref()
@@ -352,12 +355,11 @@ fn lost_if_not_ended(status: &mut ContainerStatus, now: Timestamp) {
     // Upstream tells the two apart: one that ran has a last state, one that never ran has not.
     status.state = match status.last_state.take_if(|last| last.terminated.is_some()) {
         Some(last) => Some(last),
-        None => Some(lost_state(status.container_id.clone(), now)),
+        None => Some(lost_state(status.container_id.clone())),
     };
 }
 
-fn lost_state(container_id: Option<String>, now: Timestamp) -> ApiState {
-    let _unknown_when = now;
+fn lost_state(container_id: Option<String>) -> ApiState {
     ApiState {
         terminated: Some(ContainerStateTerminated {
             exit_code: 137,

@@ -17,7 +17,7 @@ use crate::decide::pod_key;
 use crate::retry::Retry;
 
 /// How long the news that a pod is being started waits for better news.
-const PROGRESS_DELAY: Duration = Duration::from_millis(25);
+const PROGRESS_DELAY: Duration = Duration::from_millis(100);
 
 /// What a worker says of its pod.
 #[derive(Debug, Clone)]
@@ -116,6 +116,7 @@ enum Sent {
 
 async fn send(api: &Api<Pod>, said: &Said, patch: serde_json::Value) -> Sent {
     let name = said.pod.metadata.name.as_deref().unwrap_or_default();
+    tracing::debug!(pod = pod_key(&said.pod), %patch, "status");
     let patch = Patch::Strategic(patch);
     match api
         .patch_status(name, &PatchParams::default(), &patch)
