@@ -59,7 +59,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use component::CancellationToken;
 
-use crate::http::{Api, listen, metrics, streams};
+use crate::http::{Api, kubelets, listen, metrics};
 pub use config::Config;
 
 /// Why the server cannot start, or cannot go on.
@@ -112,7 +112,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let store = etcd::Store::open(&config.data_dir, etcd::Options::default())?;
     // Before anything is served, so that a wrong file is told at once.
     let (tls, judge) = listen::tls(&config)?;
-    let kubelets = streams::Kubelets::new(&config)?;
+    let kubelets = kubelets::Kubelets::new(&config)?;
     let key = &config.service_account_signing_key_file;
     let pem = std::fs::read_to_string(key).map_err(|error| Error::pem(key, error))?;
     let tokens = authn::TokenAuthority::from_pem(&pem, &config.service_account_issuer)

@@ -9,9 +9,10 @@
 //! ```
 //!
 //! * [`path`] and [`negotiate`] read a request, purely; [`call`] is a request that is allowed.
-//! * [`resource`] has the verbs, [`watch`] the one that does not end, [`view`] the forms of answers.
-//! * [`subresource`] and [`reviews`] have what is no plain object, [`streams`] what goes on to a
-//!   kubelet: logs, exec, attach, port-forward.
+//! * [`resource`] and [`patching`] have the verbs, [`watch`] the one that does not end, [`view`]
+//!   the forms of answers.
+//! * [`subresource`], [`token`] and [`reviews`] have what is no plain object, [`streams`] and
+//!   [`kubelets`] what goes on to a kubelet: logs, exec, attach, port-forward.
 //! * [`paths`] has what is no resource: discovery, health, OpenAPI.
 //!
 //! Left out for now: the `proxy` subresources of nodes, pods and services, request priority and
@@ -22,15 +23,18 @@
 pub mod answer;
 pub mod call;
 pub mod gate;
+pub mod kubelets;
 pub mod listen;
 pub mod metrics;
 pub mod negotiate;
+pub mod patching;
 pub mod path;
 pub mod paths;
 pub mod resource;
 pub mod reviews;
 pub mod streams;
 pub mod subresource;
+pub mod token;
 pub mod view;
 pub mod watch;
 
@@ -58,7 +62,7 @@ pub struct Api {
     /// Service accounts' tokens.
     pub tokens: TokenAuthority,
     /// The way to kubelets.
-    pub kubelets: streams::Kubelets,
+    pub kubelets: kubelets::Kubelets,
     /// What has been counted.
     pub metrics: metrics::Metrics,
     /// What has to be there from the start is there.

@@ -5,16 +5,12 @@ use http::{Method, Response};
 use serde_json::{Value, json};
 
 use super::answer::{self, Body};
-use super::call::{Call, invalid_option, yaml_to_json};
-use super::negotiate;
+use super::call::{Call, invalid_option};
+use super::patching;
 use super::watch;
-use crate::apply;
-use crate::patch;
 use crate::registry::delete::{DeleteOptions, Propagation};
 use crate::registry::list::ListOptions;
-use crate::registry::write::Writer;
 use crate::registry::{Target, events, meta, strategy};
-use crate::schema;
 use crate::status::{ApiError, FieldError};
 
 /// Answers a request about an object or a collection.
@@ -28,7 +24,7 @@ pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError
         "watch" => watch::watch(&call.api, call.view()?, call.selection()?, &call.query).await,
         "create" if call.info.name.is_empty() => create(call, &body).await,
         "update" => update(call, &body).await,
-        "patch" => patch(call, &body).await,
+        "patch" => patching::handle(call, &body).await,
         "delete" => delete(call, &body).await,
         "deletecollection" => delete_collection(call, &body).await,
         _ => Err(ApiError::method_not_allowed()),
@@ -115,169 +111,6 @@ async fn update(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let mut response = view.answer(code, &call.headers, written.object);
     answer::warn(&mut response, &warnings);
     Ok(response)
-}
-
-/// How a patch says what to change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PatchType {
-    /// RFC 6902: a list of operations.
-    Json,
-    /// RFC 7386: what is given replaces, null removes.
-    Merge,
-    /// As merge, but lists are merged by key.
-    Strategic,
-    /// The fields that the manager wants to own.
-    Apply,
-}
-
-impl PatchType {
-    /// By media type.
-    ///
-    /// # Errors
-    /// 415 if it is none of them.
-    pub fn of(call: &Call) -> Result<PatchType, ApiError> {
-        match negotiate::content_type(&call.headers).as_str() {
-            "application/json-patch+json" => Ok(PatchType::Json),
-            "application/merge-patch+json" => Ok(PatchType::Merge),
-            "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
-            "application/apply-patch+yaml" => Ok(PatchType::Apply),
-            _ => Err(ApiError::unsupported_media_type(
-                "the body of the request was in an unknown format - accepted media types \
-                 include: application/json-patch+json, application/merge-patch+json, \
-                 application/strategic-merge-patch+json, application/apply-patch+yaml",
-            )),
-        }
-    }
-
-    /// Applies a patch of this type, which is no apply, to an object of a type.
-    ///
-    /// # Errors
-    /// 400 or 422 if it is none, or does not fit.
-    pub fn patch(self, schema: &str, live: &Value, body: &[u8]) -> Result<Value, ApiError> {
-        if self == PatchType::Json {
-            return patch::json_patch(live, body);
-        }
-        let changes: Value = serde_json::from_slice(body)
-            .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-        match self {
-            PatchType::Strategic => patch::strategic_merge_patch(schema, live, &changes),
-            _ => Ok(patch::merge_patch(live, &changes)),
-        }
-    }
-}
-
-async fn patch(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
-    let view = call.view()?;
-    let mut warnings = Vec::new();
-    let target = call.target();
-    let registry = &call.api.registry;
-    let patch_type = PatchType::of(call)?;
-    let written = if patch_type == PatchType::Apply {
-        let config = apply_config(call, body)?;
-        let writer = Writer {
-            apply: true,
-            ..call.writer()
-        };
-        let force = call.query.flag("force");
-        let now = meta::time(jiff::Timestamp::now());
-        let version = call.resource.api_version();
-        registry
-            .update(&target, &writer, |live| {
-                let presented = live.map(|live| events::present(call.resource, live.clone()));
-                let applied = apply::apply(
-                    call.resource.schema,
-                    presented.as_ref(),
-                    &config,
-                    &call.manager,
-                    force,
-                    target.subresource,
-                    &version,
-                    &now,
-                )?;
-                let applied = events::to_stored(call.resource, applied);
-                call.check_escalation(live, &applied)?;
-                Ok(applied)
-            })
-            .await?
-    } else {
-        if call.query.has("force") {
-            let detail = "may not be specified for non-apply patch";
-            return Err(invalid_option(
-                "PatchOptions",
-                FieldError::forbidden("force", detail),
-            ));
-        }
-        registry
-            .update(&target, &call.writer(), |live| {
-                let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
-                let (patched, warned) = patched(call, patch_type, live, body)?;
-                warnings = warned;
-                call.check_escalation(Some(live), &patched)?;
-                Ok(patched)
-            })
-            .await?
-    };
-    let code = if written.created { 201 } else { 200 };
-    let mut response = view.answer(code, &call.headers, written.object);
-    answer::warn(&mut response, &warnings);
-    Ok(response)
-}
-
-/// A live object with a patch applied, as it is stored.
-fn patched(
-    call: &Call,
-    patch_type: PatchType,
-    live: &Value,
-    body: &[u8],
-) -> Result<(Value, Vec<String>), ApiError> {
-    let resource = call.resource;
-    let presented = events::present(resource, live.clone());
-    let mut patched = patch_type.patch(resource.schema, &presented, body)?;
-    for field in ["apiVersion", "kind"] {
-        if patched[field] != presented[field] {
-            return Err(ApiError::bad_request(format!(
-                "the {field} of an object cannot be changed, as the patch does: {}",
-                patched[field].take()
-            )));
-        }
-    }
-    let checked = schema::check(resource.schema, patched, call.field_validation()?)?;
-    let (object, warnings) = (checked.value, checked.warnings);
-    call.check_address(&object)?;
-    Ok((events::to_stored(resource, object), warnings))
-}
-
-/// What an apply wants, which says of itself what it is.
-pub fn apply_config(call: &Call, body: &[u8]) -> Result<Value, ApiError> {
-    if call.query.get("fieldManager").is_empty() {
-        let detail = "is required for apply patch";
-        return Err(invalid_option(
-            "PatchOptions",
-            FieldError::required("fieldManager", detail),
-        ));
-    }
-    let resource = call.resource;
-    // As it was sent: decoding would add what is always written (`status: {}`), and who applies
-    // would come to own it. What the schema does not know, the apply itself refuses.
-    let mut config: Value = serde_json::from_slice(&yaml_to_json(body)?)
-        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
-    if !config.is_object() {
-        let problem = "error decoding YAML: an object is wanted";
-        return Err(ApiError::bad_request(problem.to_owned()));
-    }
-    if config["metadata"].is_null() {
-        config["metadata"] = json!({});
-    }
-    call.check_address(&config)?;
-    meta::set(&mut config, "name", Some(call.info.name.as_str().into()));
-    if resource.namespaced {
-        meta::set(
-            &mut config,
-            "namespace",
-            Some(call.info.namespace.as_str().into()),
-        );
-    }
-    Ok(config)
 }
 
 async fn delete(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {

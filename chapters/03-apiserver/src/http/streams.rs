@@ -9,9 +9,6 @@
 //!
 //! Upstream: `pkg/registry/core/pod/rest/subresources.go`, `apimachinery/pkg/util/proxy`.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -20,26 +17,17 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::answer::Body;
 use super::call::Call;
-use super::listen;
+use super::kubelets::Address;
 use super::path::is_true;
-use crate::Error;
 use crate::authz::{Attributes, Decision};
-use crate::config::Config;
 use crate::registry::{Target, meta};
 use crate::resources;
 use crate::status::ApiError;
 
-/// How long a kubelet may take to take the connection.
-const CONNECT: Duration = Duration::from_secs(5);
 /// Headers of an upgrade, which are meant for the next hop and have to be repeated.
 const UPGRADE_HEADERS: &[&str] = &[
     "connection",
@@ -60,81 +48,6 @@ pub fn is_stream(call: &Call) -> bool {
             call.info.subresource.as_str(),
             "log" | "exec" | "attach" | "portforward"
         )
-}
-
-/// The way to kubelets: how this server shows who it is, and knows who they are.
-pub struct Kubelets {
-    tls: Arc<ClientConfig>,
-}
-
-impl std::fmt::Debug for Kubelets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kubelets").finish_non_exhaustive()
-    }
-}
-
-impl Kubelets {
-    /// Reads the files of the config.
-    ///
-    /// # Errors
-    /// If one will not do.
-    pub fn new(config: &Config) -> Result<Kubelets, Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()?;
-        let builder = match &config.kubelet_certificate_authority {
-            Some(path) => builder.with_root_certificates(listen::authorities(path)?),
-            None => {
-                let anyone = Arc::new(TakeAny(provider));
-                builder.dangerous().with_custom_certificate_verifier(anyone)
-            }
-        };
-        let mut tls = match (
-            &config.kubelet_client_certificate,
-            &config.kubelet_client_key,
-        ) {
-            (Some(certificate), Some(key)) => builder.with_client_auth_cert(
-                listen::certificates(certificate)?,
-                listen::private_key(key)?,
-            )?,
-            _ => builder.with_no_client_auth(),
-        };
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Kubelets { tls: Arc::new(tls) })
-    }
-
-    /// Sends a request to a kubelet.
-    async fn send(
-        &self,
-        address: &Address,
-        request: Request<Empty<Bytes>>,
-    ) -> Result<Response<Incoming>, std::io::Error> {
-        let other = std::io::Error::other::<hyper::Error>;
-        let Address { host, port } = address;
-        let connect = async {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            let name = ServerName::try_from(host.clone()).map_err(std::io::Error::other)?;
-            TlsConnector::from(self.tls.clone())
-                .connect(name, stream)
-                .await
-        };
-        let stream = tokio::time::timeout(CONNECT, connect)
-            .await
-            .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "i/o timeout"))??;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(other)?;
-        tokio::spawn(connection.with_upgrades());
-        sender.send_request(request).await.map_err(other)
-    }
-}
-
-/// Where a kubelet listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Address {
-    host: String,
-    port: u16,
 }
 
 /// Passes a request on to the kubelet of the pod's node.
@@ -436,47 +349,6 @@ fn encode(text: &str) -> String {
         }
     }
     encoded
-}
-
-/// Takes any kubelet for the one it says it is.
-#[derive(Debug)]
-struct TakeAny(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for TakeAny {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]
