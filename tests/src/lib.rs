@@ -77,10 +77,16 @@ impl Lab {
     /// # Errors
     /// Both its outputs, when it fails.
     pub fn try_kubectl(&self, words: &str) -> Result<String, String> {
+        self.try_kubectl_args(&words.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs kubectl with arguments that may have spaces in them.
+    ///
+    /// # Errors
+    /// Both its outputs, when it fails.
+    pub fn try_kubectl_args(&self, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new("kubectl");
-        command
-            .args(words.split_whitespace())
-            .env("KUBECONFIG", self.kubeconfig());
+        command.args(args).env("KUBECONFIG", self.kubeconfig());
         said(command.output().expect("kubectl is installed"))
     }
 

@@ -54,12 +54,9 @@ fn three_pods_behind_a_service_are_reached_by_name_and_by_node_port() {
         lab.eventually(name, limit, || {
             // bash speaks TCP itself, so no tool is asked of the host.
             let get = format!(
-                "exec 3<>/dev/tcp/{name}/80;printf 'GET\\x20/\\x20HTTP/1.0\\r\\n\\r\\n'>&3;cat<&3"
+                "exec 3<>/dev/tcp/{name}/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
             );
-            let got = lab.try_kubectl(&format!(
-                "exec client -- bash -c {}",
-                get.replace(' ', "${IFS}")
-            ));
+            let got = lab.try_kubectl_args(&["exec", "client", "--", "bash", "-c", &get]);
             got.ok().filter(|said| said.contains("200 OK"))
         });
     }
