@@ -25,7 +25,12 @@ impl Lab {
     /// When it does not start: with what it said.
     pub fn up(name: &str) -> Self {
         let lab = Self::new(name);
-        lab.start(&[]);
+        // A port of its own: two labs that start at once would both find the usual one free.
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a port can be had")
+            .port();
+        lab.start(&["--port", &port.to_string()]);
         lab
     }
 
