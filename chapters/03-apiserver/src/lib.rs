@@ -109,6 +109,8 @@ impl Error {
 /// # Errors
 /// If the server cannot start, or its store fails.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    // First of all: who comes early then waits in the sockets' queues, and is not refused.
+    let listeners = listen::sockets(&config)?;
     let store = etcd::Store::open(&config.data_dir, etcd::Options::default())?;
     // Before anything is served, so that a wrong file is told at once.
     let (tls, judge) = listen::tls(&config)?;
@@ -117,7 +119,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let pem = std::fs::read_to_string(key).map_err(|error| Error::pem(key, error))?;
     let tokens = authn::TokenAuthority::from_pem(&pem, &config.service_account_issuer)
         .map_err(|error| Error::pem(key, error))?;
-    let listeners = listen::sockets(&config)?;
 
     let api = Arc::new(Api {
         registry: registry::Registry::open(store, config)?,

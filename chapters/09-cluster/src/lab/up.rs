@@ -192,23 +192,26 @@ fn open_to_all(dir: &Path) -> Result<(), Error> {
     })
 }
 
-/// Copies a program unless it is there already, by a new name first: the old one may run.
+/// Puts a program into the lab's folder. As a second name for the same file where that is
+/// possible: a build puts a new file in the place of the old one, which then stays here.
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    let seen = |path: &Path| {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| {
         let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
+        Some((metadata.dev(), metadata.ino(), metadata.modified().ok()?))
     };
-    if from == to || (seen(from).is_some() && seen(from) == seen(to)) {
+    if identity(from).is_some() && identity(from) == identity(to) {
         return Ok(());
     }
     let scratch = to.with_extension("new");
-    let copy = || {
-        std::fs::copy(from, &scratch)?;
-        let modified = std::fs::metadata(from)?.modified()?;
-        std::fs::File::open(&scratch)?.set_modified(modified)?;
+    let _ = std::fs::remove_file(&scratch);
+    let put = || {
+        if std::fs::hard_link(from, &scratch).is_err() {
+            std::fs::copy(from, &scratch)?;
+        }
         std::fs::rename(&scratch, to)
     };
-    copy().map_err(|source| Error::File {
+    put().map_err(|source| Error::File {
         path: to.into(),
         source,
     })

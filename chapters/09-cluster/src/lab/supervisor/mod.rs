@@ -531,7 +531,7 @@ impl Supervisor {
     async fn end(&mut self, inbox: &mut mpsc::Receiver<Event>) {
         self.nodes.iter_mut().for_each(NodeHandle::terminate);
         let all_ended = async {
-            while self.nodes.iter().any(NodeHandle::is_busy) {
+            while self.nodes.iter().any(|node| !node.busy().is_empty()) {
                 let Some(event) = inbox.recv().await else {
                     return;
                 };
@@ -540,7 +540,14 @@ impl Supervisor {
                 }
             }
         };
-        let _ = tokio::time::timeout(TERMINATION_GRACE, all_ended).await;
+        if tokio::time::timeout(TERMINATION_GRACE, all_ended)
+            .await
+            .is_err()
+        {
+            for node in &self.nodes {
+                tracing::warn!(node = node.node.name, components = ?node.busy(), "killed");
+            }
+        }
         let _ = std::fs::remove_file(self.layout.dir.join("supervisor.sock"));
     }
 }

@@ -164,11 +164,13 @@ impl NodeHandle {
         }
     }
 
-    /// Whether a component of it runs.
-    pub fn is_busy(&self) -> bool {
-        self.components
-            .values()
-            .any(|running| running.since.is_some())
+    /// The components that run.
+    pub fn busy(&self) -> Vec<&str> {
+        let running = self
+            .components
+            .iter()
+            .filter(|(_, running)| running.since.is_some());
+        running.map(|(name, _)| name.as_str()).collect()
     }
 
     /// The component that ended most often, if that was more than `times`, and how.
