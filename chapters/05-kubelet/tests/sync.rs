@@ -215,7 +215,7 @@ impl Story {
             now: self.now,
         };
         let status = pod_status(&self.pod, &input);
-        let mut out = format!("{}", status.phase.clone().unwrap_or_default());
+        let mut out = status.phase.clone().unwrap_or_default();
         if let Some(ip) = &status.pod_ip {
             let _ = write!(out, " {ip}");
         }
