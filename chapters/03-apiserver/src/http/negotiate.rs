@@ -4,6 +4,7 @@
 
 use http::{HeaderMap, header};
 
+use crate::openapi::V2_PROTOBUF;
 use crate::status::ApiError;
 
 /// The form of an answer.
@@ -60,6 +61,45 @@ fn form_of(media: &str) -> Option<Form> {
     Some(form)
 }
 
+/// The form of the OpenAPI v2 document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenApi {
+    /// As most clients read it.
+    Json,
+    /// As client-go reads it.
+    Protobuf,
+}
+
+/// Picks the first form of OpenAPI v2 in an `Accept` header that is served.
+///
+/// # Errors
+/// 406 if none is.
+pub fn openapi_v2(headers: &HeaderMap) -> Result<OpenApi, ApiError> {
+    let mut asked = false;
+    for value in headers.get_all(header::ACCEPT) {
+        for media in value.to_str().unwrap_or_default().split(',') {
+            asked = true;
+            match media.split(';').next().unwrap_or_default().trim() {
+                "application/json" | "application/*" | "*/*" => return Ok(OpenApi::Json),
+                // With `@` it was before media types were found to have no such letter.
+                "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" => {
+                    return Ok(OpenApi::Protobuf);
+                }
+                V2_PROTOBUF => return Ok(OpenApi::Protobuf),
+                _ => {}
+            }
+        }
+    }
+    if asked {
+        return Err(ApiError::new(
+            406,
+            "NotAcceptable",
+            format!("only the following media types are accepted: application/json, {V2_PROTOBUF}"),
+        ));
+    }
+    Ok(OpenApi::Json)
+}
+
 /// The media type of a body, without parameters; JSON where nothing is said.
 pub fn content_type(headers: &HeaderMap) -> String {
     let value = headers
@@ -110,5 +150,20 @@ mod tests {
             Some(Form::Object),
         );
         check("application/vnd.kubernetes.protobuf", None);
+    }
+
+    #[test]
+    fn forms_of_openapi() {
+        let form = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().expect("is a header"));
+            openapi_v2(&headers).ok()
+        };
+        let at = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        assert_eq!(form(at), Some(OpenApi::Protobuf));
+        assert_eq!(form(V2_PROTOBUF), Some(OpenApi::Protobuf));
+        assert_eq!(form("application/json, */*"), Some(OpenApi::Json));
+        assert_eq!(form("text/html"), None);
+        assert_eq!(openapi_v2(&HeaderMap::new()).ok(), Some(OpenApi::Json));
     }
 }

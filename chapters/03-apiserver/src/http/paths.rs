@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::answer::{self, Body};
 use super::metrics;
+use super::negotiate;
 use super::path::{Query, RequestInfo};
 use crate::status::ApiError;
 use crate::{discovery, openapi};
@@ -68,7 +69,11 @@ pub async fn handle<B>(
             return Ok(answer::bytes(200, content_type, metrics::page(api)));
         }
         ["openapi", "v2"] => {
-            let document = off_thread(|| Some(openapi::v2().clone())).await?;
+            let make = match negotiate::openapi_v2(headers)? {
+                negotiate::OpenApi::Json => openapi::v2,
+                negotiate::OpenApi::Protobuf => openapi::v2_protobuf,
+            };
+            let document = off_thread(move || Some(make().clone())).await?;
             return Ok(openapi_document(headers, &document));
         }
         ["openapi", "v3"] => Some(openapi::v3_index()),
@@ -237,13 +242,13 @@ fn openapi_document(headers: &HeaderMap, document: &openapi::Document) -> Respon
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok());
     let mut response = if known.is_some_and(|known| known.split(',').any(|t| t.trim() == tag)) {
-        answer::bytes(304, "application/json", Vec::new())
+        answer::bytes(304, document.media_type, Vec::new())
     } else if answer::accepts_gzip(headers) {
-        let mut response = answer::bytes(200, "application/json", document.gzip.clone());
+        let mut response = answer::bytes(200, document.media_type, document.gzip.clone());
         answer::gzip_headers(&mut response);
         response
     } else {
-        answer::bytes(200, "application/json", document.json())
+        answer::bytes(200, document.media_type, document.plain())
     };
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);

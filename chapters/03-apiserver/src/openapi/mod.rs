@@ -13,13 +13,13 @@
 //! A document is made when it is first asked for, and kept compressed: the whole is some
 //! megabytes of text, which nobody may ever read. It depends on nothing but the build.
 //!
-//! Left out: the Protobuf form of version 2 (`kubectl` asks for version 3, in JSON, and falls back
-//! to the types it was built with), and the deprecated `/watch/` paths.
+//! Left out: the deprecated `/watch/` paths, and the protobuf form of version 3.
 //! Upstream: `api/openapi-spec`, `k8s.io/kube-openapi`.
 
 mod models;
 mod operations;
 mod parameters;
+mod protobuf;
 mod v2;
 mod v3;
 
@@ -37,35 +37,59 @@ use crate::resources::{RESOURCES, Resource};
 /// A document, compressed.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// The JSON text, compressed by gzip.
+    /// The document as it is sent, compressed by gzip.
     pub gzip: Bytes,
+    /// What it is, for `Content-Type`.
+    pub media_type: &'static str,
     /// Changes when the document does: for `ETag`, and for the `hash` of the index.
     pub hash: String,
 }
 
 impl Document {
-    fn new(value: &Value, hash: String) -> Document {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        serde_json::to_writer(&mut encoder, value).expect("a value can be written to memory");
-        encoder.flush().expect("memory can be written to");
-        let gzip = encoder.finish().expect("memory can be written to").into();
-        Document { gzip, hash }
+    fn json(value: &Value, hash: String) -> Document {
+        let text = serde_json::to_vec(value).expect("a value can be written to memory");
+        Document::new(&text, "application/json", hash)
     }
 
-    /// The JSON text.
-    pub fn json(&self) -> Vec<u8> {
-        let mut text = Vec::new();
+    fn new(plain: &[u8], media_type: &'static str, hash: String) -> Document {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(plain).expect("memory can be written to");
+        let gzip = encoder.finish().expect("memory can be written to").into();
+        Document {
+            gzip,
+            media_type,
+            hash,
+        }
+    }
+
+    /// The document as it is sent to those who take no gzip.
+    pub fn plain(&self) -> Vec<u8> {
+        let mut plain = Vec::new();
         GzDecoder::new(&*self.gzip)
-            .read_to_end(&mut text)
+            .read_to_end(&mut plain)
             .expect("it was compressed by us");
-        text
+        plain
     }
 }
 
 /// The document of OpenAPI v2, served at `/openapi/v2`.
 pub fn v2() -> &'static Document {
     static DOCUMENT: OnceLock<Document> = OnceLock::new();
-    DOCUMENT.get_or_init(|| Document::new(&v2::document(), hash(RESOURCES.iter())))
+    DOCUMENT.get_or_init(|| Document::json(&v2::document(), hash(RESOURCES.iter())))
+}
+
+/// The media type of [`v2_protobuf`].
+pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// The document of OpenAPI v2 as a protobuf message.
+pub fn v2_protobuf() -> &'static Document {
+    static DOCUMENT: OnceLock<Document> = OnceLock::new();
+    DOCUMENT.get_or_init(|| {
+        let message = protobuf::document(&v2::document());
+        // Another form of the same is another answer to who asks by its tag.
+        let hash = hash(RESOURCES.iter()) + "-protobuf";
+        Document::new(&message, V2_PROTOBUF, hash)
+    })
 }
 
 /// The index of OpenAPI v3, served at `/openapi/v3`.
@@ -91,7 +115,7 @@ pub fn v3(group_version: &str) -> Option<Arc<Document>> {
         return Some(document.clone());
     }
     let hash = hash(resources.iter().copied());
-    let document = Arc::new(Document::new(&v3::document(&resources), hash));
+    let document = Arc::new(Document::json(&v3::document(&resources), hash));
     documents.insert(group_version.to_owned(), document.clone());
     Some(document)
 }

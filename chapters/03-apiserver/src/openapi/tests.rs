@@ -1,7 +1,7 @@
 use super::*;
 
 fn v3_of(path: &str) -> Value {
-    serde_json::from_slice(&v3(path).unwrap().json()).unwrap()
+    serde_json::from_slice(&v3(path).unwrap().plain()).unwrap()
 }
 
 /// Every reference in a document.
@@ -32,7 +32,7 @@ fn check_references(document: &Value) {
 
 #[test]
 fn every_reference_leads_somewhere() {
-    check_references(&serde_json::from_slice(&v2().json()).unwrap());
+    check_references(&serde_json::from_slice(&v2().plain()).unwrap());
     for path in v3_index()["paths"].as_object().unwrap().keys() {
         check_references(&v3_of(path));
     }
@@ -118,4 +118,53 @@ fn all_documents_together_are_small() {
         .sum();
     let total = v3s + v2().gzip.len();
     assert!(total < 600_000, "{total}");
+}
+
+/// Reads a protobuf message's strings, at any depth: names and texts, in their order.
+fn fields_at(message: &[u8], path: &[u32]) -> Vec<Vec<u8>> {
+    use crate::protobuf::wire::{Fields, Raw};
+    let Some((number, rest)) = path.split_first() else {
+        return vec![message.to_vec()];
+    };
+    let fields = Fields::new(message).map(|field| field.expect("a field"));
+    let inner = fields.filter_map(|(at, raw)| match raw {
+        Raw::Bytes(bytes) if at == *number => Some(fields_at(bytes, rest)),
+        _ => None,
+    });
+    inner.flatten().collect()
+}
+
+#[test]
+fn protobuf_says_what_json_says() {
+    let json: Value = serde_json::from_slice(&v2().plain()).unwrap();
+    let message = v2_protobuf().plain();
+    let names = |map: &Value| -> Vec<Vec<u8>> {
+        let keys = map.as_object().unwrap().keys();
+        keys.map(|key| key.clone().into_bytes()).collect()
+    };
+    // Document.paths.path.name, Document.definitions.additional_properties.name
+    assert_eq!(fields_at(&message, &[8, 2, 1]), names(&json["paths"]));
+    assert_eq!(fields_at(&message, &[9, 1, 1]), names(&json["definitions"]));
+    // A kind is found by an extension of its schema: a value in YAML.
+    let pod = "io.k8s.api.core.v1.Pod";
+    let entries = fields_at(&message, &[9, 1]);
+    let entry = entries
+        .iter()
+        .find(|entry| fields_at(entry, &[1]) == [pod.as_bytes()])
+        .unwrap();
+    let kinds = fields_at(entry, &[2, 31, 2, 2]);
+    let kinds: Value = serde_json::from_slice(&kinds[0]).unwrap();
+    assert_eq!(
+        kinds,
+        json["definitions"][pod]["x-kubernetes-group-version-kind"]
+    );
+    // Deployment's spec: Schema.properties.additional_properties.value._ref
+    let spec = "io.k8s.api.apps.v1.Deployment";
+    let entry = entries
+        .iter()
+        .find(|entry| fields_at(entry, &[1]) == [spec.as_bytes()])
+        .unwrap();
+    let references = fields_at(entry, &[2, 25, 1, 2, 1]);
+    let expected = "#/definitions/io.k8s.api.apps.v1.DeploymentSpec";
+    assert!(references.contains(&expected.as_bytes().to_vec()));
 }

@@ -14,7 +14,7 @@
 //! The numbers are those of `generated.proto` in each API package; the envelope (`k8s`, a zero
 //! byte, then `runtime.Unknown`) is that of `apimachinery/pkg/runtime/serializer/protobuf`.
 
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
