@@ -104,20 +104,16 @@ fn what_breaks_is_mended() {
         (ready == "3" && lab.kubectl(first) != pod).then_some(())
     });
 
-    lab.kubectl("wait --for=condition=Ready pod/client --timeout=20s");
-    let restarts = "get pod client -o jsonpath={.status.containerStatuses[0].restartCount}";
-    // Process 1 of a container minds no signal that it does not handle; TERM it does, as sleep
-    // is run by no shell: the kubelet's own hand is asked for instead.
-    let _ = lab.try_kubectl("exec client -- kill -9 -1");
     lab.apply(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: brief}\nspec: {containers: [{name: c, \
-         image: workshop/shell, command: [sh, -c, sleep 1]}]}",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: mortal}\nspec: {containers: [{name: c, image: \
+         workshop/shell, command: [bash, -c, 'trap \"exit 7\" TERM; while sleep 0.1; do :; done']}]}",
     );
-    lab.eventually("a container that ended is started again", limit, || {
-        let count = lab.kubectl(&restarts.replace("client", "brief"));
-        count
-            .parse::<u32>()
-            .is_ok_and(|count| count > 0)
-            .then_some(())
+    lab.kubectl("wait --for=condition=Ready pod/mortal --timeout=20s");
+    lab.kubectl("exec mortal -- kill -TERM 1");
+    lab.eventually("a killed container is started again", limit, || {
+        let status = "-o jsonpath={.status.containerStatuses[0].restartCount}/\
+                      {.status.containerStatuses[0].lastState.terminated.exitCode}";
+        (lab.kubectl(&format!("get pod mortal {status}")) == "1/7").then_some(())
     });
+    lab.kubectl("wait --for=condition=Ready pod/mortal --timeout=20s");
 }

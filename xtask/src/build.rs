@@ -19,7 +19,9 @@ pub fn lab(args: &[OsString]) -> Result<()> {
     } else {
         built
     };
-    hand_over(Command::new(program).arg("lab").args(args))
+    // Its help then names the command that was typed.
+    let mut lab = Command::new(program);
+    hand_over(lab.arg0("cargo xtask").arg("lab").args(args))
 }
 
 /// `cargo xtask bench boot`
@@ -31,7 +33,7 @@ pub fn bench_boot(rounds: u32, pods: u32) -> Result<()> {
     hand_over(command.arg("--pods").arg(pods.to_string()))
 }
 
-/// Whether the command line starts a lab: `up`, or no command at all.
+/// Whether the command line starts a lab: `up`, or options alone.
 fn starts(args: &[&OsString]) -> bool {
     let commands = [
         "down",
@@ -41,6 +43,10 @@ fn starts(args: &[&OsString]) -> bool {
         "logs",
         "kubeconfig",
         "load",
+        "doctor",
+        "help",
+        "--help",
+        "-h",
     ];
     !args
         .iter()

@@ -116,6 +116,9 @@ pub struct Lab {
     /// Which lab
     #[arg(long, global = true, default_value = "workshop")]
     name: String,
+    /// `lab --nodes 5` is `lab up --nodes 5`.
+    #[command(flatten)]
+    up: up::Up,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -172,10 +175,15 @@ pub fn run(lab: Lab) -> Result<(), Error> {
     layout::check_name(&lab.name).map_err(Error::Usage)?;
     let layout = Layout::of(&lab.name);
     let ask = |request: &Request| ask(&lab.name, &layout, request);
-    match lab
-        .command
-        .unwrap_or_else(|| Command::Up(up::Up::default()))
-    {
+    let command = match lab.command {
+        None => Command::Up(lab.up),
+        Some(command) if lab.up == up::Up::default() => command,
+        Some(_) => {
+            let message = "options of `up` stand after `up`: `cargo xtask lab up --nodes 5`";
+            return Err(Error::Usage(message.into()));
+        }
+    };
+    match command {
         Command::Up(options) => up::run(&lab.name, &layout, &options),
         Command::Down => down::run(&lab.name, &layout),
         Command::Status(options) => status::run(&lab.name, &layout, &options),

@@ -13,7 +13,7 @@ use super::{Error, enter, pki, ports, sys};
 const WORKERS_DEFAULT: u16 = 2;
 
 /// `lab up`
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Up {
     /// Worker nodes [default: 2]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=50))]

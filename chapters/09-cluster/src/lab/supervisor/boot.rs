@@ -84,7 +84,7 @@ pub async fn run(client: Client, steps: Steps, control_plane: OwnedFd) -> Result
     };
     let (nodes, system) = futures::join!(nodes_then_system, system);
     nodes?;
-    steps.did(format!("{} are available", system?)).await;
+    steps.did(format!("System pods run: {}", system?)).await;
     steps.doing("cluster DNS").await;
     let name: Result<String> = names.await;
     steps.did(format!("DNS answers for {}", name?)).await;
