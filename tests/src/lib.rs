@@ -25,12 +25,7 @@ impl Lab {
     /// When it does not start: with what it said.
     pub fn up(name: &str) -> Self {
         let lab = Self::new(name);
-        // A port of its own: two labs that start at once would both find the usual one free.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a port can be had")
-            .port();
-        lab.start(&["--port", &port.to_string()]);
+        lab.start(&["--port", &free_port()]);
         lab
     }
 
@@ -164,6 +159,15 @@ impl Drop for Lab {
             eprintln!("lab down: {said}");
         }
     }
+}
+
+/// A port of one's own: two labs that start at once would both find the usual one free.
+///
+/// # Panics
+/// When none is to be had.
+pub fn free_port() -> String {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+    address.expect("a port can be had").port().to_string()
 }
 
 /// The program under test.

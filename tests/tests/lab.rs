@@ -88,6 +88,18 @@ fn all_state_comes_back_after_the_plug_was_pulled() {
 }
 
 #[test]
+fn a_supervisor_that_ends_while_it_is_asked_is_none() {
+    let lab = Lab::new("ending");
+    std::fs::create_dir_all(lab.dir()).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(lab.dir().join("supervisor.sock")).unwrap();
+    // Takes the question and never answers: what one sees of a process that is being killed.
+    let dying = std::thread::spawn(move || drop(socket.accept()));
+    lab.start(&["--nodes", "1", "--port", &workshop_tests::free_port()]);
+    dying.join().unwrap();
+    assert!(lab.lab(&["status"]).unwrap().contains("worker-1"));
+}
+
+#[test]
 fn pods_of_a_stopped_node_move_and_the_node_comes_back() {
     let lab = Lab::up("stop");
     lab.kubectl("create deployment web --image=workshop/echo --replicas=2");

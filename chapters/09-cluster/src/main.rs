@@ -32,7 +32,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Role(role) => return role.run(),
         Command::Image(image) => image::run(image),
-        Command::Lab(lab) => lab::run(lab).map_err(Into::into),
+        // Its text has the cause in it.
+        Command::Lab(lab) => lab::run(lab).map_err(|error| anyhow::anyhow!("{error}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -204,12 +204,18 @@ struct Trial {
     run: fn() -> Result<(), String>,
 }
 
+/// Where no setting of the kernel's stands against user namespaces, a container's rules do.
+pub(super) const IN_A_CONTAINER: &str = "in a container, allow user namespaces: `--security-opt \
+     seccomp=unconfined --security-opt apparmor=unconfined`; elsewhere, run the lab as root";
+/// A /proc of one's own is refused where something lies over a part of the one that is there.
+pub(super) const PROC_IS_MASKED: &str = "something lies over a part of /proc (a container's mask): \
+     run the container with `--security-opt systempaths=unconfined`";
+
 const TRIALS: &[Trial] = &[
     Trial {
         name: "namespaces",
         good: "namespaces for nodes and pods can be made",
-        fix: "see above; in a container, allow user namespaces (seccomp and AppArmor unconfined), \
-              or run the lab as root",
+        fix: IN_A_CONTAINER,
         run: || Ok(()),
     },
     Trial {
@@ -233,8 +239,7 @@ const TRIALS: &[Trial] = &[
     Trial {
         name: "proc mounts",
         good: "a fresh /proc can be mounted",
-        fix: "something lies over a part of /proc (a container's mask): run the container with \
-              `--security-opt systempaths=unconfined`",
+        fix: PROC_IS_MASKED,
         run: try_proc,
     },
 ];

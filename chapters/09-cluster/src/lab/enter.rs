@@ -281,7 +281,7 @@ fn why_no_namespaces(answer: &str) -> String {
         .map(|finding| format!("  {finding}"))
         .collect();
     let hints = if hints.is_empty() {
-        "  `cargo xtask lab doctor` looks closer".into()
+        format!("  {}", super::doctor::IN_A_CONTAINER)
     } else {
         hints.join("\n")
     };

@@ -31,16 +31,18 @@ pub struct Up {
 /// # Errors
 /// What the machine lacks, or which component failed and what its log says.
 pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
-    if let Some(conversation) = Conversation::start(layout, &Request::Wait)? {
-        match join(name, layout, options, conversation) {
-            Err(Error::Refused(_)) => {
-                // A start that failed stays for a look at it, until the next one.
-                if let Some(conversation) = Conversation::start(layout, &Request::Down)? {
-                    let _ = conversation.finish(|_| {});
-                }
+    let running = Conversation::start(layout, &Request::Wait);
+    match running.and_then(|it| it.map(|it| join(name, layout, options, it)).transpose()) {
+        Ok(Some(())) => return Ok(()),
+        // Nobody, or somebody whose end was on its way: the lab is there to be started.
+        Ok(None) | Err(Error::Lost) => {}
+        Err(Error::Refused(_)) => {
+            // A start that failed stays for a look at it, until the next one.
+            if let Some(conversation) = Conversation::start(layout, &Request::Down)? {
+                let _ = conversation.finish(|_| {});
             }
-            other => return other,
         }
+        Err(other) => return Err(other),
     }
     let mut progress = Progress::start();
     progress.doing("certificates");

@@ -167,7 +167,8 @@ fn mount_own() -> Result<(), Error> {
     )
     .map_err(Error::system("make mounts private"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("proc", "/proc", "proc", flags, None).map_err(Error::system("mount /proc"))
+    let what = format!("mount /proc ({})", super::doctor::PROC_IS_MASKED);
+    mount("proc", "/proc", "proc", flags, None).map_err(Error::system(what))
 }
 
 async fn supervise(layout: Layout, listener: i32, began: Instant) -> Result<(), Error> {
@@ -482,7 +483,7 @@ impl Supervisor {
             let _ = asker.send(match exit.await {
                 Ok(exit) if exit.success => Reply::Done,
                 _ => Reply::Failed {
-                    message: complaint.trim().to_owned(),
+                    message: complaint.trim().trim_start_matches("error: ").to_owned(),
                 },
             });
         });
