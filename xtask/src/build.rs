@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::exercise::say_what_is_open;
+
 /// `cargo xtask lab …`: builds what a start needs and becomes `cluster lab …`.
 pub fn lab(args: &[OsString]) -> Result<()> {
     // Accepted for those who are used to it: there is no other build.
@@ -14,7 +16,11 @@ pub fn lab(args: &[OsString]) -> Result<()> {
     let built = path_of("cluster")?;
     // Whoever asks for the status of a lab does not want to wait for a build, nor another program
     // than the one that runs.
-    let program = if starts(&args) || !built.exists() {
+    let starts = starts(&args);
+    if starts {
+        say_what_is_open(root());
+    }
+    let program = if starts || !built.exists() {
         cluster()?
     } else {
         built
@@ -104,6 +110,14 @@ fn target_dir() -> Result<PathBuf> {
         .nth(2)
         .context("this program is not in a target folder")?;
     Ok(target.to_owned())
+}
+
+/// cargo's target folder for the workspace at `root`: this program's own, if it is its workspace.
+pub fn target_dir_of(workspace: &Path) -> Result<PathBuf> {
+    if workspace == root() {
+        return target_dir();
+    }
+    Ok(workspace.join("target"))
 }
 
 /// The host's target triple, as rustc names it.

@@ -5,6 +5,7 @@
 
 mod book;
 mod build;
+mod exercise;
 mod kubectl;
 mod test;
 mod tidy;
@@ -51,6 +52,11 @@ enum Command {
         #[arg(long)]
         no_open: bool,
     },
+    /// Exercises: list, start, check, hint, reset, solve
+    #[command(visible_alias = "ex")]
+    Exercise(exercise::Exercise),
+    /// Planted bugs: list, start, check, hint, reset, solve
+    Bug(exercise::Bug),
     /// Measure
     Bench {
         #[command(subcommand)]
@@ -78,6 +84,8 @@ fn main() -> ExitCode {
         Command::Test { args } => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Book { no_open } => book::run(no_open),
+        Command::Exercise(exercise) => exercise::run_exercise(&exercise),
+        Command::Bug(bug) => exercise::run_bug(&bug),
         Command::Bench {
             what: Bench::Boot { rounds, pods },
         } => build::bench_boot(rounds, pods),

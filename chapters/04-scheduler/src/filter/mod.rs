@@ -107,6 +107,7 @@ pub fn node_affinity_selects(spec: &PodSpec, node: &NodeInfo) -> bool {
 /// Whether one of `tolerations` tolerates `taint`.
 pub fn tolerates(tolerations: Option<&Vec<Toleration>>, taint: &Taint) -> bool {
     let set = |text: &Option<String>| text.clone().unwrap_or_default();
+    // ANCHOR: exercise-04.1
     tolerations.into_iter().flatten().any(|toleration| {
         let (effect, key) = (set(&toleration.effect), set(&toleration.key));
         let value_tolerated = match toleration.operator.as_deref() {
@@ -118,4 +119,5 @@ pub fn tolerates(tolerations: Option<&Vec<Toleration>>, taint: &Taint) -> bool {
             && (key.is_empty() || key == taint.key)
             && value_tolerated
     })
+    // ANCHOR_END: exercise-04.1
 }
