@@ -257,7 +257,11 @@ impl Workshop {
                 let whole = self.whole(task, &text)?;
                 let region = source::region_of(task, &whole)?;
                 let file = region.replaced(&whole, &reference);
-                (region.of(&whole).to_owned(), reference, file)
+                if whole == text {
+                    (region.of(&whole).to_owned(), reference, file)
+                } else {
+                    (text.clone(), file.clone(), file)
+                }
             }
             Kind::Bug { .. } => {
                 let file = source::with_references(&self.root, &self.store, &[task], &text)?;
