@@ -1,8 +1,11 @@
-//! What the `main` of every component does, once: logs, signals, the TLS provider.
+//! What the `main` of every component does, once: logs, signals, the TLS provider, and what is
+//! to be done at the hole of an exercise.
 //!
 //! A component is a library with `run(config, shutdown)`. Its binary parses the config with
 //! `clap` and hands it to [`main`]; the `cluster` binary does the same for each of its roles, and
 //! a test calls `run` itself with a token of its own.
+
+pub mod open_exercise;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -48,6 +51,7 @@ where
 {
     init_logs();
     install_crypto();
+    open_exercise::end_at_holes();
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -101,6 +101,9 @@ pub struct ComponentStatus {
     pub restarts: u32,
     /// How it ended last: `exit code 1`, `signal 9`.
     pub last_exit: Option<String>,
+    /// The exercise whose hole it came upon: it is not started again.
+    #[serde(default)]
+    pub open_exercise: Option<String>,
 }
 
 /// A port of the host that leads to a Service.

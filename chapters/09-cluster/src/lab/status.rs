@@ -146,6 +146,9 @@ fn node_of(pid: i32) -> Option<String> {
 }
 
 fn state(component: &ComponentStatus) -> String {
+    if let Some(number) = &component.open_exercise {
+        return format!("Exercise {number} open");
+    }
     match (component.running, &component.last_exit) {
         (true, _) => "Running".into(),
         (false, Some(how)) => format!("Ended ({how})"),
@@ -248,4 +251,26 @@ fn line([node, component, state, pid, restarts, pss, rss]: &[String; 7]) -> Stri
 
 fn mib(kib: u64) -> String {
     format!("{:.1} MiB", kib as f64 / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_says_how_it_is() {
+        let component = |running, last_exit: Option<&str>, open: Option<&str>| ComponentStatus {
+            name: "scheduler".into(),
+            running,
+            restarts: 0,
+            last_exit: last_exit.map(Into::into),
+            open_exercise: open.map(Into::into),
+        };
+        assert_eq!(state(&component(true, Some("signal 9"), None)), "Running");
+        assert_eq!(state(&component(false, None, None)), "Starting");
+        let ended = component(false, Some("exit code 1"), None);
+        assert_eq!(state(&ended), "Ended (exit code 1)");
+        let open = component(false, Some("exit code 79"), Some("04.1"));
+        assert_eq!(state(&open), "Exercise 04.1 open");
+    }
 }

@@ -12,6 +12,7 @@
 
 mod boot;
 mod nodes;
+mod open;
 mod server;
 
 use std::collections::HashMap;
@@ -327,7 +328,11 @@ impl Supervisor {
         if node.life() != life {
             return;
         }
-        let Some((name, wait)) = node.reported(report) else {
+        let Some((name, wait)) = node.reported(report, &self.layout) else {
+            // What waits for a component that came upon a hole waits for nothing.
+            if let Some(message) = open::message(&self.nodes) {
+                self.end_start(Err(message));
+            }
             return;
         };
         self.later(
@@ -352,16 +357,19 @@ impl Supervisor {
 
     /// Ends the start, once.
     fn booted(&mut self, result: Result<(), String>) {
+        self.end_start(result.map_err(|error| match self.steps.last() {
+            Some(Reply::Doing { what }) => format!("{what}: {error}"),
+            _ => error,
+        }));
+    }
+
+    fn end_start(&mut self, result: Result<(), String>) {
         if !matches!(self.phase, Phase::Starting) {
             return;
         }
         let (phase, last) = match result {
             Ok(()) => (Phase::Ready, Reply::Done),
-            Err(error) => {
-                let message = match self.steps.last() {
-                    Some(Reply::Doing { what }) => format!("{what}: {error}"),
-                    _ => error,
-                };
+            Err(message) => {
                 tracing::error!(message, "the lab did not start");
                 (Phase::Failed(message.clone()), Reply::Failed { message })
             }
@@ -394,7 +402,8 @@ impl Supervisor {
                 }
                 match &self.phase {
                     Phase::Starting => return self.waiting.push(asker),
-                    Phase::Ready => Ok(()),
+                    // A hole that was met later: whoever starts the lab again has closed it.
+                    Phase::Ready => open::message(&self.nodes).map_or(Ok(()), Err),
                     Phase::Failed(message) => Err(message.clone()),
                 }
             }
@@ -537,7 +546,8 @@ impl Supervisor {
                     return;
                 };
                 if let Event::Reported { node, report, .. } = event {
-                    let _restart_no_more = self.nodes[usize::from(node)].reported(report);
+                    let _restart_no_more =
+                        self.nodes[usize::from(node)].reported(report, &self.layout);
                 }
             }
         };

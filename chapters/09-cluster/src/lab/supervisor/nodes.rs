@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
-use super::Event;
+use super::{Event, open};
 use crate::lab::components::{self, Component};
 use crate::lab::control::ComponentStatus;
 use crate::lab::layout::Layout;
@@ -53,6 +53,8 @@ struct Running {
     restarts: u32,
     backoff: Duration,
     last_exit: Option<String>,
+    /// The exercise whose hole it came upon.
+    open_exercise: Option<String>,
 }
 
 impl NodeHandle {
@@ -137,8 +139,8 @@ impl NodeHandle {
     }
 
     /// Takes note of what its process 1 says. Returns how long to wait before the component that
-    /// ended is started again.
-    pub fn reported(&mut self, report: Report) -> Option<(String, Duration)> {
+    /// ended is started again: never, if it came upon the hole of an exercise.
+    pub fn reported(&mut self, report: Report, layout: &Layout) -> Option<(String, Duration)> {
         match report {
             Report::Started { name } => {
                 self.components.get_mut(&name)?.since = Some(Instant::now());
@@ -151,8 +153,10 @@ impl NodeHandle {
                     how,
                     "component ended"
                 );
-                let wait = self.components.get_mut(&name)?.ended(how);
-                Some((name, wait))
+                let running = self.components.get_mut(&name)?;
+                running.open_exercise = open::exercise(&how, &layout.log(&self.node.name, &name));
+                let wait = running.ended(how);
+                running.open_exercise.is_none().then_some((name, wait))
             }
         }
     }
@@ -183,6 +187,13 @@ impl NodeHandle {
         (worst.restarts > times).then(|| (worst.component.name.clone(), how))
     }
 
+    /// A component that came upon the hole of an exercise, and which.
+    pub fn open_exercise(&self) -> Option<(&str, &str)> {
+        self.components
+            .iter()
+            .find_map(|(name, running)| Some((name.as_str(), running.open_exercise.as_deref()?)))
+    }
+
     /// How its components are.
     pub fn components(&self) -> Vec<ComponentStatus> {
         let status = |running: &Running| ComponentStatus {
@@ -190,6 +201,7 @@ impl NodeHandle {
             running: running.since.is_some(),
             restarts: running.restarts,
             last_exit: running.last_exit.clone(),
+            open_exercise: running.open_exercise.clone(),
         };
         self.components.values().map(status).collect()
     }
@@ -212,6 +224,7 @@ impl Running {
             restarts: 0,
             backoff: BACKOFF_FIRST,
             last_exit: None,
+            open_exercise: None,
         }
     }
 
