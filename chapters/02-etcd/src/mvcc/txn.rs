@@ -215,7 +215,9 @@ impl Mvcc {
     }
 }
 
+/// Whether a guard holds for one key: its newest version, or none where it is not there.
 fn compare_version(compare: &Compare, version: Option<&Version>) -> bool {
+    // ANCHOR: exercise-02.1
     let number = |of: fn(&Version) -> i64| version.map_or(0, of);
     let ordering = match &compare.target {
         CompareTarget::Version(wanted) => number(|version| version.version).cmp(wanted),
@@ -234,6 +236,7 @@ fn compare_version(compare: &Compare, version: Option<&Version>) -> bool {
         CompareOp::Greater => ordering.is_gt(),
         CompareOp::Less => ordering.is_lt(),
     }
+    // ANCHOR_END: exercise-02.1
 }
 
 /// A transaction of one unconditional step.

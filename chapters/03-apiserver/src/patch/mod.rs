@@ -115,6 +115,7 @@ fn depth(value: &Value) -> usize {
 
 /// Carries out a merge patch: what is null goes, objects merge, all else is replaced.
 pub fn merge_patch(current: &Value, patch: &Value) -> Value {
+    // ANCHOR: exercise-03.1
     let Value::Object(patch) = patch else {
         return patch.clone();
     };
@@ -131,6 +132,7 @@ pub fn merge_patch(current: &Value, patch: &Value) -> Value {
         }
     }
     Value::Object(merged)
+    // ANCHOR_END: exercise-03.1
 }
 
 /// A patch that its object's type does not allow.

@@ -1,0 +1,154 @@
+//! The checks of the chapter's exercises, and of its planted bug.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcd::api::*;
+use etcd::mvcc::{Applied, Command, Mvcc};
+use etcd::{Options, Store};
+use exercise::Check;
+
+/// `/a` is created at revision 2 and written again at 3: version 2, value `new`. `/b` is not there.
+fn store() -> Mvcc {
+    let mut mvcc = Mvcc::default();
+    for value in ["old", "new"] {
+        let put = RequestOp::Put(put("/a", value)).into();
+        mvcc.apply(&Command::Txn(put)).expect("a put is taken");
+    }
+    mvcc
+}
+
+fn put(key: &'static str, value: &'static str) -> PutRequest {
+    PutRequest {
+        key: key.into(),
+        value: value.into(),
+        ..PutRequest::default()
+    }
+}
+
+/// Sends a transaction with one guard, and says whether that held.
+fn check(key: &'static str, op: CompareOp, target: CompareTarget, expected: bool, rule: &str) {
+    let sign = match op {
+        CompareOp::Equal => "==",
+        CompareOp::NotEqual => "!=",
+        CompareOp::Greater => ">",
+        CompareOp::Less => "<",
+    };
+    let guard = format!("{target:?}")
+        .replace('(', &format!(" {sign} "))
+        .replace(')', "");
+    let about = match key {
+        "/a" => "/a was created at revision 2 and changed at 3, to \"new\"",
+        _ => "/b is not there",
+    };
+    let compare = Compare {
+        range: KeyRange::One(Bytes::from(key)),
+        op,
+        target,
+    };
+    let txn = TxnRequest {
+        compare: vec![compare],
+        success: Vec::new(),
+        failure: Vec::new(),
+    };
+    let answer = store().apply(&Command::Txn(txn));
+    let held = matches!(answer, Ok(Applied::Txn(answer)) if answer.succeeded);
+    let words = |held| {
+        if held {
+            "the guard holds"
+        } else {
+            "the guard does not hold"
+        }
+    };
+    Check::new(format!("{about}; the guard {guard}"))
+        .because(rule)
+        .expect_text(words(held), words(expected));
+}
+
+#[test]
+fn exercise_02_1() {
+    use CompareOp::{Equal, Greater, Less, NotEqual};
+    use CompareTarget::{Create, Lease, Mod, Value, Version};
+    let rule = "the mod revision is the one of the last write";
+    check("/a", Equal, Mod(3), true, rule);
+    check("/a", Equal, Mod(2), false, rule);
+    let rule = "the create revision stays, the mod revision moves with each write";
+    check("/a", Equal, Create(2), true, rule);
+    check("/a", NotEqual, Create(2), false, rule);
+    let rule = "the version counts the writes since the key was created";
+    check("/a", Equal, Version(2), true, rule);
+    let rule = "a key that hangs on no lease has lease 0";
+    check("/a", Equal, Lease(0), true, rule);
+    check("/a", NotEqual, Lease(7), true, rule);
+    let rule = "the value is compared byte by byte";
+    check("/a", Equal, Value("new".into()), true, rule);
+    check("/a", Equal, Value("old".into()), false, rule);
+    let rule = "what the key has stands on the left of the operator";
+    check("/a", Greater, Version(1), true, rule);
+    check("/a", Less, Version(1), false, rule);
+    check("/a", Less, Mod(4), true, rule);
+    check("/a", Greater, Value("abc".into()), true, rule);
+}
+
+#[test]
+fn exercise_02_1_missing() {
+    use CompareOp::{Equal, Greater, Less, NotEqual};
+    use CompareTarget::{Create, Mod, Value, Version};
+    let rule = "a key that is not there has create revision 0: this is how it is created, once";
+    check("/b", Equal, Create(0), true, rule);
+    check("/b", Greater, Create(0), false, rule);
+    check(
+        "/b",
+        Equal,
+        Mod(0),
+        true,
+        "a key that is not there has mod revision 0",
+    );
+    check(
+        "/b",
+        Less,
+        Version(1),
+        true,
+        "a key that is not there has version 0",
+    );
+    let rule = "a missing key has no value, which is not an empty one: no comparison holds";
+    check("/b", Equal, Value("".into()), false, rule);
+    check("/b", NotEqual, Value("new".into()), false, rule);
+    check("/b", Less, Value("new".into()), false, rule);
+}
+
+/// How long a watch is waited for that says nothing: only a bug comes to it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn bug_02() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(dir.path(), Options::default()).expect("opens");
+    for value in ["one", "two", "three"] {
+        store.put(put("/a", value)).await.expect("is written");
+    }
+    let now = store.revision();
+    for (from, expected) in [(now - 1, "\"two\", \"three\""), (now, "\"three\"")] {
+        let request = WatchRequest {
+            range: KeyRange::prefix("/"),
+            start_revision: from,
+            prev_kv: false,
+            no_put: false,
+            no_delete: false,
+        };
+        let mut watcher = store.watch(request).expect("begins");
+        let saw = match tokio::time::timeout(PATIENCE, watcher.recv()).await {
+            Ok(batch) => {
+                let events = batch.expect("goes on").events;
+                let values = events.iter().map(|event| format!("{:?}", event.kv.value));
+                values.collect::<Vec<_>>().join(", ").replace("b\"", "\"")
+            }
+            Err(_) => format!("nothing for {} seconds", PATIENCE.as_secs()),
+        };
+        Check::new(format!(
+            "the store is at revision {now}, which wrote \"three\"; a watch from revision {from} on"
+        ))
+        .because("a watch begins with the revision that it names, whether or not more follow")
+        .expect_text(&saw, expected);
+    }
+}
