@@ -1,17 +1,20 @@
 //! `check`: runs the checks of a task and says what they saw, for somebody who is learning.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
 use super::commands::Workshop;
-use super::run::{Built, Place, Ran, build_with_patience, package_folder, run};
+use super::run::{Built, Ran, build_with_patience, run};
 use super::said::{Failure, Why, failures};
+use super::scratch::{Scratch, package_folder};
 use super::show::{count, indented};
 use super::source::{self, Standing};
 use super::store::State;
 use super::task::{Kind, Task};
+use crate::build::target_dir_of;
 
 /// How many failures are shown whole.
 const SHOWN: usize = 2;
@@ -75,8 +78,10 @@ impl Workshop {
             println!("  Read    {}", self.reading(task));
             return Ok(Verdict::Red);
         }
-        let place = Place::at(&self.root);
-        let program = match build_with_patience(&place, &task.package, paint.colour())? {
+        let target = target_dir_of(&self.root)?;
+        let scratch = Scratch::sync(&self.root, &target, "check", &BTreeMap::new())?;
+        scratch.show_checks_beside(&task.file)?;
+        let program = match build_with_patience(&scratch, paint.colour())? {
             Built::Program(program) => program,
             Built::Broken(errors) => {
                 println!("{}", errors.trim_end());
@@ -87,7 +92,7 @@ impl Workshop {
             }
         };
         let log = self.store.last_check()?;
-        match run(&program, task, &place, &log)? {
+        match run(&program, task, &scratch, &log)? {
             Ran::Held(number) => self.held(task, state, number),
             Ran::Failed(output) => {
                 println!("{}", paint.red(&format!("✗ {} {}", task.id, task.title)));

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::parse::load;
 use super::source::{self, Standing};
 use super::store::{State, Store};
-use super::task::{Kind, Task, load};
+use super::task::{Kind, Task};
 
 /// Says which holes and planted bugs the code has that the lab is about to be built from. A lab
 /// starts with them all the same, so what cannot be read is no reason to stop.

@@ -13,22 +13,25 @@
 //!      └─────────────────────────┘ solve                   (kept, and the difference shown)
 //! ```
 //!
-//! Pure: [`task`] (what an exercise is), [`region`] (between the markers), [`said`] (what a check
+//! Pure: [`task`] and [`parse`] (what an exercise is), [`region`] (between the markers), [`said`] (what a check
 //! said), [`diff`], [`verify::plan`]. Shell: [`store`] (`.workshop`), [`source`] (the files),
-//! [`run`] (cargo), and the commands.
+//! [`scratch`] (a copy to build in), [`run`] (cargo and the checks), and the commands.
 
 mod check;
 mod commands;
 mod diff;
 mod lab;
 mod list;
+mod parse;
 mod region;
 mod run;
 mod said;
+mod scratch;
 mod show;
 mod source;
 mod store;
 mod task;
+mod undo;
 mod verify;
 
 use std::path::{Path, PathBuf};

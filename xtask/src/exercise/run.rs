@@ -1,4 +1,5 @@
-//! Building the checks of a package, and running some of them, for a while at most.
+//! Building the checks of a package in a copy of the workspace, and running some of them, for a
+//! while at most.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::scratch::{Scratch, package_folder};
 use super::task::Task;
-use crate::build::cargo;
 
 /// The memory that a check may use, in KiB: a loop that never ends often collects things.
 const MEMORY_KIB_MAX: u64 = 8 << 20;
@@ -17,23 +18,6 @@ const MEMORY_KIB_MAX: u64 = 8 << 20;
 const LOOK: Duration = Duration::from_millis(10);
 /// A build that takes longer than this is spoken of.
 const QUIET: Duration = Duration::from_secs(3);
-
-/// Where cargo works.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The workspace.
-    pub root: PathBuf,
-    /// Set for cargo.
-    pub env: Vec<(&'static str, PathBuf)>,
-}
-
-impl Place {
-    /// The reader's own workspace.
-    pub fn at(root: &Path) -> Self {
-        let (root, env) = (root.to_owned(), Vec::new());
-        Self { root, env }
-    }
-}
 
 /// What became of a build.
 #[derive(Debug)]
@@ -65,42 +49,38 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// Builds the test program `exercises` of `package`.
+/// Builds the checks that `scratch` shows.
 ///
 /// # Errors
 /// When cargo cannot be run.
-pub fn build(place: &Place, package: &str, colour: bool) -> Result<Built> {
+pub fn build(scratch: &Scratch, colour: bool) -> Result<Built> {
     let format = if colour {
         "--message-format=json-diagnostic-rendered-ansi"
     } else {
         "--message-format=json"
     };
-    let child = Command::new(cargo())
-        .args(["test", "--quiet", "--no-run", "-p", package])
+    let output = scratch
+        .cargo()
+        .args(["test", "--quiet", "--no-run", "--workspace"])
         .args(["--test", "exercises", format])
-        .envs(place.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&place.root)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .output()
         .context("cannot run cargo")?;
-    let output = child.wait_with_output().context("cannot run cargo")?;
     let messages = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
     Ok(read_build(&messages, &said, output.status.success()))
 }
 
 /// As [`build`], for somebody who waits: says so when it takes long.
-pub fn build_with_patience(place: &Place, package: &str, colour: bool) -> Result<Built> {
+pub fn build_with_patience(scratch: &Scratch, colour: bool) -> Result<Built> {
     std::thread::scope(|scope| {
         let (done, wait) = std::sync::mpsc::channel::<()>();
         scope.spawn(move || {
             if wait.recv_timeout(QUIET) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("building the checks of {package}; the first time takes a while …");
+                eprintln!("building; the first time takes a few minutes …");
             }
         });
-        let built = build(place, package, colour);
+        let built = build(scratch, colour);
         drop(done);
         built
     })
@@ -150,8 +130,8 @@ pub enum Ran {
 ///
 /// # Errors
 /// When the program cannot be run, or the log not be written.
-pub fn run(program: &Path, task: &Task, place: &Place, log: &Path) -> Result<Ran> {
-    let folder = package_folder(&place.root, &task.file);
+pub fn run(program: &Path, task: &Task, scratch: &Scratch, log: &Path) -> Result<Ran> {
+    let folder = package_folder(&scratch.root, &task.file);
     let list = command(program, &folder)
         .args(["--list", "--format", "terse"])
         .output()
@@ -222,16 +202,6 @@ fn names(list: &str, name: &str) -> Vec<String> {
         suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('_'))
     });
     ours.map(str::to_owned).collect()
-}
-
-/// The folder of the package that `file` belongs to.
-pub fn package_folder(root: &Path, file: &Path) -> PathBuf {
-    let file = root.join(file);
-    let mut folders = file.ancestors().skip(1);
-    folders
-        .find(|folder| folder.join("Cargo.toml").exists())
-        .unwrap_or(root)
-        .to_owned()
 }
 
 #[cfg(test)]

@@ -133,7 +133,8 @@ pub fn with_references(root: &Path, store: &Store, tasks: &[&Task], text: &str) 
         let Kind::Bug { find, .. } = &task.kind else {
             continue;
         };
-        if text.matches(find.as_str()).count() == 1 {
+        let is_open = standing(task, &text) == Standing::Open;
+        if !is_open && text.matches(find.as_str()).count() == 1 {
             continue;
         }
         text = match unplanted(task, &text) {

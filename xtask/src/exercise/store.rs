@@ -134,6 +134,17 @@ impl Store {
         write(&self.as_it_was_path(task), text)
     }
 
+    /// Drops the file of `task` as it was: the workspace has it again.
+    pub fn forget(&self, task: &Task) -> Result<()> {
+        let path = self.as_it_was_path(task);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| path.display().to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps what the reader wrote; says where. Never over what is kept already.
     pub fn keep(&self, task: &Task, text: &str) -> Result<PathBuf> {
         self.make()?;

@@ -5,7 +5,6 @@
 //! it fits in one place, compiles, and its check refuses it. All in a copy of the workspace.
 
 pub mod plan;
-mod scratch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,12 +13,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use self::plan::{Variant, What};
-use self::scratch::Scratch;
+use super::parse::load;
 use super::run::{Built, build, run as run_check};
+use super::scratch::Scratch;
 use super::show::{Paint, count, indented};
 use super::source;
 use super::store::Store;
-use super::task::{Task, load, named};
+use super::task::{Task, named};
 
 /// What was tried, and what did not hold.
 #[derive(Default)]
@@ -52,7 +52,7 @@ pub fn run(root: &Path, ids: &[String], chapter: Option<u8>) -> Result<()> {
         }
     }
     let target = crate::build::target_dir_of(root)?;
-    let scratch = Scratch::sync(root, &target, &references)?;
+    let scratch = Scratch::sync(root, &target, "verify", &references)?;
     let mut packages: Vec<&str> = Vec::new();
     for task in &tasks {
         if !packages.contains(&&*task.package) {
@@ -128,10 +128,11 @@ fn verify_package(
     let began = Instant::now();
     let before = tally.variants;
     let mut builds = 0;
+    scratch.show_checks_beside(&tasks[0].file)?;
     let mut rounds: std::collections::VecDeque<_> = plan::rounds(tasks).into();
     while let Some(round) = rounds.pop_front() {
         builds += 1;
-        let wrong = try_round(package, tasks, &round, references, scratch)?;
+        let wrong = try_round(tasks, &round, references, scratch)?;
         if wrong.is_empty() {
             tally.variants += round.len();
         } else if round.len() > 1 && round[0].what != What::Reference {
@@ -158,7 +159,6 @@ fn verify_package(
 
 /// Puts all of `round` in, builds and checks; says which did not do as they should.
 fn try_round(
-    package: &str,
     tasks: &[&Task],
     round: &[Variant],
     references: &BTreeMap<PathBuf, String>,
@@ -178,7 +178,7 @@ fn try_round(
         return Ok(wrong);
     }
     scratch.write(&files)?;
-    let program = match build(&scratch.place, package, false)? {
+    let program = match build(scratch, false)? {
         Built::Program(program) => program,
         Built::Broken(errors) => {
             let why = format!("it does not compile:\n{errors}");
@@ -190,7 +190,7 @@ fn try_round(
     };
     for &variant in round {
         let task = tasks[variant.task];
-        let ran = run_check(&program, task, &scratch.place, &scratch.log)?;
+        let ran = run_check(&program, task, scratch, &scratch.log())?;
         if let Err(why) = plan::judge(task, variant.what, &ran) {
             wrong.push((variant, why));
         }

@@ -178,9 +178,13 @@ pub fn flaws(task: &Task, text: &str, page: Option<&str>) -> Vec<String> {
                 flaws.push(format!("{} wrong solutions: two at least", wrong.len()));
             }
         }
-        Kind::Bug { .. } => {
+        Kind::Bug { find, plant, .. } => {
             if let Err(error) = source::planted(task, text) {
                 flaws.push(error.to_string());
+            }
+            // Whether the bug is in is told by what was planted.
+            if plant.trim().is_empty() || text.replace(find, "").contains(plant.as_str()) {
+                flaws.push("what it plants is not told from what is there".to_owned());
             }
         }
     }
@@ -297,5 +301,7 @@ mod tests {
         bug.hints = vec!["h".into()];
         assert_eq!(flaws(&bug, TEXT, Some(page)), [""; 0]);
         assert!(said(&bug, &TEXT.repeat(2), Some(page)).contains("more than one place"));
+        let twice = TEXT.replace("1\n", "at(revision + 1)\n");
+        assert!(said(&bug, &twice, Some(page)).contains("not told from"));
     }
 }
