@@ -154,7 +154,10 @@ impl ReflectorState {
         }
     }
 
+    /// What follows when a request failed or the watch broke; `expired` says that the server no
+    /// longer keeps the revision that was asked for.
     fn fail<K>(&mut self, expired: bool) -> Output<K> {
+        // ANCHOR: exercise-07.1
         if expired {
             self.seen = None;
         }
@@ -166,6 +169,7 @@ impl ReflectorState {
             request: self.request(),
             back_off,
         }
+        // ANCHOR_END: exercise-07.1
     }
 }
 

@@ -27,8 +27,11 @@ pub const RETRY_MAX: Duration = Duration::from_secs(30);
 /// The queue's decisions, without a clock of its own.
 #[derive(Debug)]
 pub struct Queue<T> {
+    /// Those that wait for a worker, each once.
     order: VecDeque<T>,
+    /// Those to be looked at: they wait, or were added while a worker had them.
     dirty: HashSet<T>,
+    /// Those that a worker has.
     processing: HashSet<T>,
     delayed: BinaryHeap<Delayed<T>>,
     next_seq: u64,
@@ -77,12 +80,33 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T: Clone + Eq + Hash> Queue<T> {
+    // ANCHOR: exercise-07.2
     /// Asks for a look at `item`.
     pub fn add(&mut self, item: T) {
-        if !self.shut_down && self.dirty.insert(item.clone()) && !self.processing.contains(&item) {
+        if self.shut_down || !self.dirty.insert(item.clone()) {
+            return;
+        }
+        if !self.processing.contains(&item) {
             self.order.push_back(item);
         }
     }
+
+    /// The next item. The caller must call [`Queue::done`] when it has looked.
+    pub fn get(&mut self) -> Option<T> {
+        let item = self.order.pop_front()?;
+        self.dirty.remove(&item);
+        self.processing.insert(item.clone());
+        Some(item)
+    }
+
+    /// A worker has looked at `item`.
+    pub fn done(&mut self, item: &T) {
+        self.processing.remove(item);
+        if self.dirty.contains(item) {
+            self.order.push_back(item.clone());
+        }
+    }
+    // ANCHOR_END: exercise-07.2
 
     /// Asks for a look at `item` at a later time.
     pub fn add_at(&mut self, item: T, at: Instant) {
@@ -119,22 +143,6 @@ impl<T: Clone + Eq + Hash> Queue<T> {
             self.add(due.item);
         }
         None
-    }
-
-    /// The next item. The caller must call [`Queue::done`] when it has looked.
-    pub fn get(&mut self) -> Option<T> {
-        let item = self.order.pop_front()?;
-        self.dirty.remove(&item);
-        self.processing.insert(item.clone());
-        Some(item)
-    }
-
-    /// A worker has looked at `item`.
-    pub fn done(&mut self, item: &T) {
-        self.processing.remove(item);
-        if self.dirty.contains(item) {
-            self.order.push_back(item.clone());
-        }
     }
 
     /// Items that wait for a worker.
