@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`actions::compute_actions`] | what has to be done for this pod now? | `kuberuntime_manager.go: computePodActions` |
 //! | [`status::pod_status`] | what does its status say? | `kubelet_pods.go: generateAPIPodStatus` |
+//! | [`phase::phase`] | one word for all of that? | `kubelet_pods.go: getPhase` |
 //! | [`patch::status_patch`] | which part of that does the API server not know yet? | `util/pod: PatchPodStatus` |
 //! | [`probe::ProbeState::record`] | does this probe's result change anything? | `prober/worker.go` |
 //! | [`env::container_env`], [`env::expand`] | what is in its environment? | `kubelet_pods.go: makeEnvironmentVariables` |
@@ -21,6 +22,7 @@ pub mod dns;
 pub mod env;
 pub mod fields;
 pub mod patch;
+pub mod phase;
 pub mod probe;
 pub mod qos;
 pub mod quantity;

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::actions::{is_started, should_start};
+use super::phase::phase;
 use super::{Outcome, ProbeResults, RuntimePod, conditions, qos, spec};
 use crate::runtime::{Container, ContainerState};
 
@@ -79,93 +80,6 @@ pub fn pod_status(pod: &Pod, input: &StatusInput<'_>) -> PodStatus {
     addresses(pod, &mut status, input);
     status.conditions = Some(conditions::conditions(pod, &status, input));
     status
-}
-
-/// `Pending`, `Running`, `Succeeded` or `Failed`. Upstream: `getPhase`.
-fn phase(pod: &Pod, status: &PodStatus, stopped: bool) -> &'static str {
-    let never = spec::pod_restart_policy(pod) == "Never";
-    let mut initializing = false;
-    let mut init_failed = false;
-    let init_statuses = status
-        .init_container_statuses
-        .as_deref()
-        .unwrap_or_default();
-    for (container, status) in spec::init_containers(pod).iter().zip(init_statuses) {
-        match ended_with(status) {
-            _ if spec::is_sidecar(container) => initializing |= status.started != Some(true),
-            Some(0) => {}
-            Some(_) => {
-                init_failed = true;
-                initializing = true;
-            }
-            None => initializing = true,
-        }
-    }
-
-    let (mut waiting, mut running, mut ended, mut succeeded) = (0, 0, 0, 0);
-    for status in status.container_statuses.as_deref().unwrap_or_default() {
-        let state = status.state.as_ref();
-        if state.is_some_and(|state| state.running.is_some()) {
-            running += 1;
-        } else if let Some(code) = ended_with(status) {
-            ended += 1;
-            // A container that waits to be started again has not succeeded.
-            let over = state.is_some_and(|state| state.terminated.is_some());
-            succeeded += usize::from(code == 0 && over);
-        } else {
-            waiting += 1;
-        }
-    }
-    // Sidecars count only until the pod's own containers have begun.
-    let begun = running + ended > 0;
-    if init_failed && never {
-        "Failed"
-    } else if (initializing && !begun) || waiting > 0 {
-        "Pending"
-    } else if running > 0 {
-        "Running"
-    } else if ended == 0 {
-        "Pending"
-    } else if stopped {
-        if ended == succeeded {
-            "Succeeded"
-        } else {
-            "Failed"
-        }
-    } else if restarts_any(pod, status) {
-        "Running"
-    } else if ended == succeeded {
-        "Succeeded"
-    } else {
-        "Failed"
-    }
-}
-
-/// Whether any container that ended will be started again.
-fn restarts_any(pod: &Pod, status: &PodStatus) -> bool {
-    let statuses = status.container_statuses.as_deref().unwrap_or_default();
-    spec::of(pod)
-        .containers
-        .iter()
-        .zip(statuses)
-        .any(|(container, status)| {
-            ended_with(status).is_none_or(|code| spec::restarts_after(container, pod, code))
-        })
-}
-
-/// The exit code of a container that ended and was not started again.
-fn ended_with(status: &ContainerStatus) -> Option<i32> {
-    let terminated = |state: &Option<ApiState>| {
-        state
-            .as_ref()
-            .and_then(|state| state.terminated.as_ref())
-            .map(|t| t.exit_code)
-    };
-    let waits = status
-        .state
-        .as_ref()
-        .is_none_or(|state| state.running.is_none());
-    terminated(&status.state).or_else(|| terminated(&status.last_state).filter(|_| waits))
 }
 
 fn addresses(pod: &Pod, status: &mut PodStatus, input: &StatusInput<'_>) {
