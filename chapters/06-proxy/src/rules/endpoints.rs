@@ -48,16 +48,17 @@ pub(super) fn ports<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = Port<'a>> {
         let slices = slices.remove(&(name.namespace.as_str(), name.name.as_str()));
         let slices = slices.unwrap_or_default();
         service.ports.iter().map(move |port| {
-            let (all, mut local) = endpoints(port, &slices, inputs.node_name);
-            if !service.internal_local && !service.external_local {
-                local.clear(); // where an endpoint runs does not matter
-            }
+            let here = |endpoint: &Endpoint| {
+                // Where an endpoint runs matters to a `Local` policy alone.
+                (service.internal_local || service.external_local)
+                    && endpoint.node_name.as_deref() == Some(inputs.node_name)
+            };
             Port {
                 service,
                 port,
                 id: port_id(name, port),
-                all,
-                local,
+                all: usable(port, &slices, |_| true),
+                local: usable(port, &slices, here),
             }
         })
     })
@@ -71,14 +72,18 @@ fn port_id(name: &Name, port: &ServicePort) -> String {
     }
 }
 
-/// The endpoints of a port: all, and those on the node. Ready ones; where there is none, those
-/// that still serve while they end, so that a rollout of a single pod loses no connection.
-fn endpoints(
+/// Where a connection to a port of a Service may go, of the endpoints that `place` lets in. The
+/// slices are the Service's; a port of theirs is meant for the Service's port of the same name and
+/// protocol. Endpoints that are ready; where none is, those that still serve while they end, so
+/// that a rollout of a single pod loses no connection. Upstream: `CategorizeEndpoints` in
+/// `pkg/proxy/topology.go`.
+pub fn usable(
     port: &ServicePort,
     slices: &[&Slice],
-    node_name: &str,
-) -> (BTreeSet<SocketAddrV4>, BTreeSet<SocketAddrV4>) {
-    let pick = |wanted: &dyn Fn(&Endpoint) -> bool| {
+    place: impl Fn(&Endpoint) -> bool,
+) -> BTreeSet<SocketAddrV4> {
+    // ANCHOR: exercise-06.1
+    let pick = |wanted: fn(&Endpoint) -> bool| {
         let mut found = BTreeSet::new();
         for slice in slices {
             let matching = slice
@@ -86,19 +91,17 @@ fn endpoints(
                 .iter()
                 .filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol);
             for (_, _, number) in matching {
-                let endpoints = slice.endpoints.iter().filter(|endpoint| wanted(endpoint));
+                let endpoints = slice.endpoints.iter();
+                let endpoints = endpoints.filter(|endpoint| place(endpoint) && wanted(endpoint));
                 found.extend(endpoints.map(|it| SocketAddrV4::new(it.address, *number)));
             }
         }
         found
     };
-    let usable = |place: &dyn Fn(&Endpoint) -> bool| {
-        let ready = pick(&|endpoint| place(endpoint) && endpoint.ready);
-        match ready.is_empty() {
-            false => ready,
-            true => pick(&|endpoint| place(endpoint) && endpoint.serving_while_terminating),
-        }
-    };
-    let here = |endpoint: &Endpoint| endpoint.node_name.as_deref() == Some(node_name);
-    (usable(&|_| true), usable(&here))
+    let ready = pick(|endpoint| endpoint.ready);
+    match ready.is_empty() {
+        false => ready,
+        true => pick(|endpoint| endpoint.serving_while_terminating),
+    }
+    // ANCHOR_END: exercise-06.1
 }

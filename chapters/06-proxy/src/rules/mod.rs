@@ -20,7 +20,7 @@
 //! Upstream: `pkg/proxy/nftables/proxier.go`. Left out: IPv6, topology hints, health check node
 //! ports, node ports on loopback.
 
-mod endpoints;
+pub mod endpoints;
 mod service;
 mod skeleton;
 
