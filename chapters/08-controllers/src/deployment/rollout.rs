@@ -144,30 +144,31 @@ pub fn roll(deployment: &Deployment, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSe
 }
 
 /// Takes replicas from old ReplicaSets: first those that do not work anyway, then as many as the
-/// availability fence lets go.
+/// availability fence lets go. Upstream: `reconcileOldReplicaSets`.
 fn shrink_old(fences: Fences, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) -> Vec<Scale> {
-    let all = wanted(new) + sum(old, wanted);
-    let new_missing = wanted(new) - available(new);
-    let mut removable = all - fences.fewest_available() - new_missing;
-    if sum(old, wanted) == 0 || removable <= 0 {
-        return Vec::new();
-    }
     let mut by_age: Vec<(Arc<ReplicaSet>, i32)> =
         old.iter().map(|set| (set.clone(), wanted(set))).collect();
     by_age.sort_by_key(|(set, _)| age(set));
-
+    // ANCHOR: exercise-08.1
+    // Pods of the new template that do not work yet replace none.
+    let mut removable = available(new) + sum(old, wanted) - fences.fewest_available();
+    if removable <= 0 {
+        return Vec::new();
+    }
     for (set, replicas) in &mut by_age {
         let broken = (*replicas - available(set)).max(0);
         let taken = broken.min(removable);
         *replicas -= taken;
         removable -= taken;
     }
-    let mut spare = available(new) + sum(old, available) - fences.fewest_available();
+    let works = available(new) + sum(old, available);
+    let mut spare = (works - fences.fewest_available()).max(0);
     for (_, replicas) in &mut by_age {
-        let taken = (*replicas).min(spare.max(0));
+        let taken = (*replicas).min(spare);
         *replicas -= taken;
         spare -= taken;
     }
+    // ANCHOR_END: exercise-08.1
     changed(by_age)
 }
 

@@ -1,6 +1,6 @@
 //! What a ReplicaSet needs: how many pods to make, which to delete.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -39,9 +39,13 @@ pub fn plan(replicas: usize, active: &[Arc<Pod>], now: Timestamp) -> Plan {
     for pod in active {
         *crowding.entry(node_of(pod)).or_default() += 1;
     }
-    let mut ranked: Vec<&Arc<Pod>> = active.iter().collect();
-    ranked.sort_by_cached_key(|pod| deletion_rank(pod, crowding[node_of(pod)], now));
-    Plan::Delete(ranked.into_iter().take(surplus).cloned().collect())
+    let mut candidates: Vec<Candidate<'_>> = active
+        .iter()
+        .map(|pod| Candidate::of(pod, crowding[node_of(pod)], now))
+        .collect();
+    candidates.sort_by(goes_before);
+    let first = candidates.into_iter().take(surplus);
+    Plan::Delete(first.map(|candidate| candidate.pod.clone()).collect())
 }
 
 fn node_of(pod: &Pod) -> &str {
@@ -51,57 +55,77 @@ fn node_of(pod: &Pod) -> &str {
         .unwrap_or("")
 }
 
-/// The smallest goes first: not bound before bound, pending before running, not ready before
-/// ready, cheap before dear, crowded before lonely, ready for a short time before ready for long,
-/// restarted often before never, young before old. Times are compared by powers of two of their
-/// age, as upstream does, so that pods made almost together count as equal.
-/// Upstream: `ActivePodsWithRanks` in `pkg/controller/controller_utils.go`.
-#[allow(clippy::type_complexity)]
-fn deletion_rank(
-    pod: &Pod,
+/// A pod that may be deleted, and what is weighed.
+struct Candidate<'a> {
+    pod: &'a Arc<Pod>,
+    /// It has a node.
+    bound: bool,
+    /// 0 for `Pending`, 1 for `Unknown`, 2 for `Running`.
+    phase: u8,
+    ready: bool,
+    /// Annotation `controller.kubernetes.io/pod-deletion-cost`.
+    cost: i32,
+    /// Pods of the same owner on its node, itself included.
     crowding: usize,
-    now: Timestamp,
-) -> (
-    bool,
-    u8,
-    bool,
-    i64,
-    Reverse<usize>,
-    u32,
-    Reverse<i32>,
-    u32,
-    String,
-) {
-    let phase = match pods::phase(pod) {
-        "Pending" => 0,
-        "Unknown" => 1,
-        _ => 2,
-    };
-    let cost = pod
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|annotations| annotations.get("controller.kubernetes.io/pod-deletion-cost"))
-        .and_then(|cost| cost.parse::<i32>().ok())
-        .unwrap_or(0);
-    let ready_since = pods::condition(pod, "Ready")
-        .filter(|condition| condition.status == "True")
-        .and_then(|condition| condition.last_transition_time.as_ref());
-    let created = pod.metadata.creation_timestamp.as_ref();
-    (
-        !node_of(pod).is_empty(),
-        phase,
-        pods::is_ready(pod),
-        i64::from(cost),
-        Reverse(crowding),
-        age_magnitude(ready_since, now),
-        Reverse(pods::restarts(pod)),
-        age_magnitude(created, now),
-        // Last resort, so that the order is always the same.
-        pod.metadata.name.clone().unwrap_or_default(),
-    )
+    /// Magnitude of the time that it has been ready: see [`age_magnitude`].
+    ready_for: u32,
+    restarts: i32,
+    /// Magnitude of the time since it was made.
+    age: u32,
+    name: &'a str,
 }
 
+impl<'a> Candidate<'a> {
+    fn of(pod: &'a Arc<Pod>, crowding: usize, now: Timestamp) -> Self {
+        let cost = pod
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get("controller.kubernetes.io/pod-deletion-cost"))
+            .and_then(|cost| cost.parse().ok());
+        let ready_since = pods::condition(pod, "Ready")
+            .filter(|condition| condition.status == "True")
+            .and_then(|condition| condition.last_transition_time.as_ref());
+        Candidate {
+            pod,
+            bound: !node_of(pod).is_empty(),
+            phase: match pods::phase(pod) {
+                "Pending" => 0,
+                "Unknown" => 1,
+                _ => 2,
+            },
+            ready: pods::is_ready(pod),
+            cost: cost.unwrap_or(0),
+            crowding,
+            ready_for: age_magnitude(ready_since, now),
+            restarts: pods::restarts(pod),
+            age: age_magnitude(pod.metadata.creation_timestamp.as_ref(), now),
+            name: pod.metadata.name.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
+/// `Less` if `a` is to be deleted rather than `b`: not bound before bound, pending before running,
+/// not ready before ready, cheap before dear, crowded before lonely, ready for a short time before
+/// ready for long, restarted often before never, young before old.
+/// Upstream: `ActivePodsWithRanks` in `pkg/controller/controller_utils.go`.
+fn goes_before(a: &Candidate<'_>, b: &Candidate<'_>) -> Ordering {
+    // ANCHOR: exercise-08.2
+    (a.bound.cmp(&b.bound))
+        .then(a.phase.cmp(&b.phase))
+        .then(a.ready.cmp(&b.ready))
+        .then(a.cost.cmp(&b.cost))
+        .then(b.crowding.cmp(&a.crowding))
+        .then(a.ready_for.cmp(&b.ready_for))
+        .then(b.restarts.cmp(&a.restarts))
+        .then(a.age.cmp(&b.age))
+        // Last resort, so that the order is always the same.
+        .then(a.name.cmp(b.name))
+    // ANCHOR_END: exercise-08.2
+}
+
+/// Times are compared by powers of two of their age, as upstream does, so that pods made almost
+/// together count as equal.
 fn age_magnitude(since: Option<&Time>, now: Timestamp) -> u32 {
     let seconds = since.map_or(0, |time| now.duration_since(time.0).as_secs().max(0));
     64 - (seconds as u64).leading_zeros()
