@@ -50,6 +50,7 @@ pub fn of(layout: &Layout, record: &Record, node: &Node, listener: i32) -> Vec<C
         log: layout.log(&node.name, name),
         listener: None,
     };
+    // ANCHOR: exercise-09.1
     let mut components = Vec::new();
     if node.is_control_plane() {
         let mut apiserver = component("apiserver", apiserver(layout, node, listener));
@@ -67,6 +68,7 @@ pub fn of(layout: &Layout, record: &Record, node: &Node, listener: i32) -> Vec<C
     components.push(component("kubelet", kubelet(layout, node)));
     components.push(component("proxy", proxy(layout, node)));
     components
+    // ANCHOR_END: exercise-09.1
 }
 
 fn apiserver(layout: &Layout, node: &Node, listener: i32) -> Vec<String> {
