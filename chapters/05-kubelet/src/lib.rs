@@ -21,7 +21,7 @@
 //!   └──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A pod goes through these phases, which [`decide::status`] tells from what the runtime says:
+//! A pod goes through these phases, which [`decide::phase`] tells from what the runtime says:
 //!
 //! | phase | when |
 //! | --- | --- |
