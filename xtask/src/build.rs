@@ -30,6 +30,14 @@ pub fn lab(args: &[OsString]) -> Result<()> {
     hand_over(lab.arg0("cargo xtask").arg("lab").args(args))
 }
 
+/// `cargo xtask trace …`: becomes `cluster lab trace …`, the one that is built.
+pub fn trace(args: &[OsString]) -> Result<()> {
+    let built = path_of("cluster")?;
+    let program = if built.exists() { built } else { cluster()? };
+    let mut trace = Command::new(program);
+    hand_over(trace.arg0("cargo xtask").args(["lab", "trace"]).args(args))
+}
+
 /// `cargo xtask bench boot`
 pub fn bench_boot(rounds: u32, pods: u32) -> Result<()> {
     let mut command = Command::new(cluster()?);

@@ -37,6 +37,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Run a command against the lab and draw who called whom: `trace -- kubectl apply -f …`
+    #[command(disable_help_flag = true)]
+    Trace {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Run every test, those of whole clusters included
     #[command(disable_help_flag = true)]
     Test {
@@ -81,6 +87,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Lab { args } => build::lab(&args),
         Command::Kubectl { args } => kubectl::run(&args),
+        Command::Trace { args } => build::trace(&args),
         Command::Test { args } => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Book { no_open } => book::run(no_open),

@@ -23,6 +23,7 @@
 //! | [`schema`], [`patch`], [`apply`] | types and fields; three patches; server-side apply | a body puzzles |
 //! | [`admission`], [`defaults`], [`validation`], [`alloc`] | what is written for the client, and what is refused | a 422 puzzles |
 //! | [`discovery`], [`openapi`], [`table`] | what a client asks before and after | `kubectl` puzzles |
+//! | [`trace`] | who asked for what, and whom it was told | `cargo xtask trace` draws it |
 //! | [`protobuf`] | the other form of a body | never |
 //!
 //! Its states are two: not ready until what every cluster has is there ([`registry::bootstrap`]),
@@ -51,6 +52,7 @@ pub mod schema;
 pub mod selectors;
 pub mod status;
 pub mod table;
+pub mod trace;
 pub mod validation;
 
 use std::path::{Path, PathBuf};
@@ -125,6 +127,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         tokens,
         kubelets,
         metrics: metrics::Metrics::default(),
+        tap: trace::Tap::default(),
         bootstrapped: AtomicBool::new(false),
         shutdown: shutdown.clone(),
     });

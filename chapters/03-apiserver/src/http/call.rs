@@ -1,5 +1,6 @@
 //! A request that is known, allowed and about a resource; and what it brings along.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,10 +18,11 @@ use crate::protobuf;
 use crate::registry::list::Selection;
 use crate::registry::write::Writer;
 use crate::registry::{Target, meta};
-use crate::resources::{Resource, Subresource};
+use crate::resources::{self, Resource, Subresource};
 use crate::schema::{self, FieldValidation};
 use crate::selectors::{FieldSelector, LabelSelector};
 use crate::status::{ApiError, FieldError, Subject};
+use crate::trace;
 
 /// The largest body that is read. Upstream: `MaxRequestBodyBytes`.
 const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -40,6 +42,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Who asks.
     pub user: User,
+    /// Where from.
+    pub from: SocketAddr,
     /// The resource.
     pub resource: &'static Resource,
     /// The part of it, if it is about one.
@@ -196,6 +200,17 @@ impl Call {
             ));
         }
         Ok(())
+    }
+}
+
+/// What a trace calls the object, or the collection, that a request is about.
+pub fn object_of(info: &RequestInfo) -> trace::Object {
+    let resource = resources::by_path(&info.group, &info.version, &info.resource);
+    let namespaced = resource.is_none_or(|resource| resource.namespaced);
+    trace::Object {
+        resource: info.resource.clone(),
+        namespace: if namespaced { &*info.namespace } else { "" }.into(),
+        name: info.name.clone(),
     }
 }
 

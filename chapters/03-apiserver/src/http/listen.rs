@@ -3,6 +3,7 @@
 //! A client's certificate is taken as it comes and judged after the handshake, so that who shows a
 //! wrong one reads 401 `Unauthorized`, as upstream answers, and not a TLS alert.
 
+use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -219,10 +220,11 @@ pub async fn accept(
                     () = shutdown.cancelled() => return,
                 };
                 match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, from)) => {
                         let connection = connection(
                             api.clone(),
                             stream,
+                            from,
                             acceptor.clone(),
                             judge.clone(),
                             shutdown.clone(),
@@ -246,6 +248,7 @@ pub async fn accept(
 async fn connection(
     api: Arc<Api>,
     stream: TcpStream,
+    from: SocketAddr,
     acceptor: TlsAcceptor,
     judge: Arc<dyn ClientCertVerifier>,
     shutdown: CancellationToken,
@@ -259,7 +262,7 @@ async fn connection(
     let peer = peer(stream.get_ref().1.peer_certificates(), &*judge);
     let service = hyper::service::service_fn(move |request| {
         let (api, peer) = (api.clone(), peer.clone());
-        async move { Ok::<_, std::convert::Infallible>(serve(api, peer, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(serve(api, peer, from, request).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());

@@ -38,6 +38,7 @@ pub mod token;
 pub mod view;
 pub mod watch;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,6 +50,7 @@ use crate::authn::TokenAuthority;
 use crate::registry::Registry;
 use crate::resources;
 use crate::status::{ApiError, FieldError};
+use crate::trace;
 use answer::Body;
 use call::Call;
 use listen::Peer;
@@ -65,6 +67,8 @@ pub struct Api {
     pub kubelets: kubelets::Kubelets,
     /// What has been counted.
     pub metrics: metrics::Metrics,
+    /// What is told to those who trace.
+    pub tap: trace::Tap,
     /// What has to be there from the start is there.
     pub bootstrapped: AtomicBool,
     /// Cancelled when the server is to stop.
@@ -79,15 +83,21 @@ impl Api {
 }
 
 /// Answers a request.
-pub async fn serve(api: Arc<Api>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+pub async fn serve(
+    api: Arc<Api>,
+    peer: Peer,
+    from: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let uri = request.uri();
     let query = Query::parse(uri.query().unwrap_or_default());
     let info = path::request_info(request.method(), uri.path(), &query);
     let started = std::time::Instant::now();
     let (verb, resource) = (info.verb, info.resource.clone());
-    let response = match respond(&api, peer, request, info, query).await {
-        Ok(response) => response,
-        Err(error) => answer::error(&error),
+    let response = if api.tap.is_on() && info.path != trace::PATH {
+        traced(&api, peer, from, request, info, query).await
+    } else {
+        answered(respond(&api, peer, from, request, info, query).await)
     };
     api.metrics.count(
         verb,
@@ -98,9 +108,51 @@ pub async fn serve(api: Arc<Api>, peer: Peer, request: Request<Incoming>) -> Res
     response
 }
 
+/// Answers a request, and records it.
+async fn traced(
+    api: &Arc<Api>,
+    peer: Peer,
+    from: SocketAddr,
+    request: Request<Incoming>,
+    info: RequestInfo,
+    query: Query,
+) -> Response<Body> {
+    let user = gate::authenticate(api, &peer, request.headers())
+        .and_then(|user| gate::impersonate(api, user, request.headers()));
+    let user = user.map_or_else(|_| "unknown".into(), |user| user.name);
+    let client = trace::Client::new(&user, request.headers(), from);
+    let mut record = trace::Request {
+        client,
+        verb: info.verb.into(),
+        object: info.is_resource.then(|| call::object_of(&info)),
+        subresource: info.subresource.clone(),
+        path: if info.is_resource {
+            String::new()
+        } else {
+            info.path.clone()
+        },
+        code: 0,
+        seen: api.registry.cache.revision(),
+        about: Vec::new(),
+        writes: Vec::new(),
+        calls: Vec::new(),
+    };
+    let (result, notes) = trace::noting(respond(api, peer, from, request, info, query)).await;
+    let response = answered(result);
+    record.code = response.status().as_u16();
+    (record.about, record.writes, record.calls) = (notes.about, notes.writes, notes.calls);
+    api.tap.record(&trace::Record::Request(record));
+    response
+}
+
+fn answered(result: Result<Response<Body>, ApiError>) -> Response<Body> {
+    result.unwrap_or_else(|error| answer::error(&error))
+}
+
 async fn respond(
     api: &Arc<Api>,
     peer: Peer,
+    from: SocketAddr,
     request: Request<Incoming>,
     info: RequestInfo,
     query: Query,
@@ -132,6 +184,7 @@ async fn respond(
         info,
         query,
         user,
+        from,
         resource,
         subresource,
     };

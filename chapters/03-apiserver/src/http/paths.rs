@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use futures::stream;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -64,6 +67,7 @@ pub async fn handle<B>(
         ["apis", group, version] => discovery::resources(group, version),
         ["version"] => Some(version()),
         ["healthz" | "livez" | "readyz", ..] => return health(api, &parts, &query),
+        ["debug", "workshop", "trace"] => return Ok(records(api)),
         ["metrics"] => {
             let content_type = "text/plain; version=0.0.4; charset=utf-8";
             return Ok(answer::bytes(200, content_type, metrics::page(api)));
@@ -99,6 +103,21 @@ pub async fn handle<B>(
         "application/json",
         found.to_string().into_bytes(),
     ))
+}
+
+/// What is traced from now on, until whoever asks hangs up or the server ends.
+fn records(api: &Arc<Api>) -> Response<Body> {
+    let state = (api.tap.listen(), api.shutdown.clone());
+    let lines = stream::unfold(state, |(mut records, shutdown)| async move {
+        let line = tokio::select! {
+            line = records.recv() => line?,
+            () = shutdown.cancelled() => return None,
+        };
+        Some((Ok(Frame::data(line)), (records, shutdown)))
+    });
+    let mut response = answer::bytes(200, "application/json", bytes::Bytes::new());
+    *response.body_mut() = StreamBody::new(lines).boxed_unsync();
+    response
 }
 
 fn paths() -> Value {

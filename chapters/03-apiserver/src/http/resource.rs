@@ -21,7 +21,7 @@ pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError
     match call.info.verb {
         "get" => get(call),
         "list" => list(call).await,
-        "watch" => watch::watch(&call.api, call.view()?, call.selection()?, &call.query).await,
+        "watch" => watch::watch(call).await,
         "create" if call.info.name.is_empty() => create(call, &body).await,
         "update" => update(call, &body).await,
         "patch" => patching::handle(call, &body).await,

@@ -27,6 +27,7 @@ use crate::authz::{Attributes, Decision};
 use crate::registry::{Target, meta};
 use crate::resources;
 use crate::status::ApiError;
+use crate::trace;
 
 /// Headers of an upgrade, which are meant for the next hop and have to be repeated.
 const UPGRADE_HEADERS: &[&str] = &[
@@ -114,12 +115,20 @@ pub async fn handle(call: &Call, mut extensions: Extensions) -> Result<Response<
             }
         }
     }
+    let method = request.method().clone();
     let response = call
         .api
         .kubelets
         .send(&address, request)
         .await
         .map_err(unreachable)?;
+    trace::note(|notes| {
+        notes.calls.push(trace::KubeletCall {
+            node: node.into(),
+            request: format!("{method} {}", path.split('?').next().unwrap_or_default()),
+            code: response.status().as_u16(),
+        });
+    });
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(call, response, &mut extensions);
     }

@@ -12,6 +12,7 @@ use crate::authn::{Bound, TokenSpec};
 use crate::registry::{Target, meta};
 use crate::resources;
 use crate::status::{ApiError, FieldError, Subject};
+use crate::trace;
 
 /// Mints a token for a service account.
 ///
@@ -62,6 +63,15 @@ pub async fn create(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError
                 .collect()
         })
         .unwrap_or_default();
+    if let Some(bound) = &bound
+        && let Some(resource) = resources::by_kind("", "v1", &bound.kind)
+    {
+        let key = match resource.namespaced {
+            true => format!("{}/{}", target.namespace, bound.name),
+            false => bound.name.clone(),
+        };
+        trace::note(|notes| notes.about.push(trace::Object::of(resource, &key)));
+    }
     let now = Timestamp::now();
     let spec = TokenSpec {
         namespace: target.namespace.to_owned(),

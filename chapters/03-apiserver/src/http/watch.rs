@@ -20,11 +20,13 @@ use tokio::time::Instant;
 
 use super::Api;
 use super::answer::{self, Body};
+use super::call::Call;
 use super::path::Query;
 use super::view::View;
 use crate::registry::cache::{Change, Entry, Slot};
 use crate::registry::list::{Selection, parse_version};
 use crate::status::{ApiError, Subject};
+use crate::trace;
 
 /// How long a watch lives whose client does not say: a watch is no place to stay forever, since
 /// nobody would notice that its other end is gone.
@@ -91,6 +93,7 @@ fn forbidden_options(field: &str, detail: &str) -> ApiError {
 /// A watch that is under way.
 struct Watch {
     api: Arc<Api>,
+    client: trace::Client,
     view: View,
     selection: Selection,
     bookmarks: bool,
@@ -110,12 +113,9 @@ struct Watch {
 ///
 /// # Errors
 /// 410 if the revision is no longer kept, 400 or 422 if the options are wrong.
-pub async fn watch(
-    api: &Arc<Api>,
-    view: View,
-    selection: Selection,
-    query: &Query,
-) -> Result<Response<Body>, ApiError> {
+pub async fn watch(call: &Call) -> Result<Response<Body>, ApiError> {
+    let Call { api, query, .. } = call;
+    let (view, selection) = (call.view()?, call.selection()?);
     let options = Options::parse(query)?;
     let registry = &api.registry;
     let slot = registry.slot(view.resource)?;
@@ -146,6 +146,7 @@ pub async fn watch(
     let now = Instant::now();
     let watch = Watch {
         api: api.clone(),
+        client: trace::Client::new(&call.user.name, &call.headers, call.from),
         view,
         selection,
         bookmarks: options.bookmarks,
@@ -200,14 +201,14 @@ impl Watch {
         };
         while out.len() < CHUNK {
             if let Some(entry) = self.initial.next() {
-                self.line(&mut out, slot, "ADDED", &entry);
+                self.line(&mut out, slot, "ADDED", &entry, true);
             } else if std::mem::take(&mut self.ends_initial) {
                 let bookmark = self.view.bookmark(self.cursor, true);
                 push_line(&mut out, "BOOKMARK", &bookmark);
             } else if let Some(change) = self.changes.next() {
                 self.cursor = change.revision;
                 if let Some(kind) = self.transition(&change) {
-                    self.line(&mut out, slot, kind, &change.entry);
+                    self.line(&mut out, slot, kind, &change.entry, false);
                 }
             } else {
                 // All that is known by now will have been told when these changes have been.
@@ -244,7 +245,7 @@ impl Watch {
         }
     }
 
-    fn line(&mut self, out: &mut Vec<u8>, slot: &Slot, kind: &str, entry: &Entry) {
+    fn line(&mut self, out: &mut Vec<u8>, slot: &Slot, kind: &str, entry: &Entry, initial: bool) {
         let begin = out.len();
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
@@ -256,6 +257,23 @@ impl Watch {
             return;
         }
         out.extend_from_slice(b"}\n");
+        if self.api.tap.is_on() {
+            self.trace(slot, kind, entry, initial);
+        }
+    }
+
+    /// Tells those who trace what this watch is told.
+    fn trace(&self, slot: &Slot, kind: &str, entry: &Entry, initial: bool) {
+        self.api
+            .tap
+            .record(&trace::Record::Delivery(trace::Delivery {
+                client: self.client.clone(),
+                kind: kind.into(),
+                object: trace::Object::of(slot.resource, &entry.key),
+                revision: entry.revision,
+                seen: self.api.registry.cache.revision(),
+                initial,
+            }));
     }
 
     fn bookmark(&self) -> Vec<u8> {

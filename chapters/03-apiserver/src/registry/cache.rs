@@ -354,7 +354,8 @@ impl Cache {
         }
     }
 
-    fn place<'k>(&self, key: &'k [u8]) -> Option<(&Slot, &'k str)> {
+    /// Where the object of a key of the store is: its slot, and its key there.
+    pub(super) fn place<'k>(&self, key: &'k [u8]) -> Option<(&Slot, &'k str)> {
         let key = std::str::from_utf8(key).ok()?;
         self.slots
             .iter()

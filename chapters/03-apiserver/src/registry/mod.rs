@@ -56,6 +56,7 @@ use crate::authz::Authorizer;
 use crate::config::Config;
 use crate::resources::Resource;
 use crate::status::{ApiError, Subject};
+use crate::trace;
 use cache::{Cache, Observer, Slot};
 
 /// An object's address: resource, namespace (empty where it has none) and name.
@@ -259,6 +260,7 @@ impl Registry {
         expected: Revision,
         then: RequestOp,
     ) -> Result<Option<Revision>, ApiError> {
+        let noted = trace::is_noting().then(|| self.write_of(&key, &then));
         let target = CompareTarget::Mod(expected);
         let guard = Compare {
             range: KeyRange::One(key),
@@ -279,9 +281,30 @@ impl Registry {
         if !answer.succeeded {
             return Ok(None);
         }
+        if let Some(write) = noted.flatten() {
+            trace::note(|notes| notes.writes.push(trace::Write { revision, ..write }));
+        }
         // Whoever reads next, from the cache or by a role just granted, finds it there.
         self.cache.reached(revision).await;
         Ok(Some(revision))
+    }
+
+    /// What a trace says of a write whose revision is not known yet. A deletion has no value: what
+    /// it deletes is still in the cache.
+    fn write_of(&self, key: &[u8], then: &RequestOp) -> Option<trace::Write> {
+        let (slot, key) = self.cache.place(key)?;
+        let object = trace::Object::of(slot.resource, key);
+        let stored = match then {
+            RequestOp::Put(put) => put.value.clone(),
+            _ => slot.get(key)?.stored.clone(),
+        };
+        let value: Value = serde_json::from_slice(&stored).unwrap_or_default();
+        Some(trace::Write {
+            about: trace::record::about(&object, &value),
+            object,
+            deleted: matches!(then, RequestOp::DeleteRange(_)),
+            revision: 0,
+        })
     }
 
     /// The lease that events of this minute hang on, so that they go away together: a lease each

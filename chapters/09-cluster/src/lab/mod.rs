@@ -47,6 +47,7 @@ pub mod record;
 pub mod status;
 pub mod supervisor;
 pub mod sys;
+pub mod trace;
 pub mod up;
 
 use std::path::PathBuf;
@@ -150,6 +151,8 @@ enum Command {
         /// The archive
         file: PathBuf,
     },
+    /// Run a command and draw who called whom because of it
+    Trace(trace::Trace),
     /// Measure the start of labs and pods, and memory at rest
     Bench(bench::Bench),
     /// Say what this machine can run, and how to mend what it can't
@@ -203,6 +206,7 @@ pub fn run(lab: Lab) -> Result<(), Error> {
                 .map_err(|source| Error::File { path: file, source })?;
             ask(&Request::Load { path })
         }
+        Command::Trace(options) => trace::run(&lab.name, &layout, &options),
         Command::Bench(options) => bench::run(&options),
         Command::Doctor => doctor::run(),
         Command::Enter(config) => enter::run(&config),
