@@ -6,6 +6,7 @@
 //! it in `WORKSHOP_CLUSTER`. `WORKSHOP_BLESS=1` records transcripts anew.
 
 pub mod mask;
+pub mod trace;
 pub mod transcript;
 
 use std::path::{Path, PathBuf};
@@ -60,6 +61,16 @@ impl Lab {
                 .output()
                 .expect("cluster runs"),
         )
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where labs are, for this one's commands.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// The lab's folder.

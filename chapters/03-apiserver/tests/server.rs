@@ -361,3 +361,66 @@ async fn streams_go_to_the_kubelet() {
     assert_eq!((code, &refused["reason"]), (400, &json!("BadRequest")));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_tells_who_did_what_and_who_was_told() {
+    let dir = tempfile::tempdir().expect("can be made");
+    let server = Server::start(dir.path()).await;
+    let mut jane = server.client("jane").await;
+    assert_eq!(jane.get(apiserver::trace::PATH).await.0, 403);
+
+    // Who watches before the trace begins is told of, too.
+    let watcher = server.client("admin").await;
+    let selected = format!("{CONFIG_MAPS}?watch=1&fieldSelector=metadata.name%3Dx");
+    let mut watch = watcher.watch(&selected).await;
+    let mut records = server
+        .client("admin")
+        .await
+        .watch(apiserver::trace::PATH)
+        .await;
+    let mut admin = server.client("admin").await;
+    let (_, made) = admin.call("POST", CONFIG_MAPS, config_map("x")).await;
+    assert_eq!(watch.next_event().await, ("ADDED".into(), "x".into()));
+    assert_eq!(jane.get(&format!("{CONFIG_MAPS}/x")).await.0, 403);
+
+    let mut lines = Vec::new();
+    for _ in 0..3 {
+        lines.push(records.next().await.expect("goes on"));
+    }
+    // A watcher may be told before the writer is.
+    lines[..2].sort_by_key(|line| line["step"] == "delivery");
+    let revision: i64 = made["metadata"]["resourceVersion"]
+        .as_str()
+        .and_then(|version| version.parse().ok())
+        .expect("has a revision");
+    let object = json!({"resource": "configmaps", "namespace": "default", "name": "x"});
+    assert_eq!(
+        (
+            &lines[0]["client"]["user"],
+            &lines[0]["verb"],
+            &lines[0]["code"]
+        ),
+        (&json!("kubernetes-admin"), &json!("create"), &json!(201))
+    );
+    assert_eq!(
+        lines[0]["writes"],
+        json!([{"object": object, "revision": revision}])
+    );
+    assert_eq!(
+        (
+            &lines[1]["type"],
+            &lines[1]["object"],
+            &lines[1]["revision"]
+        ),
+        (&json!("ADDED"), &object, &json!(revision))
+    );
+    assert_eq!(
+        (
+            &lines[2]["client"]["user"],
+            &lines[2]["verb"],
+            &lines[2]["code"]
+        ),
+        (&json!("jane"), &json!("get"), &json!(403))
+    );
+    server.stop().await;
+}

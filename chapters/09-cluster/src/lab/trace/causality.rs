@@ -11,6 +11,10 @@
 //! A heartbeat is never a reaction: Leases, and what a kubelet says of its own node. Nor is what
 //! people do: somebody else's `kubectl` is another command, and its watch no part of this one.
 //!
+//! What a component asks without anything coming of it belongs, and is left out: it reads again what
+//! it may have missed, or tries to write what is there already, or what somebody else has just
+//! changed. How often is a matter of timing, and nobody else can tell.
+//!
 //! The store's revisions are the order: what was written, then whom it was told, then what was
 //! asked when that was the latest. Records come in the order in which answers went out, which
 //! is not it: whoever watches may be told of a write before its writer is.
@@ -32,6 +36,10 @@ pub fn descendants<'r>(records: &'r [Record], own: &Own) -> Vec<&'r Record> {
     };
     let mut ordered = in_order(records);
     ordered.retain(|record| seen.take(record));
+    ordered.retain(|record| match record {
+        Record::Request(request) => own.contains(&request.client.address) || has_come_to(request),
+        Record::Delivery(_) => true,
+    });
     ordered
 }
 
@@ -115,6 +123,12 @@ impl Descent<'_> {
         };
         self.objects.contains(object) || self.objects.contains(&namespace)
     }
+}
+
+/// Whether something has come of a request: a write, or what only comes as an answer, as a token.
+fn has_come_to(request: &Request) -> bool {
+    let made = request.verb == "create" && request.code < 300;
+    made || !request.writes.is_empty() || !request.calls.is_empty()
 }
 
 /// Everything that a request is about.

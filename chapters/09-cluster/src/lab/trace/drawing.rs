@@ -1,14 +1,20 @@
 //! A trace as a drawing: who takes part, and what is drawn between them. Pure.
 //!
 //! Everybody speaks to the API server and to nobody else, so every step has it at one end. A step
-//! of the drawing may stand for several records: news that went to several watchers, the requests
-//! by which a client finds out what the server can do, the same asked again.
+//! of the drawing may stand for several records:
+//!
+//! * news of one write, as it went to several watchers;
+//! * all requests by which a client finds out what the server can do;
+//! * the same question asked again at once;
+//! * bookkeeping: the same write again, of which nobody has news but who wrote it. Events, say, or
+//!   a Deployment's count of its pods: how often it is brought up to date is a matter of timing.
 
 use std::collections::BTreeSet;
 
 use apiserver::trace::{Client, Delivery, Object, Record, Request};
 
 use super::causality::Own;
+use super::names;
 
 /// Somebody who takes part; each has a line of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +28,7 @@ pub struct Lane {
 /// What is drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drawing {
-    /// Who takes part; the API server is among them.
+    /// Who takes part: the command, the API server, then everybody else.
     pub lanes: Vec<Lane>,
     /// What happens, one below the other.
     pub steps: Vec<Step>,
@@ -53,7 +59,7 @@ pub enum Arrow {
         /// Who.
         from: usize,
     },
-    /// The API server writes to its store, further to what a request's own arrow shows.
+    /// The API server writes more to its store than the object that a request is about.
     Write,
     /// The API server tells watchers.
     Delivery {
@@ -67,283 +73,296 @@ pub enum Arrow {
     },
 }
 
-/// The API server's lane in every drawing.
+/// The API server's lane in every drawing; the command's is before it.
 pub const APISERVER: usize = 1;
 
 /// Draws records, which are in order.
 pub fn draw(records: &[&Record], own: &Own) -> Drawing {
-    let mut drawing = Draft {
-        own,
-        commands: BTreeSet::new(),
-        names: Vec::new(),
-        steps: Vec::new(),
-    };
+    let mut draft = Draft::default();
     for record in records {
         match record {
-            Record::Request(request) => drawing.request(request),
-            Record::Delivery(delivery) => drawing.delivery(delivery),
+            Record::Request(request) => draft.request(request, own),
+            Record::Delivery(delivery) => draft.delivery(delivery, own),
         }
     }
-    drawing.finish()
+    draft.fold_bookkeeping();
+    draft.join_listeners();
+    draft.finish()
 }
 
 /// A drawing whose lanes are names still.
-struct Draft<'a> {
-    own: &'a Own,
+#[derive(Default)]
+struct Draft {
     /// Names of the command's lanes.
     commands: BTreeSet<String>,
-    /// Lane and address of everyone who has taken part.
-    names: Vec<(String, String)>,
     steps: Vec<Drafted>,
 }
 
 struct Drafted {
     step: Step,
-    /// Lane and address of those at the other end.
-    others: Vec<(String, String)>,
+    /// Those at the other end.
+    others: BTreeSet<Party>,
 }
 
-impl Draft<'_> {
-    fn request(&mut self, request: &Request) {
+/// One of those who share a lane.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Party {
+    lane: String,
+    /// Tells them apart.
+    ip: String,
+}
+
+impl Drafted {
+    fn is_news(&self) -> bool {
+        matches!(self.step.arrow, Arrow::Delivery { .. })
+    }
+
+    fn lanes(&self) -> BTreeSet<&str> {
+        self.others.iter().map(|p| p.lane.as_str()).collect()
+    }
+
+    /// Whether the two say the same of the same.
+    fn is_like(&self, other: &Drafted) -> bool {
+        let words = |step: &Step| (step.verb.clone(), step.what.clone(), step.code);
+        let kind = |step: &Step| std::mem::discriminant(&step.arrow);
+        words(&self.step) == words(&other.step) && kind(&self.step) == kind(&other.step)
+    }
+}
+
+impl Draft {
+    fn request(&mut self, request: &Request, own: &Own) {
         let (verb, what) = match &request.object {
-            Some(object) => (request.verb.clone(), self.what(object, request)),
-            None if is_discovery(&request.path) => ("discovery".into(), String::new()),
-            None => (request.verb.clone(), request.path.clone()),
+            Some(object) => (request.verb.as_str(), names::request(request, object)),
+            None if names::is_discovery(&request.path) => ("discovery", String::new()),
+            None => (request.verb.as_str(), request.path.clone()),
         };
-        let own = request.writes.iter().position(|write| {
-            let object = request.object.as_ref();
-            object.is_some_and(|object| object.resource == write.object.resource)
-        });
-        let step = |arrow, verb: &str, what: String, code| Step {
-            arrow,
-            verb: verb.into(),
-            what,
-            times: 1,
-            code,
-            revision: None,
+        // What the request is about; a collection's objects and an eviction's pod are more.
+        let is_main = |written: &Object| {
+            request.object.as_ref().is_some_and(|object| {
+                object.resource == written.resource
+                    && (object.name.is_empty() || object.name == written.name)
+            })
         };
-        let mut asked = step(Arrow::Request { from: 0 }, &verb, what, Some(request.code));
-        asked.revision = own.map(|at| request.writes[at].revision);
-        let from = self.lane(&request.client);
-        self.push(asked, vec![from]);
+        let main = request.writes.iter().position(|w| is_main(&w.object));
+        let revision = main.map(|at| request.writes[at].revision);
+        let party = self.party(&request.client, own);
+        let arrow = Arrow::Request { from: 0 };
+        self.push(arrow, verb, what, Some(request.code), revision, Some(party));
         for (at, write) in request.writes.iter().enumerate() {
-            if Some(at) != own {
+            if Some(at) != main {
                 let verb = if write.deleted { "delete" } else { "put" };
-                let mut written = step(Arrow::Write, verb, name(&write.object), None);
-                written.revision = Some(write.revision);
-                self.push(written, Vec::new());
+                let what = names::object(&write.object);
+                self.push(Arrow::Write, verb, what, None, Some(write.revision), None);
             }
         }
         for call in &request.calls {
             let (verb, path) = call.request.split_once(' ').unwrap_or(("", &call.request));
-            let called = step(Arrow::Call { to: 0 }, verb, path.into(), Some(call.code));
+            let kubelet = Party {
+                lane: names::kubelet(&call.node),
+                ip: String::new(),
+            };
+            let arrow = Arrow::Call { to: 0 };
             self.push(
-                called,
-                vec![(format!("kubelet {}", call.node), String::new())],
+                arrow,
+                verb,
+                path.into(),
+                Some(call.code),
+                None,
+                Some(kubelet),
             );
         }
     }
 
-    /// What a request is about, in words: its object, by the name that the server may have made
-    /// up, and what that is a part of, where nobody would know it by its name.
-    fn what(&self, object: &Object, request: &Request) -> String {
-        let written = request
-            .writes
-            .iter()
-            .find(|write| write.object.resource == object.resource && object.name.is_empty());
-        let mut object = written.map_or(object, |write| &write.object).clone();
-        let is_event = object.resource == "events";
-        if is_event {
-            // Made of the object's name and a number that nobody needs.
-            object.name.clear();
-        }
-        let mut what = name(&object);
-        if !request.subresource.is_empty() {
-            what = format!("{what} {}", request.subresource);
-        }
-        let about = match written {
-            Some(write) if is_event => &write.about,
-            _ => &request.about,
+    fn delivery(&mut self, delivery: &Delivery, own: &Own) {
+        let party = self.party(&delivery.client, own);
+        let arrow = Arrow::Delivery { to: Vec::new() };
+        let (what, revision) = if delivery.initial {
+            // Told object by object, and drawn in one.
+            let resource = &delivery.object.resource;
+            (format!("{resource} that there are"), None)
+        } else {
+            let what = names::object(&delivery.object);
+            (what, Some(delivery.revision))
         };
-        if let Some(about) = about.first() {
-            let about = name(about);
-            what += &format!(" {} {about}", if is_event { "about" } else { "for" });
-        }
-        what
+        self.push(arrow, &delivery.kind, what, None, revision, Some(party));
     }
 
-    fn delivery(&mut self, delivery: &Delivery) {
-        let object = match delivery.initial {
-            // What there was is told object by object, and drawn in one.
-            true => Object {
-                name: String::new(),
-                namespace: String::new(),
-                ..delivery.object.clone()
-            },
-            false => delivery.object.clone(),
-        };
-        let mut what = name(&object);
-        if delivery.initial {
-            what += " that there are";
+    fn party(&mut self, client: &Client, own: &Own) -> Party {
+        if own.contains(&client.address) {
+            let lane = names::command(client);
+            self.commands.insert(lane.clone());
+            return Party {
+                lane,
+                ip: String::new(),
+            };
         }
-        let step = Step {
-            arrow: Arrow::Delivery { to: Vec::new() },
-            verb: delivery.kind.clone(),
-            what,
-            times: 1,
-            code: None,
-            revision: (!delivery.initial).then_some(delivery.revision),
-        };
-        let to = self.lane(&delivery.client);
-        self.push(step, vec![to]);
+        let ip = client.address.rsplit_once(':').map_or("", |(ip, _)| ip);
+        Party {
+            lane: names::component(client),
+            ip: ip.into(),
+        }
     }
 
     /// Adds a step, or makes one that is there stand for it too.
-    fn push(&mut self, step: Step, others: Vec<(String, String)>) {
-        for other in &others {
-            if !self.names.contains(other) {
-                self.names.push(other.clone());
-            }
-        }
-        let same = |old: &Drafted| {
-            let (a, b) = (&old.step, &step);
-            (&a.verb, &a.what, a.code) == (&b.verb, &b.what, b.code)
-                && std::mem::discriminant(&a.arrow) == std::mem::discriminant(&b.arrow)
+    fn push(
+        &mut self,
+        arrow: Arrow,
+        verb: &str,
+        what: String,
+        code: Option<u16>,
+        revision: Option<i64>,
+        other: Option<Party>,
+    ) {
+        let new = Drafted {
+            step: Step {
+                arrow,
+                verb: verb.into(),
+                what,
+                times: 1,
+                code,
+                revision,
+            },
+            others: other.into_iter().collect(),
         };
-        let lanes = |others: &[(String, String)]| -> Vec<String> {
-            others.iter().map(|(lane, _)| lane.clone()).collect()
-        };
-        let is_news = matches!(step.arrow, Arrow::Delivery { .. });
-        // Discovery and Events say little and come often: one arrow for all, wherever they are.
-        let anywhere = step.verb == "discovery" || step.what.starts_with("events ");
-        let old = self.steps.iter_mut().rev().enumerate().find(|(back, old)| {
-            let near = match is_news {
-                true => old.step.revision == step.revision,
-                false => {
-                    (*back == 0 && step.revision.is_none() || anywhere)
-                        && lanes(&old.others) == lanes(&others)
-                }
+        let last = self.steps.len().saturating_sub(1);
+        let same = self.steps.iter_mut().enumerate().find(|(at, old)| {
+            let same_lanes = old.lanes() == new.lanes();
+            let near = match revision {
+                Some(_) => new.is_news() && old.step.revision == revision,
+                None => same_lanes && (*at == last || verb == "discovery"),
             };
-            near && same(old)
+            near && old.is_like(&new)
         });
-        match old {
-            Some((_, old)) if is_news && step.revision.is_some() => {
-                for other in others {
-                    // One client may watch the same things twice.
-                    if !old.others.contains(&other) {
-                        old.others.push(other);
-                    }
-                }
-            }
+        match same {
+            Some((_, old)) if revision.is_some() => old.others.extend(new.others),
             Some((_, old)) => old.step.times += 1,
-            None => self.steps.push(Drafted { step, others }),
+            None => self.steps.push(new),
         }
     }
 
-    fn lane(&mut self, client: &Client) -> (String, String) {
-        let ip = client.address.rsplit_once(':').map_or("", |(ip, _)| ip);
-        if self.own.contains(&client.address) {
-            let program = match client.program.as_str() {
-                "" => "command",
-                program => program,
-            };
-            self.commands.insert(program.into());
-            return (program.into(), String::new());
-        }
-        (component(client), ip.into())
-    }
-
-    /// Numbers the lanes: the command's, the API server, the control plane, nodes, others.
-    fn finish(self) -> Drawing {
-        let commands = self.commands;
-        let rank = |lane: &str| match lane {
-            lane if commands.contains(lane) => 0,
-            "controllers" => 2,
-            "scheduler" => 3,
-            lane if lane.starts_with("kubelet ") => 4,
-            "proxy" => 5,
-            _ => 6,
-        };
-        let mut names: Vec<String> = self.names.iter().map(|(lane, _)| lane.clone()).collect();
-        names.sort_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
-        names.dedup();
-        // Somebody asks, always: an empty drawing has a command, too.
-        if names.first().is_none_or(|first| rank(first) > 0) {
-            names.insert(0, "kubectl".into());
-        }
-        names.insert(APISERVER, "apiserver".into());
-        let number = |lane: &str| {
-            let at = names.iter().position(|name| name == lane);
-            at.expect("every lane was named when its step was added")
-        };
-        let count = |others: &[(String, String)], lane: &str| {
-            let ips: BTreeSet<&String> = others
+    /// Draws bookkeeping once.
+    fn fold_bookkeeping(&mut self) {
+        let mut kept: Vec<Drafted> = Vec::new();
+        let mut folded = BTreeSet::new();
+        let audience = |steps: &[Drafted], revision: Option<i64>| -> BTreeSet<String> {
+            let news = steps
                 .iter()
-                .filter(|(name, _)| name == lane)
-                .map(|(_, ip)| ip)
-                .collect();
-            ips.len().max(1)
+                .filter(|step| step.is_news() && step.step.revision == revision);
+            news.flat_map(|news| news.others.iter().map(|p| p.lane.clone()))
+                .collect()
         };
-        let steps = self.steps.into_iter().map(|Drafted { mut step, others }| {
+        let is_bookkeeping: Vec<bool> = self
+            .steps
+            .iter()
+            .map(|step| {
+                let is_write = matches!(step.step.arrow, Arrow::Request { .. });
+                let writer: BTreeSet<String> = step.others.iter().map(|p| p.lane.clone()).collect();
+                is_write
+                    && step.step.revision.is_some()
+                    && audience(&self.steps, step.step.revision).is_subset(&writer)
+            })
+            .collect();
+        let mut before: Vec<usize> = Vec::new();
+        for (step, is_bookkeeping) in self.steps.drain(..).zip(is_bookkeeping) {
+            if step.is_news() && folded.contains(&step.step.revision) {
+                continue;
+            }
+            if is_bookkeeping {
+                let same = before.iter().find(|at| {
+                    let old = &kept[**at];
+                    old.lanes() == step.lanes() && old.is_like(&step)
+                });
+                if let Some(at) = same {
+                    kept[*at].step.times += 1;
+                    folded.insert(step.step.revision);
+                    continue;
+                }
+                before.push(kept.len());
+            }
+            kept.push(step);
+        }
+        self.steps = kept;
+    }
+
+    /// Lets the kubelets that only listen share a lane.
+    fn join_listeners(&mut self) {
+        const KUBELET: &str = "kubelet ";
+        let active: BTreeSet<String> = self
+            .steps
+            .iter()
+            .filter(|step| !step.is_news())
+            .flat_map(|step| step.others.iter().map(|party| party.lane.clone()))
+            .collect();
+        let any = active.iter().any(|lane| lane.starts_with(KUBELET));
+        let joined = if any { "other kubelets" } else { "kubelets" };
+        for step in &mut self.steps {
+            let others = std::mem::take(&mut step.others);
+            let rename = |mut party: Party| {
+                if party.lane.starts_with(KUBELET) && !active.contains(&party.lane) {
+                    party.lane = joined.into();
+                }
+                party
+            };
+            step.others = others.into_iter().map(rename).collect();
+        }
+    }
+
+    /// Numbers the lanes.
+    fn finish(self) -> Drawing {
+        let parties: BTreeSet<&Party> = self.steps.iter().flat_map(|step| &step.others).collect();
+        let lanes: BTreeSet<(u8, &str)> = parties
+            .iter()
+            .map(|party| (self.rank(&party.lane), party.lane.as_str()))
+            .collect();
+        let mut lanes: Vec<&str> = lanes.into_iter().map(|(_, lane)| lane).collect();
+        if self.commands.is_empty() {
+            // Nobody asked for what is shown; the picture keeps its form.
+            lanes.insert(0, "command");
+        }
+        lanes.insert(APISERVER, "apiserver");
+        let number = |lane: &str| {
+            let at = lanes.iter().position(|name| *name == lane);
+            at.expect("every party's lane is among the lanes")
+        };
+        let steps = self.steps.iter().map(|Drafted { step, others }| {
+            let mut step = step.clone();
+            let numbers: Vec<usize> = others.iter().map(|party| number(&party.lane)).collect();
             match &mut step.arrow {
-                Arrow::Request { from } => *from = number(&others[0].0),
-                Arrow::Call { to } => *to = number(&others[0].0),
+                Arrow::Request { from: end } | Arrow::Call { to: end } => *end = numbers[0],
                 Arrow::Write => {}
                 Arrow::Delivery { to } => {
-                    let lanes: BTreeSet<usize> =
-                        others.iter().map(|(lane, _)| number(lane)).collect();
-                    *to = lanes
-                        .into_iter()
-                        .map(|lane| (lane, count(&others, &names[lane])))
-                        .collect();
+                    let counted = |lane| (lane, numbers.iter().filter(|n| **n == lane).count());
+                    let distinct: BTreeSet<usize> = numbers.iter().copied().collect();
+                    *to = distinct.into_iter().map(counted).collect();
                 }
             }
             step
         });
         let steps = steps.collect();
-        let lanes = names.iter().map(|name| Lane {
-            count: match name.starts_with("kubelet ") {
+        let lanes = lanes.iter().map(|lane| Lane {
+            name: (*lane).into(),
+            count: match lane.starts_with("kubelet ") {
+                // Known by its address, or, where it is called, by its name alone.
                 true => 1,
-                false => count(&self.names, name),
+                false => parties.iter().filter(|p| p.lane == *lane).count().max(1),
             },
-            name: name.clone(),
         });
         Drawing {
             lanes: lanes.collect(),
             steps,
         }
     }
-}
 
-/// What a component is called, by the user that it is.
-fn component(client: &Client) -> String {
-    let account = client.user.strip_prefix("system:serviceaccount:");
-    match client.user.as_str() {
-        "system:kube-scheduler" => "scheduler".into(),
-        "system:kube-controller-manager" => "controllers".into(),
-        "system:kube-proxy" => "proxy".into(),
-        user => match (user.strip_prefix("system:node:"), account) {
-            (Some(node), _) => format!("kubelet {node}"),
-            (_, Some(account)) => account.rsplit(':').next().unwrap_or(account).into(),
-            _ => user.into(),
-        },
+    /// From left to right: the command, the control plane, the nodes, all others.
+    fn rank(&self, lane: &str) -> u8 {
+        match lane {
+            lane if self.commands.contains(lane) => 0,
+            "controllers" => 2,
+            "scheduler" => 3,
+            lane if lane.starts_with("kubelet ") => 4,
+            lane if lane.ends_with("kubelets") => 5,
+            "proxy" => 6,
+            _ => 7,
+        }
     }
-}
-
-/// `deployments/web`; with its namespace, where that is not the usual one.
-fn name(object: &Object) -> String {
-    let mut name = object.resource.clone();
-    if !object.name.is_empty() {
-        name = format!("{name}/{}", object.name);
-    }
-    if !matches!(object.namespace.as_str(), "" | "default") {
-        name = format!("{name} in {}", object.namespace);
-    }
-    name
-}
-
-/// Whether a client asks this only to know what it may ask.
-fn is_discovery(path: &str) -> bool {
-    let first = path.trim_start_matches('/').split('/').next();
-    matches!(first, Some("api" | "apis" | "openapi" | "version"))
 }

@@ -22,6 +22,7 @@
 
 pub mod causality;
 pub mod drawing;
+pub mod names;
 pub mod revision;
 pub mod svg;
 pub mod tap;
@@ -57,6 +58,9 @@ pub struct Trace {
     /// Show everything that happens meanwhile, heartbeats and other people's doings too
     #[arg(long)]
     all: bool,
+    /// Show nobody but the command and these components: scheduler, kubelet, …
+    #[arg(long, value_name = "COMPONENT")]
+    only: Vec<String>,
     /// The trace ends when nothing has come of the command for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1.5)]
     settle: f64,
@@ -145,10 +149,13 @@ async fn record(
 
 /// Draws, prints and writes.
 fn show(layout: &Layout, options: &Trace, records: &[Record], own: &Own) -> Result<(), Error> {
-    let kept = match options.all {
+    let mut kept = match options.all {
         true => causality::in_order(records),
         false => causality::descendants(records, own),
     };
+    if !options.only.is_empty() {
+        kept.retain(|record| names::is_of(record, own, &options.only));
+    }
     let drawing = drawing::draw(&kept, own);
     println!("\n{}", text::text(&drawing, Revisions::Absolute));
     let title = title(&options.command);

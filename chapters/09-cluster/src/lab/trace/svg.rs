@@ -12,7 +12,7 @@ use super::drawing::{APISERVER, Arrow, Drawing, Step};
 use super::revision::Revisions;
 
 /// Between two lanes.
-const LANE: usize = 76;
+const LANE: usize = 84;
 /// Left of the first lane and right of the last.
 const MARGIN: usize = 44;
 /// Above the first step.
@@ -80,11 +80,15 @@ fn x(lane: usize) -> usize {
 /// The name of a lane, and its line.
 fn head(svg: &mut String, lane: usize, name: &str, count: usize, height: usize) {
     let x = x(lane);
+    let times = if count > 1 {
+        format!("×{count}")
+    } else {
+        String::new()
+    };
     let (name, below) = match name.split_once(' ') {
-        Some((name, node)) => (name, node.to_owned()),
+        Some((name, node)) => (name, format!("{node} {times}")),
         None if lane == APISERVER => (name, "and its store".into()),
-        None if count > 1 => (name, format!("×{count}")),
-        None => (name, String::new()),
+        None => (name, times),
     };
     let (name, below) = (escape(name), escape(&below));
     let top = HEAD - 14;
@@ -110,21 +114,19 @@ fn row(svg: &mut String, drawing: &Drawing, step: &Step, y: usize, revisions: Re
         (Some(_), true) => api - PLATE,
         (Some(_), false) => api + PLATE,
     };
-    let (class, arrows): (&str, Vec<(usize, usize)>) = match &step.arrow {
+    let (class, from, to): (&str, usize, Vec<usize>) = match &step.arrow {
         Arrow::Request { from } => {
             let class = if is_command(*from) { "own" } else { "asked" };
-            (class, vec![(x(*from), edge(x(*from)))])
+            (class, x(*from), vec![edge(x(*from))])
         }
-        Arrow::Write => ("asked", Vec::new()),
-        Arrow::Call { to } => ("call", vec![(api, x(*to))]),
-        Arrow::Delivery { to } => ("news", to.iter().map(|(to, _)| (api, x(*to))).collect()),
+        Arrow::Write => ("asked", api, Vec::new()),
+        Arrow::Call { to } => ("call", api, vec![x(*to)]),
+        Arrow::Delivery { to } => ("news", api, to.iter().map(|(to, _)| x(*to)).collect()),
     };
-    let ends = arrows.iter().flat_map(|(from, to)| [*from, *to]);
-    let right = ends.chain([edge(usize::MAX)]).max().unwrap_or(api);
+    let ends = to.iter().copied().chain([from, edge(usize::MAX)]);
+    let right = ends.max().unwrap_or(api);
     let _ = write!(svg, "<g class=\"{class}\">");
-    for (from, to) in arrows {
-        arrow(svg, from, to, middle);
-    }
+    arrow(svg, from, &to, middle);
     if let Some(revision) = plate {
         let (left, top, wide) = (api - PLATE, middle - 9, 2 * PLATE);
         let _ = write!(
@@ -164,14 +166,27 @@ fn is_command(lane: usize) -> bool {
     lane < APISERVER
 }
 
-fn arrow(svg: &mut String, from: usize, to: usize, y: usize) {
+/// An arrow with a tip at each of its ends: one line to the left and one to the right, so that
+/// dashes do not lie on dashes.
+fn arrow(svg: &mut String, from: usize, to: &[usize], y: usize) {
     let (above, below) = (y - 4, y + 4);
-    let back = if from < to { to - 7 } else { to + 7 };
-    let _ = write!(
-        svg,
-        "<path class=\"line\" d=\"M{from} {y}H{back}\"/>\
-         <path class=\"tip\" d=\"M{to} {y}L{back} {above}V{below}Z\"/>"
-    );
+    let back = |to: usize| if from < to { to - 7 } else { to + 7 };
+    let (left, right): (Vec<usize>, Vec<usize>) = to.iter().partition(|to| **to < from);
+    let outermost = left
+        .into_iter()
+        .min()
+        .into_iter()
+        .chain(right.into_iter().max());
+    for far in outermost.map(back) {
+        let _ = write!(svg, "<path class=\"line\" d=\"M{from} {y}H{far}\"/>");
+    }
+    for to in to {
+        let back = back(*to);
+        let _ = write!(
+            svg,
+            "<path class=\"tip\" d=\"M{to} {y}L{back} {above}V{below}Z\"/>"
+        );
+    }
 }
 
 /// What there is to see, for those who do not.
