@@ -92,37 +92,37 @@ pub fn draw(records: &[&Record], own: &Own) -> Drawing {
 
 /// A drawing whose lanes are names still.
 #[derive(Default)]
-struct Draft {
+pub(super) struct Draft {
     /// Names of the command's lanes.
     commands: BTreeSet<String>,
-    steps: Vec<Drafted>,
+    pub(super) steps: Vec<Drafted>,
 }
 
-struct Drafted {
-    step: Step,
+pub(super) struct Drafted {
+    pub(super) step: Step,
     /// Those at the other end.
-    others: BTreeSet<Party>,
+    pub(super) others: BTreeSet<Party>,
 }
 
 /// One of those who share a lane.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Party {
-    lane: String,
+pub(super) struct Party {
+    pub(super) lane: String,
     /// Tells them apart.
     ip: String,
 }
 
 impl Drafted {
-    fn is_news(&self) -> bool {
+    pub(super) fn is_news(&self) -> bool {
         matches!(self.step.arrow, Arrow::Delivery { .. })
     }
 
-    fn lanes(&self) -> BTreeSet<&str> {
+    pub(super) fn lanes(&self) -> BTreeSet<&str> {
         self.others.iter().map(|p| p.lane.as_str()).collect()
     }
 
     /// Whether the two say the same of the same.
-    fn is_like(&self, other: &Drafted) -> bool {
+    pub(super) fn is_like(&self, other: &Drafted) -> bool {
         let words = |step: &Step| (step.verb.clone(), step.what.clone(), step.code);
         let kind = |step: &Step| std::mem::discriminant(&step.arrow);
         words(&self.step) == words(&other.step) && kind(&self.step) == kind(&other.step)
@@ -237,73 +237,6 @@ impl Draft {
             Some((_, old)) if revision.is_some() => old.others.extend(new.others),
             Some((_, old)) => old.step.times += 1,
             None => self.steps.push(new),
-        }
-    }
-
-    /// Draws bookkeeping once.
-    fn fold_bookkeeping(&mut self) {
-        let mut kept: Vec<Drafted> = Vec::new();
-        let mut folded = BTreeSet::new();
-        let audience = |steps: &[Drafted], revision: Option<i64>| -> BTreeSet<String> {
-            let news = steps
-                .iter()
-                .filter(|step| step.is_news() && step.step.revision == revision);
-            news.flat_map(|news| news.others.iter().map(|p| p.lane.clone()))
-                .collect()
-        };
-        let is_bookkeeping: Vec<bool> = self
-            .steps
-            .iter()
-            .map(|step| {
-                let is_write = matches!(step.step.arrow, Arrow::Request { .. });
-                let writer: BTreeSet<String> = step.others.iter().map(|p| p.lane.clone()).collect();
-                is_write
-                    && step.step.revision.is_some()
-                    && audience(&self.steps, step.step.revision).is_subset(&writer)
-            })
-            .collect();
-        let mut before: Vec<usize> = Vec::new();
-        for (step, is_bookkeeping) in self.steps.drain(..).zip(is_bookkeeping) {
-            if step.is_news() && folded.contains(&step.step.revision) {
-                continue;
-            }
-            if is_bookkeeping {
-                let same = before.iter().find(|at| {
-                    let old = &kept[**at];
-                    old.lanes() == step.lanes() && old.is_like(&step)
-                });
-                if let Some(at) = same {
-                    kept[*at].step.times += 1;
-                    folded.insert(step.step.revision);
-                    continue;
-                }
-                before.push(kept.len());
-            }
-            kept.push(step);
-        }
-        self.steps = kept;
-    }
-
-    /// Lets the kubelets that only listen share a lane.
-    fn join_listeners(&mut self) {
-        const KUBELET: &str = "kubelet ";
-        let active: BTreeSet<String> = self
-            .steps
-            .iter()
-            .filter(|step| !step.is_news())
-            .flat_map(|step| step.others.iter().map(|party| party.lane.clone()))
-            .collect();
-        let any = active.iter().any(|lane| lane.starts_with(KUBELET));
-        let joined = if any { "other kubelets" } else { "kubelets" };
-        for step in &mut self.steps {
-            let others = std::mem::take(&mut step.others);
-            let rename = |mut party: Party| {
-                if party.lane.starts_with(KUBELET) && !active.contains(&party.lane) {
-                    party.lane = joined.into();
-                }
-                party
-            };
-            step.others = others.into_iter().map(rename).collect();
         }
     }
 

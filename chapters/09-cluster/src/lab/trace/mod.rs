@@ -22,6 +22,7 @@
 
 pub mod causality;
 pub mod drawing;
+mod fold;
 pub mod names;
 pub mod revision;
 pub mod svg;
