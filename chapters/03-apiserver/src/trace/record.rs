@@ -132,10 +132,8 @@ impl Object {
     /// The object that a reference in another one (`apiVersion` or none, `kind`, `name`) means.
     fn referred(reference: &Value, namespace: &str) -> Option<Object> {
         let text = |field: &str| reference[field].as_str().unwrap_or_default();
-        let (group, version) = match text("apiVersion").split_once('/') {
-            Some(both) => both,
-            None => ("", "v1"),
-        };
+        let api_version = text("apiVersion").split_once('/');
+        let (group, version) = api_version.unwrap_or(("", "v1"));
         let resource = resources::by_kind(group, version, text("kind"))?;
         Some(Object {
             resource: resource.plural.into(),

@@ -65,7 +65,7 @@ pub fn svg(drawing: &Drawing, title: &str, revisions: Revisions) -> String {
         title = escape(title),
         desc = escape(&description(drawing)),
         // Below this the words are too small to be read.
-        least = width * 4 / 5,
+        least = width * 7 / 10,
     );
     for (number, lane) in drawing.lanes.iter().enumerate() {
         head(&mut svg, number, &lane.name, lane.count, height);
