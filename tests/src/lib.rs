@@ -1,13 +1,12 @@
 //! Whole-cluster tests: real binaries, real clients.
 //!
 //! A test brings up a lab of its own ([`Lab`]: own folder, own port, own namespaces, so tests run
-//! side by side), then plays [`transcript`]s against it with the stock kubectl, or breaks
-//! something and waits for the cluster to mend it. `cargo xtask test` builds the program and names
-//! it in `WORKSHOP_CLUSTER`. `WORKSHOP_BLESS=1` records transcripts anew.
+//! side by side), then asks it with the stock kubectl, or breaks something and waits for the
+//! cluster to mend it. [`stage`] is what transcripts are played on. `cargo xtask test` builds the
+//! program and names it in `WORKSHOP_CLUSTER`.
 
-pub mod mask;
+pub mod stage;
 pub mod trace;
-pub mod transcript;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -68,7 +67,7 @@ impl Lab {
         &self.name
     }
 
-    /// Where labs are, for this one's commands.
+    /// The folder of all labs of this user: `WORKSHOP_HOME`.
     pub fn home(&self) -> &Path {
         self.home.path()
     }
@@ -200,30 +199,4 @@ pub fn said(output: Output) -> Result<String, String> {
         return Ok(stdout);
     }
     Err(stdout + &String::from_utf8_lossy(&output.stderr))
-}
-
-/// Plays the transcript of that name against the lab.
-///
-/// # Panics
-/// When a command says something else than was recorded.
-pub fn play(lab: &Lab, name: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("transcripts")
-        .join(name);
-    let recorded = std::fs::read_to_string(&path).expect("the transcript is there");
-    let played = transcript::play(&recorded, |command| {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("exec 2>&1\n{command}")]);
-        shell.env("KUBECONFIG", lab.kubeconfig());
-        shell.current_dir(path.parent().expect("it lies in a folder"));
-        let output = shell.output().expect("sh runs");
-        mask::mask(&String::from_utf8_lossy(&output.stdout))
-    });
-    if std::env::var_os("WORKSHOP_BLESS").is_some() {
-        std::fs::write(&path, played).expect("the transcript can be written");
-        return;
-    }
-    if let Some(difference) = transcript::difference(&recorded, &played) {
-        panic!("{name} plays otherwise (WORKSHOP_BLESS=1 records it anew):\n{difference}");
-    }
 }

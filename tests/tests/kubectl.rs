@@ -1,50 +1,19 @@
-//! Every line of kubectl that the lab must serve, in groups of one lab each.
-//!
-//! What was said is in `tests/transcripts`; the book shows the same files.
+//! What kubectl does and no transcript can show: forwarding a port.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use workshop_tests::{Lab, play};
+use workshop_tests::Lab;
 
 #[test]
-fn it_says_what_it_is_and_who_may_what() {
-    play(&Lab::up("discover"), "discover.txt");
-}
-
-#[test]
-fn manifests_are_applied() {
-    play(&Lab::up("apply"), "apply.txt");
-}
-
-#[test]
-fn things_are_made_changed_and_deleted() {
-    play(&Lab::up("change"), "change.txt");
-}
-
-#[test]
-fn deployments_roll_out_and_back() {
-    play(&Lab::up("rollout"), "rollout.txt");
-}
-
-#[test]
-fn pods_are_entered() {
-    let lab = Lab::up("pods");
-    play(&lab, "pods.txt");
+fn ports_are_forwarded() {
+    let lab = Lab::up("forward");
+    lab.apply(include_str!("../transcripts/web.yaml"));
+    lab.kubectl("rollout status deployment/web --timeout=30s");
     for target in ["deployment/web", "service/web"] {
         assert!(forwarded(&lab, target).contains("200 OK"), "{target}");
     }
-}
-
-#[test]
-fn nodes_are_drained() {
-    play(&Lab::up("nodes"), "nodes.txt");
-}
-
-#[test]
-fn faults_are_named() {
-    play(&Lab::up("faults"), "faults.txt");
 }
 
 /// What the port that `kubectl port-forward` opens answers.

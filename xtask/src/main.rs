@@ -3,6 +3,7 @@
 //! Few dependencies on purpose: this is the first thing that a newcomer's machine compiles. What
 //! needs the cluster's code is a subcommand of the `cluster` program, which [`build`] makes.
 
+mod bless;
 mod book;
 mod build;
 mod exercise;
@@ -50,13 +51,18 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Check the chapters' order, the format, clippy and the book's includes
+    /// Check the chapters' order, the format, clippy and the book
     Tidy,
-    /// Build the book and open it
+    /// Build the book (`--open`: in a browser; `--serve`: again whenever it changes; `--check`)
+    #[command(disable_help_flag = true)]
     Book {
-        /// Build it only
-        #[arg(long)]
-        no_open: bool,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Record transcripts anew: those of that name, or all
+    Bless {
+        /// A part of their names
+        name: Option<OsString>,
     },
     /// Exercises: list, start, check, hint, reset, solve
     #[command(visible_alias = "ex")]
@@ -90,7 +96,8 @@ fn main() -> ExitCode {
         Command::Trace { args } => build::trace(&args),
         Command::Test { args } => test::run(&args),
         Command::Tidy => tidy::run(),
-        Command::Book { no_open } => book::run(no_open),
+        Command::Book { args } => book::run(&args),
+        Command::Bless { name } => bless::run(name),
         Command::Exercise(exercise) => exercise::run_exercise(&exercise),
         Command::Bug(bug) => exercise::run_bug(&bug),
         Command::Bench {

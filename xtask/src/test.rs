@@ -26,6 +26,9 @@ pub fn run(args: &[OsString]) -> Result<()> {
         .arg("--workspace")
         .args(args)
         .env("WORKSHOP_CLUSTER", program)
+        // What transcripts type: all of it has been built by then.
+        .env("WORKSHOP_XTASK", std::env::current_exe()?)
+        .env("WORKSHOP_BUILT", "1")
         .current_dir(root());
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {

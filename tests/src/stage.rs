@@ -1,0 +1,138 @@
+//! What a transcript is played on, with the commands as a reader types them.
+//!
+//! `cargo xtask …` and `cargo run -p …` are what the book prints, so they are what runs: a folder
+//! in front of the `PATH` holds a `cargo` that starts the programs that were just built, and hands
+//! everything else to the real one.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use transcript::Stage;
+use transcript::mask::Masks;
+
+use crate::{Lab, free_port};
+
+/// The shell's `cargo`. `$built` is where programs are, if all of them were just built.
+const CARGO: &str = r#"#!/bin/sh
+# Starts what was just built in place of building it; anything else is the real cargo's.
+if [ "$1" = xtask ]; then
+    shift
+    exec "$xtask" "$@"
+fi
+if [ "$1" = run ] && [ -n "$built" ]; then
+    for word in "$@"; do
+        case $previous in
+        -p | --package) program=$built/$word ;;
+        --example) program=$built/examples/$word ;;
+        esac
+        [ "$word" = -- ] && break
+        previous=$word
+    done
+    if [ -x "$program" ]; then
+        while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
+        [ $# -gt 0 ] && shift
+        exec "$program" "$@"
+    fi
+fi
+exec "$real" "$@"
+"#;
+
+/// A stage that is set.
+pub struct Set {
+    shell: tempfile::TempDir,
+    lab: Lab,
+    masks: Masks,
+}
+
+/// Sets a stage.
+///
+/// # Errors
+/// Why this machine cannot: what is missing.
+///
+/// # Panics
+/// When a lab does not start.
+pub fn set(stage: Stage) -> Result<Set, String> {
+    if stage == Stage::Engine {
+        engine()?;
+    }
+    // Of the usual name, so that the commands need none; it has a home of its own.
+    let lab = Lab::new("workshop");
+    let shell = tempfile::tempdir().expect("a folder for the shell");
+    let cargo = shell.path().join("cargo");
+    std::fs::write(&cargo, CARGO).expect("the shell's cargo can be written");
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    if stage == Stage::Lab {
+        lab.start(&["--port", &free_port()]);
+    }
+    let home = lab.home().display().to_string();
+    let masks = Masks::new().with(home, "/home/you/.local/state/workshop");
+    Ok(Set { shell, lab, masks })
+}
+
+impl Set {
+    /// Runs a command in `folder`, as the reader's shell would; both its outputs, with stand-ins
+    /// for what differs from run to run.
+    ///
+    /// # Panics
+    /// When there is no shell.
+    pub fn run(&mut self, folder: &Path, command: &str) -> String {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec 2>&1\n{command}")]);
+        let path = std::env::var("PATH").unwrap_or_default();
+        shell.env("PATH", format!("{}:{path}", self.shell.path().display()));
+        let real = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        shell.env("real", real);
+        shell.env("xtask", xtask());
+        if std::env::var_os("WORKSHOP_BUILT").is_some() {
+            shell.env("built", programs());
+        }
+        shell.env("WORKSHOP_HOME", self.lab.home());
+        shell.env("KUBECONFIG", self.lab.kubeconfig());
+        shell.current_dir(folder);
+        let output = shell.output().expect("sh runs");
+        // The command may have started the lab.
+        if let Some(port) = self.port() {
+            self.masks
+                .know(format!("127.0.0.1:{port}"), "127.0.0.1:6443");
+        }
+        self.masks.mask(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// The API server's port on the host, as the kubeconfig has it.
+    fn port(&self) -> Option<String> {
+        let kubeconfig = std::fs::read_to_string(self.lab.kubeconfig()).ok()?;
+        let (_, port) = kubeconfig.split_once("https://127.0.0.1:")?;
+        let end = port.find(|c: char| !c.is_ascii_digit())?;
+        Some(port[..end].to_owned())
+    }
+}
+
+/// Whether a Docker engine answers; why not.
+fn engine() -> Result<(), String> {
+    let host = std::env::var("DOCKER_HOST")
+        .ok()
+        .filter(|host| !host.is_empty());
+    let host = host.unwrap_or_else(|| "unix:///var/run/docker.sock".into());
+    let Some(socket) = host.strip_prefix("unix://") else {
+        return Ok(());
+    };
+    let answer = UnixStream::connect(socket);
+    answer
+        .map(drop)
+        .map_err(|error| format!("no Docker engine answers at {socket}: {error}"))
+}
+
+/// The program that `cargo xtask` starts.
+fn xtask() -> PathBuf {
+    let named = std::env::var_os("WORKSHOP_XTASK").map(PathBuf::from);
+    named.unwrap_or_else(|| programs().join("xtask"))
+}
+
+/// Where cargo puts the programs of this build: a test lies in its `deps`.
+fn programs() -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a program");
+    let folder = test.ancestors().nth(2);
+    folder.expect("it lies in a target folder").to_owned()
+}
