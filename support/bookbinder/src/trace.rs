@@ -31,8 +31,8 @@ pub fn bind(files: &dyn Files, name: &str) -> Result<String, String> {
     let text = text.trim_end().replace('&', "&amp;").replace('<', "&lt;");
     let text = text.replace('>', "&gt;").replace('\n', "&#10;");
     Ok(format!(
-        "<figure class=\"trace\"><div>\n{}\n</div></figure>\n\n\
-         <details class=\"trace\"><summary>The same as text</summary>\
+        "<figure class=\"run\"><div>\n{}\n</div></figure>\n\n\
+         <details class=\"run\"><summary>The same as text</summary>\
          <pre><code class=\"language-text nohighlight\">{text}</code></pre></details>\n\n",
         root.join("\n")
     ))
@@ -56,7 +56,7 @@ mod tests {
             ),
         ]);
         let bound = bind(&files, "00-apply").unwrap();
-        assert!(bound.starts_with("<figure class=\"trace\"><div>\n<svg class=\"trace\""));
+        assert!(bound.starts_with("<figure class=\"run\"><div>\n<svg class=\"trace\""));
         assert!(
             bound.contains("kubectl ─► apiserver&#10;&#10;a &lt;b&gt;</code>"),
             "{bound}"

@@ -69,6 +69,7 @@ pub static RULES: &[Rule] = &[
         stand_in: |id, n| hex(n, id[0].len()),
         says: "digests and container ids are made up, the same one for the same thing",
     },
+    // ANCHOR: address
     Rule {
         name: "pod address",
         pattern: r"\b10\.244\.\d+\.(?:[2-9]|\d\d+)\b",
@@ -77,6 +78,7 @@ pub static RULES: &[Rule] = &[
         stand_in: |_, n| format!("10.244.1.{}", n + 1),
         says: "pods have the addresses `10.244.1.2`, `10.244.1.3`, … in the order in which they appear",
     },
+    // ANCHOR_END: address
     Rule {
         name: "service address",
         pattern: r"\b10\.(?:9[6-9]|10\d|11[01])\.\d+\.\d+\b",
@@ -93,6 +95,15 @@ pub static RULES: &[Rule] = &[
         key: |it| Some(it),
         stand_in: |ports, n| format!("{}:{}/", &ports[1], n + 30079),
         says: "node ports are `30080`, `30081`, …",
+    },
+    Rule {
+        name: "client's port",
+        // What Linux gives to those who do not ask for one.
+        pattern: r":(?:3[2-9]\d{3}|[45]\d{4}|60\d{3})\b",
+        columns: &[],
+        key: |port| Some(port),
+        stand_in: |_, n| format!(":{}", n + 40000),
+        says: "clients speak from the ports `40001`, `40002`, …",
     },
     Rule {
         name: "generated name",
