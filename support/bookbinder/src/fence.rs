@@ -78,7 +78,9 @@ impl Fence<'_> {
             if let Some(found) = include::directive(line) {
                 let path = found.argument.split(':').next().unwrap_or_default();
                 wrong.extend(unplayed(files, page, path).map(|what| (*number, what)));
-            } else if !["$ ", "> ", "# "].iter().any(|mark| line.starts_with(mark))
+            } else if !["$ ", "> ", "# "]
+                .iter()
+                .any(|mark| line.trim_start().starts_with(mark))
                 && !line.trim().is_empty()
             {
                 let what = "no test runs this: the output of a command is included from \
@@ -110,11 +112,10 @@ impl Fence<'_> {
             }
             match include::lines(files, page, found.argument) {
                 Ok(lines) if session => {
-                    text += &transcript::shown(lines.iter().map(String::as_str))
+                    let shown = transcript::shown(lines.iter().map(String::as_str));
+                    text += &indented(shown.lines(), found.before);
                 }
-                Ok(lines) => {
-                    text += &format!("{}{}{}\n", found.before, lines.join("\n"), found.after)
-                }
+                Ok(lines) => text += &indented(lines.iter().map(String::as_str), found.before),
                 Err(what) => wrong.push((*number, what)),
             }
         }
@@ -125,6 +126,15 @@ impl Fence<'_> {
             Err(wrong)
         }
     }
+}
+
+/// As far in as the directive stood: a block may be part of a list.
+fn indented<'a>(lines: impl Iterator<Item = &'a str>, indent: &str) -> String {
+    let lines = lines.map(|line| match line {
+        "" => "\n".to_owned(),
+        line => format!("{indent}{line}\n"),
+    });
+    lines.collect()
 }
 
 /// Why no test plays the file, if none does.
@@ -201,7 +211,9 @@ mod tests {
         );
         let part = bind("console", &["{{#include ../transcripts/01-a.txt:b}}"]);
         assert_eq!(part.unwrap(), "```x\n$ echo b\nb\n```\n");
-        assert!(bind("console", &["# why", "$ cargo test"]).is_ok());
+        let inset = bind("console", &["  {{#include ../transcripts/01-a.txt:b}}"]);
+        assert_eq!(inset.unwrap(), "```x\n  $ echo b\n  b\n```\n");
+        assert!(bind("console", &["# why", "  $ cargo test"]).is_ok());
         refused("console", &["$ echo a", "a"], 3, "no test runs this");
         refused(
             "console",

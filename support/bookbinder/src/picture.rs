@@ -33,7 +33,9 @@ fn svg(title: &str, lines: &[&str]) -> String {
     let height = lines.len() as f32 * HEIGHT;
     let mut drawing = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-         style=\"max-width:{width}px\" role=\"img\" aria-label=\"{title}\">"
+         style=\"min-width:{least}px;max-width:{width}px\" role=\"img\" aria-label=\"{title}\">",
+        // Below this the words are too small to be read: the page scrolls the picture.
+        least = width * 0.8,
     );
     let (mut solid, mut dashed) = (String::new(), String::new());
     let mut heads = String::new();
