@@ -11,7 +11,7 @@ use crate::fence::Fence;
 use crate::files::{Disk, Files, SOURCE};
 use crate::include::directive;
 use crate::times::{self, Time};
-use crate::{Problem, links, summary, trace};
+use crate::{Problem, exercises, links, summary, trace};
 
 /// Builds the book; returns where its first page is.
 ///
@@ -44,7 +44,7 @@ pub fn refuse(problems: &[Problem]) -> Result<()> {
 pub fn check(files: &dyn Files) -> Vec<Problem> {
     let pages = summary::pages(files);
     let times = times::of(files, &pages);
-    let mut problems = summary::check(files);
+    let mut problems = [summary::check(files), exercises::check(files)].concat();
     for name in std::iter::once("SUMMARY.md").chain(pages.iter().map(String::as_str)) {
         let path = Path::new(SOURCE).join(name);
         // A page that is named and not there is a broken link of the summary.

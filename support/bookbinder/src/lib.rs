@@ -21,6 +21,7 @@
 //! Read [`bind`] first: it walks a page and calls the rest.
 
 pub mod bind;
+mod exercises;
 mod fence;
 pub mod files;
 mod include;

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
-use crate::files::{EXERCISES, Files, SOURCE};
+use crate::exercises::{self, Exercise};
+use crate::files::{Files, SOURCE};
 use crate::include::directive;
 
 /// How long a page takes.
@@ -20,16 +19,9 @@ pub struct Time {
     pub exercises: u32,
 }
 
-/// What is looked at in the description of an exercise or a bug.
-#[derive(Deserialize)]
-struct Exercise {
-    minutes: u32,
-    book: String,
-}
-
 /// The times of the pages, in the order of `pages`; those that say nothing take none.
 pub fn of(files: &dyn Files, pages: &[String]) -> Vec<Time> {
-    let exercises = exercises(files);
+    let exercises = exercises::all(files);
     let time = |page: &String| {
         let text = files.read(&Path::new(SOURCE).join(page))?;
         let title = text.lines().find_map(|line| line.strip_prefix("# "))?;
@@ -52,16 +44,6 @@ pub fn of(files: &dyn Files, pages: &[String]) -> Vec<Time> {
         })
     };
     pages.iter().filter_map(time).collect()
-}
-
-fn exercises(files: &dyn Files) -> Vec<Exercise> {
-    let texts = files.list(Path::new(EXERCISES));
-    let texts = texts
-        .iter()
-        .filter(|path| path.extension().is_some_and(|it| it == "toml"));
-    texts
-        .filter_map(|path| toml::from_str(&files.read(path)?).ok())
-        .collect()
 }
 
 /// What stands on the page itself.
@@ -131,10 +113,13 @@ mod tests {
             ("book/src/00.md", "# Zero\n\n{{#takes 20}}\n"),
             ("book/src/01.md", "# One\n\n{{#takes 45}}\n"),
             ("book/src/glossary.md", "# Words\n"),
-            ("exercises/01.1-a.toml", "minutes = 15\nbook = \"01.md\"\n"),
+            (
+                "exercises/01.1-a.toml",
+                "title = \"A\"\nminutes = 15\nbook = \"01.md\"\n",
+            ),
             (
                 "exercises/bugs/01-b.toml",
-                "minutes = 30\nbook = \"01.md\"\n",
+                "title = \"B\"\nminutes = 30\nbook = \"01.md\"\n",
             ),
         ]);
         let times = of(&files, &["00.md", "01.md", "glossary.md"].map(String::from));
