@@ -12,13 +12,14 @@ use std::process::Command;
 use transcript::Stage;
 use transcript::mask::Masks;
 
-use crate::{Lab, free_port};
+use crate::{Lab, cluster, free_port};
 
 /// The shell's `cargo`. `$built` is where programs are, if all of them were just built.
 const CARGO: &str = r#"#!/bin/sh
 # Starts what was just built in place of building it; anything else is the real cargo's.
 if [ "$1" = xtask ]; then
     shift
+    [ "$1" = lab ] && exec "$cluster" "$@"
     exec "$xtask" "$@"
 fi
 if [ "$1" = run ] && [ -n "$built" ]; then
@@ -85,6 +86,7 @@ impl Set {
         let real = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         shell.env("real", real);
         shell.env("xtask", xtask());
+        shell.env("cluster", cluster());
         if std::env::var_os("WORKSHOP_BUILT").is_some() {
             shell.env("built", programs());
         }

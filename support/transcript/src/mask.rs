@@ -62,25 +62,26 @@ impl Masks {
         for part in table::parts(&lines) {
             match part {
                 Part::Line(line) => masked += &(self.replace(line, None) + "\n"),
-                // A row without its header: what looks like an age is one.
-                Part::Row(indent, cells) => {
-                    let cells = cells.iter().map(|cell| self.replace(cell, Some("AGE")));
-                    let row = cells.collect::<Vec<_>>().join("   ");
-                    masked += &format!("{:indent$}{row}\n", "");
+                Part::Rows(indent, rows) => {
+                    // No header says so: what looks like an age is one.
+                    let age = vec!["AGE"; rows[0].len()];
+                    masked += &self.table(indent, &rows, &age);
                 }
-                Part::Table(indent, rows) => {
-                    let header = rows[0].clone();
-                    let rows = rows.into_iter().map(|row| {
-                        let cells = row.into_iter().zip(&header);
-                        cells
-                            .map(|(cell, column)| self.replace(cell, Some(column)))
-                            .collect()
-                    });
-                    masked += &table::lay_out(indent, &rows.collect::<Vec<_>>());
-                }
+                Part::Table(indent, rows) => masked += &self.table(indent, &rows, &rows[0]),
             }
         }
         masked
+    }
+
+    fn table(&mut self, indent: usize, rows: &[Vec<&str>], columns: &[&str]) -> String {
+        let mut row = |cells: &Vec<&str>| {
+            let cells = cells.iter().zip(columns);
+            cells
+                .map(|(cell, column)| self.replace(cell, Some(column)))
+                .collect()
+        };
+        let rows: Vec<Vec<String>> = rows.iter().map(&mut row).collect();
+        table::lay_out(indent, &rows)
     }
 
     /// From left to right, each time the rule that matches first.

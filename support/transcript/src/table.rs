@@ -5,8 +5,8 @@
 pub enum Part<'a> {
     /// A line that is no row of a table.
     Line(&'a str),
-    /// A line of three cells or more that has no header above it, by its indent.
-    Row(usize, Vec<&'a str>),
+    /// Lines of three cells or more that have no header above them, by their indent.
+    Rows(usize, Vec<Vec<&'a str>>),
     /// A table by its indent; the first row is the header.
     Table(usize, Vec<Vec<&'a str>>),
 }
@@ -30,10 +30,15 @@ pub fn parts<'a>(lines: &[&'a str]) -> Vec<Part<'a>> {
         }
         at += 1;
         let cells = cells(line);
-        parts.push(match cells.len() {
-            0..3 => Part::Line(line),
-            _ => Part::Row(indent(line), cells),
-        });
+        match parts.last_mut() {
+            _ if cells.len() < 3 => parts.push(Part::Line(line)),
+            Some(Part::Rows(indent, rows))
+                if *indent == self::indent(line) && rows[0].len() == cells.len() =>
+            {
+                rows.push(cells);
+            }
+            _ => parts.push(Part::Rows(indent(line), vec![cells])),
+        }
     }
     parts
 }
@@ -165,6 +170,19 @@ mod tests {
         let found = parts(&lines);
         assert_eq!(found.len(), 3);
         assert!(matches!(&found[1], Part::Table(2, rows) if rows.len() == 3));
+    }
+
+    #[test]
+    fn rows_without_a_header_stand_below_each_other() {
+        let lines = ["a  b   c", "d    e  f", "g  h  i  j", "k  l"];
+        assert_eq!(
+            parts(&lines),
+            [
+                Part::Rows(0, vec![vec!["a", "b", "c"], vec!["d", "e", "f"]]),
+                Part::Rows(0, vec![vec!["g", "h", "i", "j"]]),
+                Part::Line("k  l"),
+            ]
+        );
     }
 
     #[test]
