@@ -76,7 +76,7 @@ pub static RULES: &[Rule] = &[
         columns: &[],
         key: |it| Some(it),
         stand_in: |_, n| format!("10.244.1.{}", n + 1),
-        says: "pods have the addresses `10.244.1.2`, `10.244.1.3`, … in the order in which they appear",
+        says: "pods have the addresses 10.244.1.2, 10.244.1.3, … as they appear",
     },
     // ANCHOR_END: address
     Rule {
