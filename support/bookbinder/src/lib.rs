@@ -14,7 +14,7 @@
 //! | ` ```console ` with commands only | commands; no output may be typed |
 //! | ` ```rust,fragment ` | Rust that is nobody's code, longer than five lines |
 //! | ` ```picture What it shows ` | a picture, drawn from box-drawing characters ([`picture`]) |
-//! | `{{#trace NN-name}}` | `book/traces/NN-name.svg`, and its text folded below it |
+//! | `{{#trace NN-name}}` | `book/traces/NN-name.svg`, which a test replays by its `.trace`, and its text folded below it |
 //! | `{{#takes 45}}` | how many minutes the page takes; those of its exercises are added |
 //! | `{{#times}}` | what each chapter takes, and the sum |
 //!

@@ -7,13 +7,14 @@ use crate::files::{Files, TRACES};
 /// The drawing and the text of a trace, as HTML.
 ///
 /// # Errors
-/// What is missing: every trace is two files, which one test writes and compares.
+/// What is missing: a test plays every `.trace`, and compares or writes the other two.
 pub fn bind(files: &dyn Files, name: &str) -> Result<String, String> {
     let read = |ending: &str| {
         let path = Path::new(TRACES).join(format!("{name}.{ending}"));
         let text = files.read(&path).filter(|text| !text.trim().is_empty());
         text.ok_or_else(|| format!("no test replays this: there is no {}", path.display()))
     };
+    read("trace")?;
     let (drawing, text) = (read("svg")?, read("txt")?);
     let root = drawing.find("<svg").map(|at| &drawing[at..]);
     let root = root.filter(|root| {
@@ -49,6 +50,7 @@ mod tests {
     #[test]
     fn drawing_and_text() {
         let files = Memory::new([
+            ("book/traces/00-apply.trace", "trace: kubectl apply\n"),
             ("book/traces/00-apply.svg", DRAWING),
             (
                 "book/traces/00-apply.txt",
@@ -69,15 +71,20 @@ mod tests {
     fn what_is_not_replayed_is_refused() {
         let files = Memory::new([
             ("book/traces/00-drawn.svg", DRAWING),
+            ("book/traces/00-drawn.txt", "kubectl\n"),
+            ("book/traces/00-half.trace", "trace: kubectl apply\n"),
+            ("book/traces/00-half.svg", DRAWING),
+            ("book/traces/00-other.trace", "trace: kubectl apply\n"),
             ("book/traces/00-other.svg", "<svg class=\"logo\"></svg>"),
             ("book/traces/00-other.txt", "kubectl\n"),
         ]);
         for (name, what) in [
             (
                 "00-none",
-                "no test replays this: there is no book/traces/00-none.svg",
+                "no test replays this: there is no book/traces/00-none.trace",
             ),
-            ("00-drawn", "there is no book/traces/00-drawn.txt"),
+            ("00-drawn", "there is no book/traces/00-drawn.trace"),
+            ("00-half", "there is no book/traces/00-half.txt"),
             ("00-other", "no drawing of a trace"),
         ] {
             assert!(bind(&files, name).unwrap_err().contains(what), "{name}");
