@@ -67,10 +67,22 @@ fn starts(args: &[&OsString]) -> bool {
         .any(|arg| commands.iter().any(|command| *arg == command))
 }
 
-/// Builds `cluster` and `echo`, optimised and static; returns the path of `cluster`.
-///
-/// Static, because the program is also what runs inside images without any file beside it.
+/// Builds `cluster` and `echo`; returns the path of `cluster`.
 pub fn cluster() -> Result<PathBuf> {
+    static_programs(&["cluster", "echo"])?;
+    path_of("cluster")
+}
+
+/// Builds `echo`; returns its path.
+pub fn echo() -> Result<PathBuf> {
+    static_programs(&["echo"])?;
+    path_of("echo")
+}
+
+/// Builds programs, optimised and static.
+///
+/// Static, because they are also what runs inside images without any file beside it.
+fn static_programs(packages: &[&str]) -> Result<()> {
     let host = host()?;
     let variable = format!(
         "CARGO_TARGET_{}_RUSTFLAGS",
@@ -79,16 +91,8 @@ pub fn cluster() -> Result<PathBuf> {
     // `+crt-static` with a target named is for that target alone: build scripts stay as they are.
     let flags = std::env::var(&variable).unwrap_or_default();
     let status = Command::new(cargo())
-        .args([
-            "build",
-            "--release",
-            "--target",
-            &host,
-            "-p",
-            "cluster",
-            "-p",
-            "echo",
-        ])
+        .args(["build", "--release", "--target", &host])
+        .args(packages.iter().flat_map(|package| ["-p", package]))
         .env(
             &variable,
             format!("{flags} -Ctarget-feature=+crt-static").trim_start(),
@@ -102,7 +106,7 @@ pub fn cluster() -> Result<PathBuf> {
              libc6-dev (Debian, Ubuntu), glibc-static (Fedora), glibc (Arch)"
         );
     }
-    path_of("cluster")
+    Ok(())
 }
 
 /// Where the build puts a program.

@@ -7,6 +7,7 @@ mod bless;
 mod book;
 mod build;
 mod exercise;
+mod image;
 mod kubectl;
 mod test;
 mod tidy;
@@ -43,6 +44,12 @@ enum Command {
     Trace {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
+    },
+    /// Put the image workshop/echo into the Docker engine, built from this workspace
+    Image {
+        /// Its name there
+        #[arg(default_value = "workshop/echo")]
+        name: String,
     },
     /// Run every test, those of whole clusters included
     #[command(disable_help_flag = true)]
@@ -94,6 +101,7 @@ fn main() -> ExitCode {
         Command::Lab { args } => build::lab(&args),
         Command::Kubectl { args } => kubectl::run(&args),
         Command::Trace { args } => build::trace(&args),
+        Command::Image { name } => image::run(&name),
         Command::Test { args } => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Book { args } => book::run(&args),

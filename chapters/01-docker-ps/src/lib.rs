@@ -8,15 +8,33 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`ps`] | `docker-ps`: from flags to text |
 //! | [`engine`] | finds an engine and asks it (the shell) |
-//! | [`table`] | containers to text, as `docker ps` prints them (the core) |
-//! | [`duration`] | "2 hours ago" |
-//! | [`ports`] | `0.0.0.0:8080->80/tcp` |
+//! | [`filter`] | `--filter status=running` |
+//! | [`format`] | `--format`: which table, which line |
+//! | [`template`] | Go templates, as far as `--format` needs them |
+//! | [`columns`], [`cells`] | what `{{.ID}}` and the others show |
+//! | [`duration`], [`ports`], [`size`] | "2 hours ago", `0.0.0.0:8080->80/tcp`, `762kB` |
+//! | [`table`] | cells in columns |
+//! | [`nodes`] | several engines, one table |
+//! | [`keep`] | holds one engine at a desired state |
+//!
+//! Read [`table`] and [`duration`] first, then [`engine`], [`nodes`], and [`keep`] last. What a
+//! container is to the kernel is in `examples/by-hand.rs`.
 //!
 //! Upstream: `cli/command/container/list.go` and `cli/command/formatter/container.go` in
-//! docker/cli. Left out so far: `--filter`, `--format`, sizes, and several engines side by side.
+//! docker/cli. Left out: TLS and SSH to the engine, `range` and `with` in templates.
 
+pub mod cells;
+pub mod columns;
 pub mod duration;
 pub mod engine;
+pub mod filter;
+pub mod format;
+pub mod keep;
+pub mod nodes;
 pub mod ports;
+pub mod ps;
+pub mod size;
 pub mod table;
+pub mod template;

@@ -1,43 +1,53 @@
-//! Prints what `docker ps` prints.
+//! `docker-ps`: what `docker ps` prints; `docker-ps keep`: what it should print, made so.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
-use docker_ps::{engine, table};
+use clap::{Parser, Subcommand};
+use docker_ps::keep::{self, KeepArgs};
+use docker_ps::ps::{self, PsArgs};
 
-/// List containers.
+/// List containers, of one engine or of several.
 #[derive(Debug, Parser)]
-#[command(version)]
-struct Args {
-    /// The engine to ask: `unix:///path` or `tcp://address:port`.
-    #[arg(short = 'H', long, env = "DOCKER_HOST", default_value = engine::DEFAULT_HOST)]
-    host: String,
-    /// Show all containers, not only those that run.
-    #[arg(short, long)]
-    all: bool,
-    /// Don't truncate output.
-    #[arg(long)]
-    no_trunc: bool,
-    /// Only display container IDs.
-    #[arg(short, long)]
-    quiet: bool,
+#[command(version, args_conflicts_with_subcommands = false)]
+struct Cli {
+    /// The engine to ask: `unix:///path`, `tcp://address:port`, `default`, or `NAME=` one of them;
+    /// several make one table (default: $DOCKER_HOST, then unix:///var/run/docker.sock)
+    #[arg(short = 'H', long, value_name = "[NAME=]HOST", global = true)]
+    host: Vec<String>,
+    /// A file that names engines, a line each: `NAME HOST`
+    #[arg(long, value_name = "FILE")]
+    nodes: Option<PathBuf>,
+    #[command(flatten)]
+    ps: PsArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Hold an engine at the state that a file describes
+    Keep(KeepArgs),
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    component::main(|_| async move {
-        let containers = engine::list(&args.host, args.all).await?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs());
-        let options = table::Options {
-            no_trunc: args.no_trunc,
-            quiet: args.quiet,
-        };
-        let text = table::render(&containers, options, now as i64);
-        std::io::stdout().write_all(text.as_bytes())?;
-        anyhow::Ok(())
+    let cli = Cli::parse();
+    component::main(|shutdown| async move {
+        let hosts = ps::hosts(&cli.host, cli.nodes.as_ref())?;
+        if let Some(Command::Keep(args)) = cli.command {
+            return keep::run(args, &hosts[0].host, shutdown).await;
+        }
+        let many = cli.nodes.is_some() || hosts.len() > 1;
+        let listed = ps::run(&cli.ps, &hosts, many).await?;
+        std::io::stdout().write_all(listed.text.as_bytes())?;
+        match listed.failed.len() {
+            0 => Ok(()),
+            failed => {
+                let nodes = if failed == 1 { "node" } else { "nodes" };
+                let all = listed.failed.join("\n");
+                anyhow::bail!("{failed} {nodes} did not answer\n{all}")
+            }
+        }
     })
 }
