@@ -3,9 +3,9 @@
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 
-// ANCHOR: human
 /// `seconds` in the largest unit that leaves a number worth reading.
 pub fn human(seconds: i64) -> String {
+    // ANCHOR: exercise-01.1
     // Hours are rounded, all other units cut off.
     let hours = (seconds as f64 / HOUR as f64 + 0.5) as i64;
     match seconds {
@@ -21,8 +21,8 @@ pub fn human(seconds: i64) -> String {
         _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
         _ => format!("{} years", seconds / HOUR / 24 / 365),
     }
+    // ANCHOR_END: exercise-01.1
 }
-// ANCHOR_END: human
 
 #[cfg(test)]
 mod tests {

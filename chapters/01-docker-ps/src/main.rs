@@ -1,16 +1,18 @@
 //! `docker-ps`: what `docker ps` prints; `docker-ps keep`: what it should print, made so.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use component::CancellationToken;
 use docker_ps::keep::{self, KeepArgs};
 use docker_ps::ps::{self, PsArgs};
 
 /// List containers, of one engine or of several.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = false)]
+#[command(version)]
 struct Cli {
     /// The engine to ask: `unix:///path`, `tcp://address:port`, `default`, or `NAME=` one of them;
     /// several make one table (default: $DOCKER_HOST, then unix:///var/run/docker.sock)
@@ -33,21 +35,37 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    component::main(|shutdown| async move {
-        let hosts = ps::hosts(&cli.host, cli.nodes.as_ref())?;
-        if let Some(Command::Keep(args)) = cli.command {
-            return keep::run(args, &hosts[0].host, shutdown).await;
+    let failed = Cell::new(false);
+    let flag = &failed;
+    let ended = component::main(|shutdown| async move {
+        // As it is, without a word before it: docker's messages are known by their beginnings.
+        if let Err(error) = run(cli, shutdown).await {
+            eprintln!("{error:#}");
+            flag.set(true);
         }
-        let many = cli.nodes.is_some() || hosts.len() > 1;
-        let listed = ps::run(&cli.ps, &hosts, many).await?;
-        std::io::stdout().write_all(listed.text.as_bytes())?;
-        match listed.failed.len() {
-            0 => Ok(()),
-            failed => {
-                let nodes = if failed == 1 { "node" } else { "nodes" };
-                let all = listed.failed.join("\n");
-                anyhow::bail!("{failed} {nodes} did not answer\n{all}")
-            }
+        anyhow::Ok(())
+    });
+    if failed.get() {
+        ExitCode::FAILURE
+    } else {
+        ended
+    }
+}
+
+async fn run(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let hosts = ps::hosts(&cli.host, cli.nodes.as_ref())?;
+    if let Some(Command::Keep(args)) = cli.command {
+        return keep::run(args, &hosts[0].host, shutdown).await;
+    }
+    let many = cli.nodes.is_some() || hosts.len() > 1;
+    let listed = ps::run(&cli.ps, &hosts, many).await?;
+    std::io::stdout().write_all(listed.text.as_bytes())?;
+    match listed.failed.len() {
+        0 => Ok(()),
+        failed => {
+            let nodes = if failed == 1 { "node" } else { "nodes" };
+            let all = listed.failed.join("\n");
+            anyhow::bail!("{failed} {nodes} did not answer\n{all}")
         }
-    })
+    }
 }

@@ -48,7 +48,7 @@ pub fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
             let spaces = |number: &i64| " ".repeat(usize::try_from(*number).unwrap_or(0));
             format!("{}{text}{}", spaces(before), spaces(after))
         }
-        ("print", values) => spaced(values),
+        ("print", values) => printed(values),
         ("println", values) => spaced(values) + "\n",
         ("len", [Text(text)]) => return Ok(Number(text.len() as i64)),
         ("len", [List(list)]) => return Ok(Number(list.len() as i64)),
@@ -85,6 +85,19 @@ fn wrong_arguments(name: &str, values: &[Value]) -> String {
             values.len()
         )
     }
+}
+
+/// With a space between two that are both no texts.
+fn printed(values: &[Value]) -> String {
+    let is_text = |value: &Value| matches!(value, Value::Text(_));
+    let mut text = String::new();
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 && !is_text(value) && !is_text(&values[at - 1]) {
+            text.push(' ');
+        }
+        text.push_str(&value.to_string());
+    }
+    text
 }
 
 fn spaced(values: &[Value]) -> String {

@@ -83,6 +83,9 @@ fn expression(words: Vec<Word>, line: usize) -> Result<Expression, Error> {
     let expression = pipeline(&mut words, line)?;
     match words.next() {
         None => Ok(expression),
+        Some(word) if word.kind == WordKind::Close => {
+            Err(parse_error(line, "unexpected right paren"))
+        }
         Some(word) => Err(parse_error(
             line,
             &format!("unexpected <{}> in operand", word.source),
