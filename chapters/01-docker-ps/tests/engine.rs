@@ -83,7 +83,7 @@ fn without_an_engine_it_says_which_socket_it_tried() {
         said.contains("cannot connect to the Docker daemon at unix:///nonexistent/docker.sock"),
         "{said}"
     );
-    assert!(said.contains("No such file or directory"), "{said}");
+    assert!(said.contains("there is no such socket"), "{said}");
 
     // Bound and closed again: nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0")

@@ -136,7 +136,7 @@ fn every_placeholder_has_a_value_and_a_heading() {
     insta::assert_snapshot!(first(headings));
     assert_eq!(
         first("{{.Size}}, {{.LocalVolumes}} of {{.Mounts}}, {{.State}}, {{json .Label}}"),
-        "failed to execute template: template: :1:58: executing \"\" at <.Label>: \
+        "failed to execute template: template: :1:64: executing \"\" at <.Label>: \
          wrong number of args for Label: want 1 got 0"
     );
     assert_eq!(

@@ -74,6 +74,10 @@ impl Error {
         let reason = innermost(error).to_string();
         let is_denied = |io: &std::io::Error| io.kind() == ErrorKind::PermissionDenied;
         match error {
+            Bollard::SocketNotFoundError(_) => Error::Unreachable {
+                host,
+                reason: "there is no such socket".into(),
+            },
             _ if io_cause(error).is_some_and(is_denied) => Error::Denied { host },
             _ if io_cause(error).is_some() => Error::Unreachable { host, reason },
             Bollard::DockerResponseServerError { status_code, .. } => Error::NotDocker {
