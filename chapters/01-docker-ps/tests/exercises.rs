@@ -241,7 +241,7 @@ fn exercise_01_5() {
     let check = |tried: &str, wants: &[Wanted], has: &[Actual], expected: &[&str], rule: &str| {
         let actions: Vec<String> = plan("keep", wants, has)
             .iter()
-            .map(|action| action.present())
+            .map(|action| action.to_string())
             .collect();
         Check::new(tried).because(rule).expect(
             actions,
@@ -318,7 +318,7 @@ fn exercise_01_5() {
         "web is wanted; somebody else's web has ended",
         web,
         &[actual("web", "echo", None, State::Stopped)],
-        &["take over web"],
+        &["the name web is taken"],
         "a name that is taken by another is not ours to take: the action is Taken",
     );
     check(
@@ -343,7 +343,7 @@ fn bug_01() {
         ..ContainerSummary::default()
     };
     let actions = plan("keep", &[web], &[Actual::from(&summary)]);
-    let actions: Vec<String> = actions.iter().map(|action| action.present()).collect();
+    let actions: Vec<String> = actions.iter().map(|action| action.to_string()).collect();
     Check::new("web is wanted, and runs; the engine says that its names are [\"/web\"]")
         .because("what was made is found again, under the name that the file has for it")
         .expect(actions, Vec::new());

@@ -173,8 +173,5 @@ fn said(actions: &[Action]) -> String {
     if actions.is_empty() {
         return "nothing to do".into();
     }
-    actions
-        .iter()
-        .map(|action| action.present() + "\n")
-        .collect()
+    actions.iter().map(|action| format!("{action}\n")).collect()
 }

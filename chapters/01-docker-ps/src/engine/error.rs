@@ -57,6 +57,9 @@ pub enum Error {
         /// The engine's own words.
         message: String,
     },
+    /// A name belongs to a container that is not ours to touch: choose another.
+    #[error("it is that of a container that is not ours")]
+    NotOurs,
     /// It answered, and then no more: try again.
     #[error("the Docker daemon at {host} went away before it had answered: {reason}")]
     Gone {

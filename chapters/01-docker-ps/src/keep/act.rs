@@ -45,11 +45,7 @@ pub(super) async fn carry_out(
             Ok(()) => create(docker, owner, wanted).await,
             Err(error) => Err(error),
         },
-        Action::Taken(wanted) => {
-            return Err(Error::Refused {
-                message: format!("a container named {} is there, and not ours", wanted.name),
-            });
-        }
+        Action::Taken(_) => return Err(Error::NotOurs),
     };
     done.map_err(|error| Error::asking(host, &error))
 }

@@ -35,15 +35,14 @@ pub enum State {
 impl From<&ContainerSummary> for Actual {
     fn from(summary: &ContainerSummary) -> Actual {
         let label = |name| summary.labels.as_ref()?.get(name).cloned();
-        // The engine's names begin with a slash; further names are links under other containers.
+        // The engine's names begin with a slash; one with another in it is a link of old.
         let mut names = summary.names.iter().flatten();
-        let name = names.find_map(|name| {
-            let name = name.strip_prefix('/')?;
-            (!name.contains('/')).then_some(name)
-        });
+        let name = names.find(|name| name.matches('/').count() == 1);
         Actual {
             id: summary.id.clone().unwrap_or_default(),
-            name: name.unwrap_or_default().to_owned(),
+            name: name
+                .map_or("", |name| name.trim_start_matches('/'))
+                .to_owned(),
             owner: label(OWNER_LABEL),
             spec: label(SPEC_LABEL),
             state: summary.state.map(State::from).unwrap_or_default(),

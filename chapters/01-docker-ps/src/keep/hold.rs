@@ -122,14 +122,14 @@ impl Hold<'_> {
             let delay = self.backoff.acted(action.name(), self.start.elapsed());
             match act::carry_out(docker, self.host, &self.args.owner, action).await {
                 Ok(()) => {
-                    println!("{}", action.past());
+                    println!("{}", action.done());
                     acted = true;
                 }
                 Err(gone @ Error::Gone { .. }) => return Err(gone),
                 // The others go on.
                 Err(error) => {
                     let then = format!("next try in {} s", delay.as_secs());
-                    eprintln!("cannot {}: {error}; {then}", action.present());
+                    eprintln!("{}; {then}", action.failed(&error));
                 }
             }
         }

@@ -86,12 +86,12 @@ pub async fn run(args: KeepArgs, host: &str, shutdown: CancellationToken) -> any
     let mut failed = 0;
     for action in &actions {
         if args.dry_run {
-            println!("would {}", action.present());
+            println!("{}", action.would());
         } else if let Err(error) = act::carry_out(&docker, host, &args.owner, action).await {
-            eprintln!("cannot {}: {error}", action.present());
+            eprintln!("{}", action.failed(&error));
             failed += 1;
         } else {
-            println!("{}", action.past());
+            println!("{}", action.done());
         }
     }
     if failed > 0 {

@@ -1,5 +1,7 @@
 //! From desired and actual to actions: a function of the two, and of nothing else.
 
+use std::fmt;
+
 use super::actual::{Actual, State};
 use super::wanted::Wanted;
 
@@ -63,27 +65,45 @@ impl Action {
         }
     }
 
-    /// `create web`
-    pub fn present(&self) -> String {
-        let verb = match self {
-            Action::Create(_) => "create",
-            Action::Start(_) => "start",
-            Action::Recreate(..) => "recreate",
-            Action::Remove(_) => "remove",
-            Action::Taken(_) => "take over",
-        };
-        format!("{verb} {}", self.name())
+    /// `would create web`
+    pub fn would(&self) -> String {
+        match self {
+            Action::Taken(_) => self.to_string(),
+            _ => format!("would {self}"),
+        }
+    }
+
+    /// `cannot create web: …`
+    pub fn failed(&self, why: &dyn fmt::Display) -> String {
+        match self {
+            Action::Taken(_) => format!("{self}: {why}"),
+            _ => format!("cannot {self}: {why}"),
+        }
     }
 
     /// `created web`
-    pub fn past(&self) -> String {
+    pub fn done(&self) -> String {
         let verb = match self {
             Action::Create(_) => "created",
             Action::Start(_) => "started",
             Action::Recreate(..) => "recreated",
             Action::Remove(_) => "removed",
-            Action::Taken(_) => "took over",
+            Action::Taken(_) => return self.to_string(),
         };
         format!("{verb} {}", self.name())
+    }
+}
+
+/// `create web`
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self {
+            Action::Create(_) => "create",
+            Action::Start(_) => "start",
+            Action::Recreate(..) => "recreate",
+            Action::Remove(_) => "remove",
+            Action::Taken(wanted) => return write!(f, "the name {} is taken", wanted.name),
+        };
+        write!(f, "{verb} {}", self.name())
     }
 }
