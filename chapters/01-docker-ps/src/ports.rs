@@ -11,6 +11,7 @@ pub fn displayable(ports: &[PortSummary]) -> String {
     // In order of first appearance: (ip, protocol) and the run of ports that is open for it.
     let mut runs: Vec<(&Port, u16)> = Vec::new();
     let mut mapped = Vec::new();
+    // ANCHOR: exercise-01.2
     for port in &sorted {
         let public = port.public.unwrap_or(0);
         if !port.ip.is_empty() && public != port.private {
@@ -29,6 +30,7 @@ pub fn displayable(ports: &[PortSummary]) -> String {
             }
         }
     }
+    // ANCHOR_END: exercise-01.2
     done.extend(runs.into_iter().map(|(first, last)| run_text(first, last)));
     done.extend(mapped);
     done.join(", ")
