@@ -69,20 +69,20 @@ fn starts(args: &[&OsString]) -> bool {
 
 /// Builds `cluster` and `echo`; returns the path of `cluster`.
 pub fn cluster() -> Result<PathBuf> {
-    static_programs(&["cluster", "echo"])?;
+    static_programs(&["cluster", "echo"], &[])?;
     path_of("cluster")
 }
 
-/// Builds `echo`; returns its path.
+/// Builds `echo`, which takes a moment and needs no words; returns its path.
 pub fn echo() -> Result<PathBuf> {
-    static_programs(&["echo"])?;
+    static_programs(&["echo"], &["--quiet"])?;
     path_of("echo")
 }
 
 /// Builds programs, optimised and static.
 ///
 /// Static, because they are also what runs inside images without any file beside it.
-fn static_programs(packages: &[&str]) -> Result<()> {
+fn static_programs(packages: &[&str], options: &[&str]) -> Result<()> {
     let host = host()?;
     let variable = format!(
         "CARGO_TARGET_{}_RUSTFLAGS",
@@ -93,6 +93,7 @@ fn static_programs(packages: &[&str]) -> Result<()> {
     let status = Command::new(cargo())
         .args(["build", "--release", "--target", &host])
         .args(packages.iter().flat_map(|package| ["-p", package]))
+        .args(options)
         .env(
             &variable,
             format!("{flags} -Ctarget-feature=+crt-static").trim_start(),

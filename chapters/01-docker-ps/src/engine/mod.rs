@@ -63,6 +63,7 @@ pub async fn connect(host: &str) -> Result<Docker, Error> {
     Ok(docker)
 }
 
+// ANCHOR: list
 /// The containers of the engine at `host`, as it sorts them: the newest first.
 ///
 /// # Errors
@@ -79,6 +80,7 @@ pub async fn list(host: &str, query: &Query) -> Result<Vec<ContainerSummary>, Er
         .await?
         .map_err(|error| Error::asking(host, &error))
 }
+// ANCHOR_END: list
 
 async fn in_time<T>(host: &str, answer: impl Future<Output = T>) -> Result<T, Error> {
     let answered = tokio::time::timeout(TIMEOUT, answer).await;

@@ -84,6 +84,7 @@ impl Hold<'_> {
         }
     }
 
+    // ANCHOR: loop
     async fn until_lost(&mut self) -> Result<(), Error> {
         // From before the first look: what happens between the two is told too.
         let since = SystemTime::now();
@@ -109,6 +110,7 @@ impl Hold<'_> {
             }
         }
     }
+    // ANCHOR_END: loop
 
     /// Looks, plans and acts; returns how long nothing needs to be done unless something happens.
     async fn sync(&mut self, docker: &Docker) -> Result<Duration, Error> {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::actual::{Actual, State};
 use super::wanted::Wanted;
 
+// ANCHOR: action
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -19,6 +20,7 @@ pub enum Action {
     /// Nothing can be done: the name belongs to a container that is not ours.
     Taken(Wanted),
 }
+// ANCHOR_END: action
 
 /// What to do so that the containers of `owner` are those that are `wanted`.
 ///
