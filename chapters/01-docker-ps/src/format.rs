@@ -17,6 +17,7 @@ const RAW: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command
 pub struct Format {
     template: Template,
     is_table: bool,
+    shows_size: bool,
 }
 
 /// What else the command line says of the output.
@@ -56,15 +57,19 @@ impl Format {
             let template = template.trim().replace("\\t", "\t").replace("\\n", "\n");
             (template, is_table)
         };
+        let template = Template::parse(&template)?;
+        // All of it is with sizes, but not where it has the short name `json`.
+        let all = template.uses_all() && text.trim() != "json";
         Ok(Format {
-            template: Template::parse(&template)?,
+            shows_size: all || template.uses("Size"),
+            template,
             is_table,
         })
     }
 
     /// Whether the engine has to count sizes for it.
     pub fn shows_size(&self) -> bool {
-        self.template.uses("Size")
+        self.shows_size
     }
 
     /// The output for `rows`, a line or more for each.

@@ -1,6 +1,7 @@
 //! Why there is no list, in words that say what to do.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
 
@@ -93,6 +94,14 @@ impl Error {
             },
             _ if is_hyper(error) => Error::NotDocker { host, reason },
             _ => Error::Unreachable { host, reason },
+        }
+    }
+
+    /// It did not answer in time.
+    pub(super) fn silent(host: &str, timeout: Duration) -> Error {
+        Error::Unreachable {
+            host: host.to_owned(),
+            reason: format!("no answer within {} s", timeout.as_secs()),
         }
     }
 

@@ -20,14 +20,16 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptions;
+use tokio::time::timeout;
 
 pub use error::Error;
 pub use host::{DEFAULT_HOST, Node, default_host, read_nodes};
 
 /// The oldest API that we ask for: that of Docker 20.10.
 const API_MINOR_MIN: usize = 41;
-/// How long an engine may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an engine may take until it says its version, and until it has made a list.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Which containers are wanted, and what of them.
 #[derive(Debug, Clone, Default)]
@@ -50,8 +52,9 @@ pub async fn connect(host: &str) -> Result<Docker, Error> {
     host::check(host)?;
     let docker =
         Docker::connect_with_host(host).map_err(|error| Error::connecting(host, &error))?;
-    let docker = in_time(host, docker.negotiate_version())
-        .await?
+    let docker = timeout(CONNECT_TIMEOUT, docker.negotiate_version())
+        .await
+        .map_err(|_elapsed| Error::silent(host, CONNECT_TIMEOUT))?
         .map_err(|error| Error::connecting(host, &error))?;
     let version = docker.client_version();
     if version.major_version == 1 && version.minor_version < API_MINOR_MIN {
@@ -76,16 +79,9 @@ pub async fn list(host: &str, query: &Query) -> Result<Vec<ContainerSummary>, Er
         size: query.size,
         filters: (!query.filters.is_empty()).then(|| query.filters.clone()),
     };
-    in_time(host, docker.list_containers(Some(options)))
-        .await?
+    timeout(LIST_TIMEOUT, docker.list_containers(Some(options)))
+        .await
+        .map_err(|_elapsed| Error::silent(host, LIST_TIMEOUT))?
         .map_err(|error| Error::asking(host, &error))
 }
 // ANCHOR_END: list
-
-async fn in_time<T>(host: &str, answer: impl Future<Output = T>) -> Result<T, Error> {
-    let answered = tokio::time::timeout(TIMEOUT, answer).await;
-    answered.map_err(|_elapsed| Error::Unreachable {
-        host: host.to_owned(),
-        reason: format!("no answer within {} s", TIMEOUT.as_secs()),
-    })
-}

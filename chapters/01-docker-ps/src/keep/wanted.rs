@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(default)]
+    /// Not optional: a file that was cut off must not mean that nothing is wanted.
     containers: Vec<Wanted>,
 }
 
@@ -111,6 +111,8 @@ mod tests {
 
         let twice = format!("{web}- {{name: web, image: other}}\n");
         assert_eq!(parse(&twice).unwrap_err(), "two containers are named web");
+        assert!(parse("").is_err() && parse("containers:").is_err());
+        assert_eq!(parse("containers: []"), Ok(Vec::new()));
         let unknown = parse("containers:\n- {name: web, image: echo, imgae: x}\n").unwrap_err();
         assert!(unknown.contains("imgae"), "{unknown}");
         assert_eq!(

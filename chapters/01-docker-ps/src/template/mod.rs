@@ -127,7 +127,13 @@ impl Template {
 
     /// Whether `.name` occurs in it.
     pub fn uses(&self, name: &str) -> bool {
-        uses(&self.nodes, name)
+        let is_it = |kind: &Kind| matches!(kind, Kind::Field { names, .. } if names[0] == name);
+        any(&self.nodes, &is_it)
+    }
+
+    /// Whether `.` occurs in it.
+    pub fn uses_all(&self) -> bool {
+        any(&self.nodes, &|kind| *kind == Kind::Dot)
     }
 }
 
@@ -183,25 +189,23 @@ impl Expression {
         })
     }
 
-    fn uses(&self, name: &str) -> bool {
-        let (names, arguments): (&[String], _) = match &self.kind {
-            Kind::Field { names, arguments } => (names, arguments),
-            Kind::Call { arguments, .. } => (&[], arguments),
-            Kind::Literal(_) | Kind::Dot => return false,
+    fn any(&self, is_it: &dyn Fn(&Kind) -> bool) -> bool {
+        let arguments: &[Expression] = match &self.kind {
+            Kind::Field { arguments, .. } | Kind::Call { arguments, .. } => arguments,
+            Kind::Literal(_) | Kind::Dot => &[],
         };
-        names.first().is_some_and(|first| first == name)
-            || arguments.iter().any(|argument| argument.uses(name))
+        is_it(&self.kind) || arguments.iter().any(|argument| argument.any(is_it))
     }
 }
 
-fn uses(nodes: &[Node], name: &str) -> bool {
+fn any(nodes: &[Node], is_it: &dyn Fn(&Kind) -> bool) -> bool {
     nodes.iter().any(|node| match node {
         Node::Text(_) => false,
-        Node::Action(expression) => expression.uses(name),
+        Node::Action(expression) => expression.any(is_it),
         Node::If {
             condition,
             then,
             otherwise,
-        } => condition.uses(name) || uses(then, name) || uses(otherwise, name),
+        } => condition.any(is_it) || any(then, is_it) || any(otherwise, is_it),
     })
 }

@@ -9,7 +9,7 @@ use super::{Error, Expression, Kind, Node, functions};
 type Pieces = Peekable<IntoIter<Piece>>;
 
 /// What a list of nodes ended with.
-enum End {
+enum Stop {
     Else,
     End,
     Eof,
@@ -20,13 +20,13 @@ pub(super) fn parse(pieces: Vec<Piece>) -> Result<Vec<Node>, Error> {
     let mut line = 1;
     let (nodes, end) = list(&mut pieces, &mut line)?;
     match end {
-        End::Eof => Ok(nodes),
-        End::End => Err(parse_error(line, "unexpected {{end}}")),
-        End::Else => Err(parse_error(line, "unexpected {{else}}")),
+        Stop::Eof => Ok(nodes),
+        Stop::End => Err(parse_error(line, "unexpected {{end}}")),
+        Stop::Else => Err(parse_error(line, "unexpected {{else}}")),
     }
 }
 
-fn list(pieces: &mut Pieces, at_line: &mut usize) -> Result<(Vec<Node>, End), Error> {
+fn list(pieces: &mut Pieces, at_line: &mut usize) -> Result<(Vec<Node>, Stop), Error> {
     let mut nodes = Vec::new();
     while let Some(piece) = pieces.next() {
         let (mut words, line) = match piece {
@@ -42,8 +42,8 @@ fn list(pieces: &mut Pieces, at_line: &mut usize) -> Result<(Vec<Node>, End), Er
             _ => String::new(),
         };
         match keyword.as_str() {
-            "end" => return Ok((nodes, End::End)),
-            "else" => return Ok((nodes, End::Else)),
+            "end" => return Ok((nodes, Stop::End)),
+            "else" => return Ok((nodes, Stop::Else)),
             "if" => {
                 let condition = expression(words.split_off(1), line)?;
                 nodes.push(branches(condition, pieces, at_line)?);
@@ -57,24 +57,24 @@ fn list(pieces: &mut Pieces, at_line: &mut usize) -> Result<(Vec<Node>, End), Er
             _ => nodes.push(Node::Action(expression(words, line)?)),
         }
     }
-    Ok((nodes, End::Eof))
+    Ok((nodes, Stop::Eof))
 }
 
 /// What stands between `{{if}}` and its `{{end}}`.
 fn branches(condition: Expression, pieces: &mut Pieces, line: &mut usize) -> Result<Node, Error> {
     let (then, end) = list(pieces, line)?;
     let (otherwise, end) = match end {
-        End::Else => list(pieces, line)?,
+        Stop::Else => list(pieces, line)?,
         end => (Vec::new(), end),
     };
     match end {
-        End::End => Ok(Node::If {
+        Stop::End => Ok(Node::If {
             condition,
             then,
             otherwise,
         }),
-        End::Eof => Err(parse_error(*line, "unexpected EOF")),
-        End::Else => Err(parse_error(*line, "expected end; found {{else}}")),
+        Stop::Eof => Err(parse_error(*line, "unexpected EOF")),
+        Stop::Else => Err(parse_error(*line, "expected end; found {{else}}")),
     }
 }
 
