@@ -97,7 +97,7 @@ fn pod(command: &[&str]) -> Result<()> {
 // ANCHOR: pause
 /// Process 1 of the pod. It holds the namespaces by being there, and reaps whom it inherits.
 fn pause() -> Result<()> {
-    for _left in std::io::stdin().bytes() {
+    for _left in BufReader::new(std::io::stdin()).bytes() {
         let (_, status) = wait(WaitOptions::empty())?.context("it waits until one has ended")?;
         match status.exit_status() {
             Some(code) => println!("reaped a container, exit code {code}"),
