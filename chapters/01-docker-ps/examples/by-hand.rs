@@ -191,7 +191,7 @@ fn ask() -> Result<()> {
     let (mine, theirs) = (namespaces()?, answer.lines());
     for (name, (mine, theirs)) in NAMESPACES.iter().zip(mine.iter().zip(theirs)) {
         println!(
-            "  {name:<5}{}",
+            "  {name} {}",
             if mine == theirs {
                 "is mine too"
             } else {
