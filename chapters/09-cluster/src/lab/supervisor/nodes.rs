@@ -236,7 +236,9 @@ impl Running {
         {
             self.backoff = BACKOFF_FIRST;
         }
-        self.restarts += 1;
+        if self.open_exercise.is_none() {
+            self.restarts += 1;
+        }
         self.last_exit = Some(how);
         let wait = self.backoff;
         self.backoff = (wait * 2).min(BACKOFF_LAST);
