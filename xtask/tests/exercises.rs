@@ -195,9 +195,9 @@ fn an_exercise_from_start_to_end() {
     it.run("ex check")
         .has(false, &["Red is right: nothing is written yet"]);
 
-    it.run("ex hint").has(true, &["hint 1 of 2  begin"]);
+    it.run("ex hint").has(true, &["hint 1 of 2\n  begin"]);
     let second = it.run("ex hint");
-    second.has(true, &["hint 1 of 2", "hint 2 of 2  go"]);
+    second.has(true, &["hint 1 of 2", "hint 2 of 2\n  go"]);
     assert!(!second.text.contains("Those are all"));
     it.run("ex hint")
         .has(true, &["hint 2 of 2", "Those are all"]);
@@ -336,7 +336,7 @@ fn a_bug_from_start_to_end() {
         "because   two have a last",
     ];
     it.run("bug check").has(false, &red);
-    it.run("bug hint 4").has(true, &["hint 1 of 1  count"]);
+    it.run("bug hint 4").has(true, &["hint 1 of 1\n  count"]);
 
     // Mended in words of the reader's own, in a file with an exercise begun.
     it.run("ex start 4.1").has(true, &[]);
@@ -344,6 +344,9 @@ fn a_bug_from_start_to_end() {
     fs::write(it.lib(), it.text().replace("at == len", "len == at + 1")).expect("is written");
     it.run("bug check")
         .has(true, &["✓ bug 04", "Well found", "counted from 0"]);
+    it.run("bug start 4")
+        .has(true, &["bug-04-last.1.rs", "nothing is the last one"]);
+    fs::write(it.lib(), it.text().replace("at == len", "len == at + 1")).expect("is written");
     it.run("bug reset 4").has(
         true,
         &["kept in .workshop/kept/bug-04-last.1.rs", "in again"],

@@ -6,10 +6,13 @@ use anyhow::{Context, Result, bail};
 
 use super::parse::load;
 use super::region::{self, same_code};
-use super::show::{Paint, duration, indented};
+use super::show::{Paint, duration, indented, wrapped};
 use super::source::{self, Standing};
 use super::store::{State, Store, write};
 use super::task::{Kind, Task, named};
+
+/// Hints are sentences: how wide they are shown, in letters.
+const HINT_WIDTH: usize = 84;
 
 /// A workspace, its exercises (or its bugs), and how far the reader is.
 pub struct Workshop {
@@ -89,6 +92,8 @@ impl Workshop {
         match &task.kind {
             Kind::Exercise { hole, .. } => self.put_hole(task, &text, hole, state)?,
             Kind::Bug { .. } if source::standing(task, &text) == Standing::Open => {}
+            // Mended once, in words of the reader's own: they are kept.
+            Kind::Bug { .. } if state.is_some() => self.reset(task)?,
             Kind::Bug { .. } => {
                 let planted = source::planted(task, &text)?;
                 self.store.set_as_it_was(task, &text)?;
@@ -189,7 +194,7 @@ impl Workshop {
                 true => self.paint.bold(&head),
                 false => self.paint.dim(&head),
             };
-            println!("{head}  {}", hint.trim());
+            println!("{head}\n{}", indented(&wrapped(hint, HINT_WIDTH)));
         }
         if given >= all {
             println!(

@@ -82,6 +82,21 @@ pub fn indented(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// `text` in lines of at most `width` letters, where its words allow.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 /// `50 min`, `1 h 20 min`.
 pub fn duration(minutes: u32) -> String {
     match (minutes / 60, minutes % 60) {
@@ -108,6 +123,13 @@ mod tests {
         assert_eq!(duration(135), "2 h 15 min");
         assert_eq!(count(1, "check"), "1 check");
         assert_eq!(count(0, "check"), "0 checks");
+    }
+
+    #[test]
+    fn sentences_are_wrapped_between_words() {
+        assert_eq!(wrapped("one two  three", 7), "one two\nthree");
+        assert_eq!(wrapped("a-long-word b", 4), "a-long-word\nb");
+        assert_eq!(wrapped("", 4), "");
     }
 
     #[test]
