@@ -23,8 +23,8 @@ const ROW: usize = 25;
 const GAP: usize = 7;
 /// Half the width of a revision's plate.
 const PLATE: usize = 22;
-/// A letter of a step's words is about as wide as this.
-const LETTER: f64 = 6.9;
+/// A letter of a step's words is no wider than this, on the average, in wide fonts too.
+const LETTER: f64 = 7.7;
 
 /// Styles of one drawing. They name nothing outside of it, since it may be part of a page.
 const STYLE: &str = "\
