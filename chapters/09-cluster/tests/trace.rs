@@ -219,6 +219,29 @@ fn a_new_namespace_takes_its_contents_along() {
     assert_eq!(kept(&records), [0, 1, 2]);
 }
 
+#[test]
+fn what_a_collection_loses_is_drawn_one_by_one() {
+    let pods = object("pods", "");
+    let Record::Request(mut asked) = request("jane", "deletecollection", &pods, 5, None) else {
+        unreachable!("it is one")
+    };
+    let gone = |name, revision| Write {
+        object: object("pods", name),
+        deleted: true,
+        revision,
+        about: Vec::new(),
+    };
+    asked.writes = vec![gone("a", 5), gone("b", 6)];
+    let own = Own::from(["jane:1".to_owned()]);
+    let drawn = text(&draw(&[&Record::Request(asked)], &own), Revisions::Absolute);
+    let expected = [
+        "command   ──► apiserver  deletecollection pods  200",
+        "apiserver ──► its store  delete pods/a               r5",
+        "apiserver ──► its store  delete pods/b               r6",
+    ];
+    assert_eq!(drawn.lines().collect::<Vec<_>>(), expected);
+}
+
 proptest! {
     /// Whatever comes in whatever order can be drawn, whole, and every arrow has its lanes.
     #[test]

@@ -136,11 +136,11 @@ impl Draft {
             None if names::is_discovery(&request.path) => ("discovery", String::new()),
             None => (request.verb.as_str(), request.path.clone()),
         };
-        // What the request is about; a collection's objects and an eviction's pod are more.
+        // What the request is about. More than that is a collection's, or an eviction's pod.
         let is_main = |written: &Object| {
             request.object.as_ref().is_some_and(|object| {
-                object.resource == written.resource
-                    && (object.name.is_empty() || object.name == written.name)
+                let named = object.name == written.name || request.verb == "create";
+                named && object.resource == written.resource
             })
         };
         let main = request.writes.iter().position(|w| is_main(&w.object));

@@ -61,7 +61,7 @@ pub fn request(request: &Request, asked: &Object) -> String {
     let made = request
         .writes
         .iter()
-        .find(|write| asked.name.is_empty() && write.object.resource == asked.resource);
+        .find(|write| request.verb == "create" && write.object.resource == asked.resource);
     let mut named = made.map_or(asked, |write| &write.object).clone();
     let is_event = named.resource == "events";
     let about = match made {
