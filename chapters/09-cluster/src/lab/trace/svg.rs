@@ -54,7 +54,7 @@ pub fn svg(drawing: &Drawing, title: &str, revisions: Revisions) -> String {
         if matches!(step.arrow, Arrow::Request { .. }) {
             y += GAP;
         }
-        width = width.max(row(&mut body, drawing, step, y, revisions));
+        width = width.max(row(&mut body, step, y, revisions));
         y += ROW;
     }
     let height = y + GAP;
@@ -102,42 +102,45 @@ fn head(svg: &mut String, lane: usize, name: &str, count: usize, height: usize) 
 }
 
 /// A step; returns how far to the right it reaches.
-fn row(svg: &mut String, drawing: &Drawing, step: &Step, y: usize, revisions: Revisions) -> usize {
+fn row(svg: &mut String, step: &Step, y: usize, revisions: Revisions) -> usize {
     let middle = y + ROW / 2;
     let api = x(APISERVER);
-    // A plate of a revision on the API server's line: the store has taken this.
-    let plate = step
+    // A plate with its revision, on the API server's line: the store has taken this.
+    let written = step
         .revision
         .filter(|_| !matches!(step.arrow, Arrow::Delivery { .. }));
-    let edge = |from: usize| match (plate, from < api) {
-        (None, _) => api,
-        (Some(_), true) => api - PLATE,
-        (Some(_), false) => api + PLATE,
-    };
-    let (class, from, to): (&str, usize, Vec<usize>) = match &step.arrow {
-        Arrow::Request { from } => {
-            let class = if is_command(*from) { "own" } else { "asked" };
-            (class, x(*from), vec![edge(x(*from))])
-        }
+    let half = written.map_or(0, |_| PLATE);
+    let (class, from, to) = match &step.arrow {
+        Arrow::Request { from } if *from < APISERVER => ("own", x(*from), vec![api - half]),
+        Arrow::Request { from } => ("asked", x(*from), vec![api + half]),
         Arrow::Write => ("asked", api, Vec::new()),
         Arrow::Call { to } => ("call", api, vec![x(*to)]),
         Arrow::Delivery { to } => ("news", api, to.iter().map(|(to, _)| x(*to)).collect()),
     };
-    let ends = to.iter().copied().chain([from, edge(usize::MAX)]);
-    let right = ends.max().unwrap_or(api);
+    // Cannot fail, here and below: it is a string.
     let _ = write!(svg, "<g class=\"{class}\">");
     arrow(svg, from, &to, middle);
-    if let Some(revision) = plate {
-        let (left, top, wide) = (api - PLATE, middle - 9, 2 * PLATE);
-        let _ = write!(
-            svg,
-            "<rect class=\"plate\" x=\"{left}\" y=\"{top}\" width=\"{wide}\" height=\"18\" \
-             rx=\"9\"/><text class=\"revision\" x=\"{api}\" y=\"{}\">{}</text>",
-            middle + 4,
-            revisions.show(revision),
-        );
+    if let Some(revision) = written {
+        plate(svg, api, middle, &revisions.show(revision));
     }
-    let (left, base) = (right + 10, middle + 4);
+    let right = to.into_iter().chain([from, api + half]).max();
+    let left = right.unwrap_or(api) + 10;
+    let letters = words(svg, step, (left, middle + 4), revisions);
+    let _ = writeln!(svg, "</g>");
+    left + (letters as f64 * LETTER) as usize + 8
+}
+
+fn plate(svg: &mut String, x: usize, y: usize, revision: &str) {
+    let (left, top, wide, base) = (x - PLATE, y - 9, 2 * PLATE, y + 4);
+    let _ = write!(
+        svg,
+        "<rect class=\"plate\" x=\"{left}\" y=\"{top}\" width=\"{wide}\" height=\"18\" rx=\"9\"/>\
+         <text class=\"revision\" x=\"{x}\" y=\"{base}\">{revision}</text>"
+    );
+}
+
+/// What a step does, in words; returns how many letters they have.
+fn words(svg: &mut String, step: &Step, (x, y): (usize, usize), revisions: Revisions) -> usize {
     let mut tail = String::new();
     if step.times > 1 {
         tail += &format!(" ×{}", step.times);
@@ -149,21 +152,16 @@ fn row(svg: &mut String, drawing: &Drawing, step: &Step, y: usize, revisions: Re
         (_, Some(code), _) => tail += &format!(" {code}"),
         _ => {}
     }
-    let _ = writeln!(
+    let _ = write!(
         svg,
-        "<text x=\"{left}\" y=\"{base}\" class=\"words\"><tspan class=\"verb\">{}</tspan> {}\
-         <tspan class=\"code\">{}</tspan></text></g>",
+        "<text x=\"{x}\" y=\"{y}\" class=\"words\"><tspan class=\"verb\">{}</tspan> {}\
+         <tspan class=\"code\">{}</tspan></text>",
         escape(&step.verb),
         escape(&step.what),
         escape(&tail),
     );
-    debug_assert!(drawing.lanes.len() > APISERVER, "it has the API server");
-    let letters = step.verb.chars().count() + step.what.chars().count() + tail.chars().count() + 1;
-    left + (letters as f64 * LETTER) as usize + 8
-}
-
-fn is_command(lane: usize) -> bool {
-    lane < APISERVER
+    let said = [&step.verb, &step.what, &tail];
+    said.iter().map(|part| part.chars().count()).sum::<usize>() + 1
 }
 
 /// An arrow with a tip at each of its ends: one line to the left and one to the right, so that
