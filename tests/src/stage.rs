@@ -99,7 +99,8 @@ impl Set {
             self.masks
                 .know(format!("127.0.0.1:{port}"), "127.0.0.1:6443");
         }
-        self.masks.mask(&String::from_utf8_lossy(&output.stdout))
+        self.masks
+            .mask(&without_noise(&String::from_utf8_lossy(&output.stdout)))
     }
 
     /// The API server's port on the host, as the kubeconfig has it.
@@ -109,6 +110,14 @@ impl Set {
         let end = port.find(|c: char| !c.is_ascii_digit())?;
         Some(port[..end].to_owned())
     }
+}
+
+/// Without what kubectl logs, now and then, when the empty message that opens an `exec` arrives
+/// before it has made its streams. Upstream's kubelet sends that message as ours does.
+fn without_noise(said: &str) -> String {
+    let noise = |line: &&str| line.ends_with("Unknown stream id 1, discarding message");
+    let lines = said.lines().filter(|line| !noise(line));
+    lines.map(|line| line.to_owned() + "\n").collect()
 }
 
 /// Whether a Docker engine answers; why not.
@@ -137,4 +146,15 @@ fn programs() -> PathBuf {
     let test = std::env::current_exe().expect("a test is a program");
     let folder = test.ancestors().nth(2);
     folder.expect("it lies in a target folder").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_left_out() {
+        let said = "a\nE1128 03:01:01.102549 27587 websocket.go:296] Unknown stream id 1, discarding message\nb";
+        assert_eq!(without_noise(said), "a\nb\n");
+    }
 }

@@ -216,6 +216,10 @@ mod tests {
                 "net:[4026532345] mnt:[4026531840]",
                 "net:[4026532001] mnt:[4026532002]",
             ),
+            (
+                "pod \"a\" deleted from default namespace",
+                "pod \"a\" deleted",
+            ),
             ("eth0@if17", "eth0@if4"),
             ("v1.36.2 Ready", "v1.36.2 Ready"),
         ] {

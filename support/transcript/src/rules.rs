@@ -165,6 +165,15 @@ pub static RULES: &[Rule] = &[
         says: "whatever was measured took 1.2 seconds, or milliseconds",
     },
     Rule {
+        name: "kubectl's words",
+        // Since 1.34.
+        pattern: r"\bdeleted from [a-z0-9-]+ namespace\b",
+        columns: &[],
+        key: |words| Some(words),
+        stand_in: |_, _| "deleted".into(),
+        says: "newer kubectls name the namespace of what they delete",
+    },
+    Rule {
         name: "namespace",
         pattern: r"\b([a-z_]+:)\[\d{10}\]",
         columns: &[],
