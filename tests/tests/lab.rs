@@ -100,6 +100,33 @@ fn a_supervisor_that_ends_while_it_is_asked_is_none() {
 }
 
 #[test]
+fn everybody_goes_on_when_the_api_server_was_killed() {
+    let lab = Lab::up("crash");
+    // Written after the lists of all who watch: what they go on from is then older than what a
+    // server that was just started remembers.
+    lab.kubectl("create deployment web --image=workshop/echo --replicas=1");
+    lab.kubectl("rollout status deployment/web --timeout=30s");
+    let status = lab.lab(&["status"]).unwrap();
+    let line = status.lines().find(|line| line.contains("apiserver"));
+    let pid = line.and_then(|line| {
+        line.split_whitespace()
+            .find(|word| word.parse::<u32>().is_ok())
+    });
+    let killed = std::process::Command::new("kill")
+        .args(["-9", pid.expect("the status shows its number")])
+        .status();
+    assert!(killed.unwrap().success());
+
+    lab.eventually(
+        "the API server is back, and the node agents with it",
+        SOON,
+        || lab.try_kubectl("scale deployment web --replicas=4").ok(),
+    );
+    lab.kubectl("rollout status deployment/web --timeout=30s");
+    lab.kubectl("delete deployment web --cascade=foreground --timeout=30s");
+}
+
+#[test]
 fn pods_of_a_stopped_node_move_and_the_node_comes_back() {
     let lab = Lab::up("stop");
     lab.kubectl("create deployment web --image=workshop/echo --replicas=2");

@@ -105,8 +105,12 @@ async fn watches_tell_everything_once() {
     assert_eq!(resumed.next().await, None);
     let server = Server::start(dir.path()).await;
     let path = format!("{CONFIG_MAPS}?watch=1&resourceVersion={version}");
-    let (code, error) = server.client("admin").await.get(&path).await;
-    assert_eq!((code, &error["reason"]), (410, &json!("Expired")));
+    let mut expired = server.client("admin").await.watch(&path).await;
+    let event = expired.next().await.expect("an event says so");
+    assert_eq!(event["type"], "ERROR");
+    assert_eq!(event["object"]["code"], 410);
+    assert_eq!(event["object"]["reason"], "Expired");
+    assert_eq!(expired.next().await, None);
     server.stop().await;
 }
 

@@ -112,7 +112,7 @@ struct Watch {
 /// Begins a watch.
 ///
 /// # Errors
-/// 410 if the revision is no longer kept, 400 or 422 if the options are wrong.
+/// 400 or 422 if the options are wrong. A revision that is no longer kept is told as an `ERROR`.
 pub async fn watch(call: &Call) -> Result<Response<Body>, ApiError> {
     let Call { api, query, .. } = call;
     let (view, selection) = (call.view()?, call.selection()?);
@@ -124,9 +124,9 @@ pub async fn watch(call: &Call) -> Result<Response<Body>, ApiError> {
     let any_version = query.get("resourceVersion") == "0";
     let (initial, cursor) = match options.after {
         Some(after) if !options.send_initial => {
+            // That it is no longer kept is an event of the watch, not an answer in its place:
+            // clients look for it there, and ask for the same revision again otherwise.
             registry.wait_for(after).await?;
-            // A watch that begins too early is refused, not begun and broken off.
-            slot.changes(after, after)?;
             (Vec::new(), after)
         }
         after => {
