@@ -36,7 +36,8 @@ fn check(key: &'static str, op: CompareOp, target: CompareTarget, expected: bool
     };
     let guard = format!("{target:?}")
         .replace('(', &format!(" {sign} "))
-        .replace(')', "");
+        .replace(')', "")
+        .replace("b\"", "\"");
     let about = match key {
         "/a" => "/a was created at revision 2 and changed at 3, to \"new\"",
         _ => "/b is not there",
