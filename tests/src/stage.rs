@@ -22,6 +22,12 @@ if [ "$1" = xtask ]; then
     [ "$1" = lab ] && exec "$cluster" "$@"
     exec "$xtask" "$@"
 fi
+# `cargo docker-ps` is short for `cargo run --package docker-ps --`.
+if [ -n "$built" ] && [ -x "$built/$1" ]; then
+    program=$built/$1
+    shift
+    exec "$program" "$@"
+fi
 if [ "$1" = run ] && [ -n "$built" ]; then
     for word in "$@"; do
         case $previous in
@@ -83,8 +89,7 @@ impl Set {
         shell.args(["-c", &format!("exec 2>&1\n{command}")]);
         let path = std::env::var("PATH").unwrap_or_default();
         shell.env("PATH", format!("{}:{path}", self.shell.path().display()));
-        let real = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        shell.env("real", real);
+        shell.env("real", real_cargo());
         shell.env("xtask", xtask());
         shell.env("cluster", cluster());
         if std::env::var_os("WORKSHOP_BUILT").is_some() {
@@ -133,6 +138,16 @@ fn engine() -> Result<(), String> {
     answer
         .map(drop)
         .map_err(|error| format!("no Docker engine answers at {socket}: {error}"))
+}
+
+/// The cargo that runs this test, or else the first one that there is: by its path, as by its name
+/// it would be the shell's own.
+fn real_cargo() -> PathBuf {
+    let running = std::env::var_os("CARGO").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut installed = std::env::split_paths(&path).map(|folder| folder.join("cargo"));
+    let found = running.or_else(|| installed.find(|cargo| cargo.is_file()));
+    found.expect("cargo is installed")
 }
 
 /// The program that `cargo xtask` starts.
