@@ -1,18 +1,20 @@
-//! `cargo xtask bless`: records transcripts anew, those of the book and those of the tests.
+//! `cargo xtask bless`: records anew what the book shows, transcripts and traces.
 
 use std::ffi::OsString;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::build::{cargo, cluster, root};
 
-/// Plays the transcripts whose name has `name` in it (all of them: `None`), and keeps what they
-/// say.
+/// Plays the transcripts whose name has `name` in it, and keeps what they say; without a name all
+/// of them, and the traces.
 pub fn run(name: Option<OsString>) -> Result<()> {
-    let mut command = Command::new(cargo());
+    let mut command = cargo();
+    command.args(["test", "--quiet", "--package", "workshop-tests"]);
+    if name.is_none() {
+        command.args(["--test", "trace"]);
+    }
     command
-        .args(["test", "--quiet", "--package", "workshop-tests"])
         .args(["--test", "transcripts", "--"])
         // Each has a lab of its own: as many at once as nextest runs.
         .arg("--test-threads=2")

@@ -1,7 +1,6 @@
 //! `cargo xtask book`: hands over to the book's binder, which is built only for this.
 
 use std::ffi::OsString;
-use std::process::Command;
 
 use anyhow::Result;
 
@@ -9,7 +8,7 @@ use crate::build::{cargo, hand_over, root};
 
 /// Becomes the binder.
 pub fn run(args: &[OsString]) -> Result<()> {
-    let mut binder = Command::new(cargo());
+    let mut binder = cargo();
     binder
         .args(["run", "--quiet", "--package", "bookbinder", "--"])
         .args(args)

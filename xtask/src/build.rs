@@ -90,7 +90,7 @@ fn static_programs(packages: &[&str], options: &[&str]) -> Result<()> {
     );
     // `+crt-static` with a target named is for that target alone: build scripts stay as they are.
     let flags = std::env::var(&variable).unwrap_or_default();
-    let status = Command::new(cargo())
+    let status = cargo()
         .args(["build", "--release", "--target", &host])
         .args(packages.iter().flat_map(|package| ["-p", package]))
         .args(options)
@@ -145,9 +145,19 @@ fn host() -> Result<String> {
     Ok(host.context("rustc does not say its host")?.to_owned())
 }
 
-/// The cargo that runs this.
-pub fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+/// The cargo that runs this, as it is when somebody types it: what `cargo run` says of the program
+/// that it runs is no news for another build, and build scripts that look at it (ring's does) would
+/// begin anew, with all that stands on them.
+pub fn cargo() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    command
 }
 
 /// The workspace's folder.

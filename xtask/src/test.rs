@@ -1,7 +1,6 @@
 //! `cargo xtask test`: every test of the workspace, those of whole clusters included.
 
 use std::ffi::OsString;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -11,11 +10,9 @@ use crate::build::{cargo, cluster, root};
 pub fn run(args: &[OsString]) -> Result<()> {
     // Whole-cluster tests run the program that the lab runs.
     let program = cluster()?;
-    let nextest = Command::new(cargo())
-        .args(["nextest", "--version"])
-        .output();
+    let nextest = cargo().args(["nextest", "--version"]).output();
     let has_nextest = nextest.is_ok_and(|output| output.status.success());
-    let mut command = Command::new(cargo());
+    let mut command = cargo();
     if has_nextest {
         command.args(["nextest", "run"]);
     } else {
@@ -36,7 +33,7 @@ pub fn run(args: &[OsString]) -> Result<()> {
     }
     if has_nextest {
         // nextest leaves the examples in the documentation out.
-        let mut doc = Command::new(cargo());
+        let mut doc = cargo();
         let doc = doc
             .args(["test", "--quiet", "--workspace", "--doc"])
             .current_dir(root());

@@ -1,7 +1,5 @@
 //! `cargo xtask tidy`: what a reviewer should not have to look for.
 
-use std::process::Command;
-
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
@@ -44,10 +42,7 @@ pub fn run() -> Result<()> {
 }
 
 fn cargo_ok(args: &[&str]) -> Result<()> {
-    let status = Command::new(cargo())
-        .args(args)
-        .current_dir(root())
-        .status();
+    let status = cargo().args(args).current_dir(root()).status();
     if !status.context("cannot run cargo")?.success() {
         bail!("`cargo {}` fails", args.join(" "));
     }
@@ -75,7 +70,7 @@ struct Dependency {
 }
 
 fn chapters_order() -> Result<()> {
-    let output = Command::new(cargo())
+    let output = cargo()
         .args(["metadata", "--format-version", "1", "--no-deps"])
         .current_dir(root())
         .output()

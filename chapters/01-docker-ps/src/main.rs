@@ -55,6 +55,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
     let hosts = ps::hosts(&cli.host, cli.nodes.as_ref())?;
     if let Some(Command::Keep(args)) = cli.command {
+        anyhow::ensure!(hosts.len() == 1, "keep holds one engine: name one --host");
         return keep::run(args, &hosts[0].host, shutdown).await;
     }
     let many = cli.nodes.is_some() || hosts.len() > 1;

@@ -61,7 +61,7 @@ pub fn hosts(hosts: &[String], file: Option<&PathBuf>) -> Result<Vec<Node>, engi
     if let Some(file) = file {
         nodes.extend(engine::read_nodes(file)?);
     }
-    if nodes.is_empty() {
+    if hosts.is_empty() && file.is_none() {
         nodes.push("default".parse()?);
     }
     Ok(nodes)

@@ -5,11 +5,24 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The example's program, which cargo builds beside the tests.
+/// The example's program, which cargo builds beside the tests, unless one test is run alone.
 fn program() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it is");
     let folder = test.ancestors().nth(2).expect("target/debug/deps/test");
-    folder.join("examples/by-hand")
+    let program = folder.join("examples/by-hand");
+    if !program.exists() {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--package",
+            "docker-ps",
+            "--example",
+            "by-hand",
+        ]);
+        assert!(cargo.status().is_ok_and(|status| status.success()));
+    }
+    program
 }
 
 /// Whether this machine lets us make one. In CI it must.

@@ -104,7 +104,7 @@ fn a_socket_that_is_closed_to_us_says_what_to_do() {
     std::fs::set_permissions(folder.path(), open).unwrap();
     let socket = folder.path().join("docker.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o0)).unwrap();
     // Root may open everything; so this is somebody else, with a program where all may run it.
     let program = folder.path().join("docker-ps");
     // Not by this process: a program that any of its threads' children has open cannot be run.

@@ -105,7 +105,7 @@ impl Scratch {
     /// cargo, at work in the copy.
     pub fn cargo(&self) -> Command {
         let programs = self.root.with_file_name("programs");
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command
             .current_dir(&self.root)
             .env("CARGO_BUILD_BUILD_DIR", &self.target)

@@ -84,9 +84,16 @@ impl Error {
             },
             _ if io_cause(error).is_some_and(is_denied) => Error::Denied { host },
             _ if io_cause(error).is_some() => Error::Unreachable { host, reason },
-            Bollard::DockerResponseServerError { status_code, .. } => Error::NotDocker {
+            // Such as 400, and that it speaks TLS only.
+            Bollard::DockerResponseServerError {
+                status_code,
+                message,
+            } => Error::NotDocker {
                 host,
-                reason: format!("it answers GET /version with {status_code}"),
+                reason: format!(
+                    "it answers GET /version with {status_code} {}",
+                    message.trim()
+                ),
             },
             Bollard::JsonDataError { .. } | Bollard::APIVersionParseError {} => Error::NotDocker {
                 host,
