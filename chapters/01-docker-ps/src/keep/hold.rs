@@ -30,6 +30,9 @@ use crate::engine::{self, Error};
 const EVENTS: [&str; 10] = [
     "create", "start", "die", "destroy", "rename", "import", "load", "pull", "tag", "untag",
 ];
+/// An engine may tell of an event before its own list shows what happened: 20.10 says `die` of a
+/// container that the list has as running. So after an event there is a second look.
+const SHOWN_AFTER: Duration = Duration::from_millis(300);
 /// The name under which the engine itself is waited for; no container can have it.
 const ENGINE: &str = "";
 
@@ -91,11 +94,16 @@ impl Hold<'_> {
         let docker = engine::connect(self.host).await?;
         println!("keeping {} on {}", counted(self.wanted.len()), self.host);
         let mut events = std::pin::pin!(docker.events(Some(events_since(since))));
+        let mut told = false;
         loop {
-            let wait = self.sync(&docker).await?;
+            let mut wait = self.sync(&docker).await?;
+            if std::mem::take(&mut told) {
+                wait = wait.min(SHOWN_AFTER);
+            }
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(event)) => {
+                        told = true;
                         // An image has arrived: what failed for want of it may be tried at once.
                         let typ = event.typ.map(|typ| typ.to_string());
                         if typ.as_deref() == Some("image") {
