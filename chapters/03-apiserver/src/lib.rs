@@ -30,7 +30,7 @@
 //! then ready until shutdown, which ends watches first, so that clients go elsewhere.
 //!
 //! Left out: custom resources, webhooks, quotas and disruption budgets, aggregation of other API
-//! servers, audit, priority and fairness, the `proxy` subresources, answers in protobuf or YAML.
+//! servers, audit, priority and fairness, answers in protobuf or YAML.
 //!
 //! Upstream: `cmd/kube-apiserver`, `staging/src/k8s.io/apiserver`.
 
@@ -61,7 +61,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use component::CancellationToken;
 
-use crate::http::{Api, kubelets, listen, metrics};
+use crate::http::{Api, backends, listen, metrics};
 pub use config::Config;
 
 /// Why the server cannot start, or cannot go on.
@@ -116,7 +116,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let store = etcd::Store::open(&config.data_dir, etcd::Options::default())?;
     // Before anything is served, so that a wrong file is told at once.
     let (tls, judge) = listen::tls(&config)?;
-    let kubelets = kubelets::Kubelets::new(&config)?;
+    let backends = backends::Backends::new(&config)?;
     let key = &config.service_account_signing_key_file;
     let pem = std::fs::read_to_string(key).map_err(|error| Error::pem(key, error))?;
     let tokens = authn::TokenAuthority::from_pem(&pem, &config.service_account_issuer)
@@ -125,7 +125,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let api = Arc::new(Api {
         registry: registry::Registry::open(store, config)?,
         tokens,
-        kubelets,
+        backends,
         metrics: metrics::Metrics::default(),
         tap: trace::Tap::default(),
         bootstrapped: AtomicBool::new(false),

@@ -84,6 +84,16 @@ const fn pod_stream(name: &'static str, kind: &'static str) -> Subresource {
     }
 }
 
+/// The part through which HTTP reaches what runs behind an object.
+const fn proxy_of(kind: &'static str) -> Subresource {
+    Subresource {
+        name: "proxy",
+        kind,
+        group_version: None,
+        verbs: &["create", "delete", "get", "patch", "update"],
+    }
+}
+
 const POD_SUBRESOURCES: &[Subresource] = &[
     pod_stream("attach", "PodAttachOptions"),
     Subresource {
@@ -112,6 +122,7 @@ const POD_SUBRESOURCES: &[Subresource] = &[
         verbs: &["get"],
     },
     pod_stream("portforward", "PodPortForwardOptions"),
+    proxy_of("PodProxyOptions"),
     status_of("Pod"),
 ];
 
@@ -190,7 +201,7 @@ pub static RESOURCES: &[Resource] = &[
         singular: "node",
         short_names: &["no"],
         namespaced: false,
-        subresources: &[status_of("Node")],
+        subresources: &[proxy_of("NodeProxyOptions"), status_of("Node")],
         schema: "io.k8s.api.core.v1.Node",
         ..BASE
     },
@@ -231,7 +242,7 @@ pub static RESOURCES: &[Resource] = &[
         singular: "service",
         short_names: &["svc"],
         categories: &["all"],
-        subresources: &[status_of("Service")],
+        subresources: &[proxy_of("ServiceProxyOptions"), status_of("Service")],
         schema: "io.k8s.api.core.v1.Service",
         ..BASE
     },

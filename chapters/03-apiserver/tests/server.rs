@@ -245,27 +245,39 @@ async fn kubelet(tls: Arc<rustls::ServerConfig>, listener: tokio::net::TcpListen
         let acceptor = tokio_rustls::TlsAcceptor::from(tls.clone());
         tokio::spawn(async move {
             let stream = acceptor.accept(stream).await.expect("speaks TLS");
-            let service = hyper::service::service_fn(|mut request: Request<_>| async move {
-                let answer = http::Response::builder();
-                let target = request.uri().to_string();
-                if target.starts_with("/containerLogs/default/p/c?tailLines=1") {
-                    answer.body(Full::new(Bytes::from("a line\n")))
-                } else if target == "/exec/default/p/c?command=cat&command=a%20b&input=1" {
-                    tokio::spawn(async move {
-                        let upgraded = hyper::upgrade::on(&mut request).await.expect("upgrades");
-                        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
-                        tokio::io::copy(&mut read, &mut write).await
-                    });
-                    answer
-                        .status(101)
-                        .header("connection", "Upgrade")
-                        .header("upgrade", "SPDY/3.1")
-                        .header("x-stream-protocol-version", "v4.channel.k8s.io")
-                        .body(Full::default())
-                } else {
-                    answer.status(400).body(Full::new(Bytes::from(target)))
-                }
-            });
+            let service = hyper::service::service_fn(
+                |mut request: Request<hyper::body::Incoming>| async move {
+                    let answer = http::Response::builder();
+                    let target = request.uri().to_string();
+                    if target.starts_with("/containerLogs/default/p/c?tailLines=1") {
+                        answer.body(Full::new(Bytes::from("a line\n")))
+                    } else if target.starts_with("/echo") {
+                        let authorized = request.headers().contains_key("authorization");
+                        let method = request.method().to_string();
+                        let body = request.into_body().collect().await.expect("is whole");
+                        let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+                        let text = format!("{method} {target} {body} {authorized}");
+                        answer
+                            .header("location", "/elsewhere")
+                            .body(Full::new(Bytes::from(text)))
+                    } else if target == "/exec/default/p/c?command=cat&command=a%20b&input=1" {
+                        tokio::spawn(async move {
+                            let upgraded =
+                                hyper::upgrade::on(&mut request).await.expect("upgrades");
+                            let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+                            tokio::io::copy(&mut read, &mut write).await
+                        });
+                        answer
+                            .status(101)
+                            .header("connection", "Upgrade")
+                            .header("upgrade", "SPDY/3.1")
+                            .header("x-stream-protocol-version", "v4.channel.k8s.io")
+                            .body(Full::default())
+                    } else {
+                        answer.status(400).body(Full::new(Bytes::from(target)))
+                    }
+                },
+            );
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);
             let _ended = connection.with_upgrades().await;
@@ -337,6 +349,45 @@ async fn streams_go_to_the_kubelet() {
             .expect("is whole")
             .to_bytes(),
         "a line\n"
+    );
+
+    // As WebSocket messages, too: one of seven bytes, and the end.
+    let logs = request(format!("{path}/log?tailLines=1"))
+        .header("upgrade", "websocket")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-protocol", "binary.k8s.io")
+        .body(Full::default());
+    let mut client = server.client("admin").await;
+    let mut answer = client.send(logs.expect("is a request")).await;
+    assert_eq!(answer.status(), 101);
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "binary.k8s.io");
+    let mut stream = TokioIo::new(hyper::upgrade::on(&mut answer).await.expect("upgrades"));
+    let mut frames = Vec::new();
+    stream.read_to_end(&mut frames).await.expect("ends");
+    assert_eq!(frames, b"\x82\x07a line\n\x88\x02\x03\xe8");
+
+    // Any other path of the kubelet's, with the body, and without who asks.
+    let proxied = Request::post("/api/v1/nodes/n/proxy/echo/a//b?c=d%20e")
+        .header("host", "localhost")
+        .body(Full::from("hello"));
+    let mut client = server.client("admin").await;
+    let answer = client.send(proxied.expect("is a request")).await;
+    assert_eq!(answer.status(), 200);
+    let location = &answer.headers()["location"];
+    assert_eq!(location, "/api/v1/nodes/n/proxy/elsewhere");
+    let said = answer.into_body().collect().await.expect("is whole");
+    assert_eq!(said.to_bytes(), "POST /echo/a//b?c=d%20e hello false");
+    let root = Request::get("/api/v1/nodes/n/proxy?x=y")
+        .header("host", "localhost")
+        .body(Full::default());
+    let answer = client.send(root.expect("is a request")).await;
+    assert_eq!(answer.status(), 301);
+    assert_eq!(answer.headers()["location"], "/api/v1/nodes/n/proxy/?x=y");
+    // A pod that has no address yet leads nowhere.
+    let (code, refused) = client.get(&format!("{path}/proxy/")).await;
+    assert_eq!(
+        (code, &refused["message"]),
+        (400, &json!("address not allowed"))
     );
 
     let exec = request(format!(

@@ -10,6 +10,7 @@
 //! | `lose` | the node was restarted |
 //! | `tick 10` | seconds pass |
 //! | `status` | print what the status says |
+//! | `over` | the same, once all is stopped for good |
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
@@ -203,13 +204,13 @@ impl Story {
         }
     }
 
-    fn status(&mut self) -> String {
+    fn status(&mut self, stopped: bool) -> String {
         let input = StatusInput {
             runtime: &self.runtime,
             probes: &self.probes,
             waiting: &self.waiting,
             ended: None,
-            stopped: false,
+            stopped,
             scheme: "fake",
             node_ips: &["172.30.0.3".parse().expect("an address")],
             now: self.now,
@@ -286,7 +287,9 @@ impl Runner for Story {
         match command.name.as_str() {
             "pod" => self.want(command)?,
             "sync" => return Ok(self.sync()),
-            "status" => return Ok(self.status()),
+            "status" => return Ok(self.status(false)),
+            // All is stopped, and nothing starts again.
+            "over" => return Ok(self.status(true)),
             "exit" => {
                 let name = args.next_pos().ok_or("which container?")?;
                 let code = args.next_pos().ok_or("with which code?")?.parse()?;

@@ -38,6 +38,8 @@ pub struct Call {
     pub method: Method,
     /// Its parameters.
     pub query: Query,
+    /// Its parameters, as they were sent.
+    pub raw_query: Option<String>,
     /// Its headers.
     pub headers: HeaderMap,
     /// Who asks.

@@ -11,25 +11,28 @@
 //! * [`path`] and [`negotiate`] read a request, purely; [`call`] is a request that is allowed.
 //! * [`resource`] and [`patching`] have the verbs, [`watch`] the one that does not end, [`view`]
 //!   the forms of answers.
-//! * [`subresource`], [`token`] and [`reviews`] have what is no plain object, [`streams`] and
-//!   [`kubelets`] what goes on to a kubelet: logs, exec, attach, port-forward.
+//! * [`subresource`], [`token`] and [`reviews`] have what is no plain object, [`streams`]
+//!   what goes on to a kubelet: logs, exec, attach, port-forward; [`proxy`] any other HTTP, by way
+//!   of [`backends`].
 //! * [`paths`] has what is no resource: discovery, health, OpenAPI.
 //!
-//! Left out for now: the `proxy` subresources of nodes, pods and services, request priority and
-//! fairness, audit logs, and answers in protobuf, in whose place clients get JSON.
+//! Left out for now: request priority and fairness, audit logs, and answers in protobuf, in whose place clients get JSON.
 //!
 //! Upstream: `DefaultBuildHandlerChain` in `apiserver/pkg/server/config.go`.
 
 pub mod answer;
+pub mod backends;
 pub mod call;
 pub mod gate;
-pub mod kubelets;
+
 pub mod listen;
+pub mod log_socket;
 pub mod metrics;
 pub mod negotiate;
 pub mod patching;
 pub mod path;
 pub mod paths;
+pub mod proxy;
 pub mod resource;
 pub mod reviews;
 pub mod streams;
@@ -63,8 +66,8 @@ pub struct Api {
     pub registry: Registry,
     /// Service accounts' tokens.
     pub tokens: TokenAuthority,
-    /// The way to kubelets.
-    pub kubelets: kubelets::Kubelets,
+    /// The way to kubelets, pods and Services.
+    pub backends: backends::Backends,
     /// What has been counted.
     pub metrics: metrics::Metrics,
     /// What is told to those who trace.
@@ -174,11 +177,15 @@ async fn respond(
                 .ok_or_else(ApiError::no_such_path)?,
         ),
     };
+    if !info.rest.is_empty() && info.subresource != "proxy" {
+        return Err(ApiError::no_such_path());
+    }
     let (parts, body) = request.into_parts();
     let mut call = Call {
         api: api.clone(),
         manager: call::manager_of(&query, &parts.headers),
         dry_run: dry_run(&query)?,
+        raw_query: parts.uri.query().map(str::to_owned),
         method: parts.method,
         headers: parts.headers,
         info,
@@ -194,6 +201,9 @@ async fn respond(
     }
     if streams::is_stream(&call) {
         return streams::handle(&call, parts.extensions).await;
+    }
+    if call.info.subresource == "proxy" {
+        return proxy::handle(&call, parts.extensions, body).await;
     }
     let body = if matches!(call.method, Method::GET | Method::HEAD) {
         bytes::Bytes::new()

@@ -96,8 +96,10 @@ pub struct RequestInfo {
     pub version: String,
     /// Resource, in the plural.
     pub resource: String,
-    /// Path below the object, empty where there is none.
+    /// Part of the object, empty where there is none.
     pub subresource: String,
+    /// What follows the subresource, as it was sent: where a proxied request goes.
+    pub rest: String,
     /// Namespace; a Namespace object's own name counts.
     pub namespace: String,
     /// Name of the object, empty for collections.
@@ -118,6 +120,7 @@ pub fn request_info(method: &Method, path: &str, query: &Query) -> RequestInfo {
         .filter(|part| !part.is_empty())
         .map(|part| decode(part, false))
         .collect();
+    let segments = parts.len();
     let rest = match parts.first().map(String::as_str) {
         Some("api") if parts.len() > 2 => {
             info.version = parts[1].clone();
@@ -152,7 +155,12 @@ pub fn request_info(method: &Method, path: &str, query: &Query) -> RequestInfo {
     let part = |at: usize| rest.get(at).cloned().unwrap_or_default();
     info.resource = part(0);
     info.name = part(1);
-    info.subresource = rest.get(2..).map(|rest| rest.join("/")).unwrap_or_default();
+    info.subresource = part(2);
+    if !info.subresource.is_empty() {
+        // Of the segments, those that are left over.
+        let used = segments - rest.len() + 3;
+        info.rest = after_segments(path, used).to_owned();
+    }
 
     let collection = info.name.is_empty();
     info.verb = match *method {
@@ -176,6 +184,16 @@ pub fn request_info(method: &Method, path: &str, query: &Query) -> RequestInfo {
         }
     }
     info
+}
+
+/// What follows the first `count` segments of a path: empty, or with its slash.
+fn after_segments(path: &str, count: usize) -> &str {
+    let mut rest = path;
+    for _ in 0..count {
+        rest = rest.trim_start_matches('/');
+        rest = &rest[rest.find('/').unwrap_or(rest.len())..];
+    }
+    rest
 }
 
 fn method_verb(method: &Method) -> &'static str {
@@ -250,6 +268,22 @@ mod tests {
             info(Method::PUT, "/api/v1/namespaces/a/finalize"),
             "update /v1 namespaces a/a finalize"
         );
+    }
+
+    #[test]
+    fn what_follows_a_subresource_is_as_it_was_sent() {
+        let rest = |path| request_info(&Method::GET, path, &Query::default()).rest;
+        assert_eq!(rest("/api/v1/namespaces/a/pods/b/proxy"), "");
+        assert_eq!(rest("/api/v1/namespaces/a/pods/b/proxy/"), "/");
+        assert_eq!(
+            rest("/api/v1/namespaces/a/pods/b:80/proxy/c//d%2Fe/"),
+            "/c//d%2Fe/"
+        );
+        assert_eq!(
+            rest("/api/v1/nodes/n/proxy/stats/summary"),
+            "/stats/summary"
+        );
+        assert_eq!(rest("/api/v1/namespaces/a/pods/b"), "");
     }
 
     #[test]

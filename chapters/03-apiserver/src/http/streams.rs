@@ -20,8 +20,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
 use super::answer::Body;
+use super::backends::{Address, Security};
 use super::call::Call;
-use super::kubelets::Address;
+use super::log_socket;
 use super::path::is_true;
 use crate::authz::{Attributes, Decision};
 use crate::registry::{Target, meta};
@@ -118,8 +119,8 @@ pub async fn handle(call: &Call, mut extensions: Extensions) -> Result<Response<
     let method = request.method().clone();
     let response = call
         .api
-        .kubelets
-        .send(&address, request)
+        .backends
+        .send(&address, Security::Kubelet, request)
         .await
         .map_err(unreachable)?;
     trace::note(|notes| {
@@ -131,6 +132,9 @@ pub async fn handle(call: &Call, mut extensions: Extensions) -> Result<Response<
     });
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(call, response, &mut extensions);
+    }
+    if log && response.status().is_success() && log_socket::is_wanted(&call.headers) {
+        return log_socket::answer(&call.headers, &mut extensions, response.into_body());
     }
     if log && response.status().is_success() {
         let (parts, body) = response.into_parts();
@@ -166,7 +170,10 @@ fn check_create(call: &Call) -> Result<(), ApiError> {
 }
 
 /// Joins the two connections, once both have switched protocols.
-fn switch(
+///
+/// # Errors
+/// 400 if the client's connection cannot be upgraded.
+pub fn switch(
     call: &Call,
     mut response: Response<Incoming>,
     extensions: &mut Extensions,
@@ -266,7 +273,10 @@ fn container_of(pod: &Value, named: &str) -> Result<String, ApiError> {
 }
 
 /// Where the kubelet of a node listens.
-fn address_of(call: &Call, node: &str) -> Result<Address, ApiError> {
+///
+/// # Errors
+/// 404 if there is no such node, 500 if it has no address yet.
+pub fn address_of(call: &Call, node: &str) -> Result<Address, ApiError> {
     let resource = resources::by_kind("", "v1", "Node").expect("nodes are served");
     let target = Target {
         resource,

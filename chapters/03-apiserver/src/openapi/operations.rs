@@ -189,7 +189,10 @@ fn sub_operation(resource: &Resource, subresource: &Subresource, verb: &str) -> 
         .group_version
         .unwrap_or((resource.group, resource.version));
     let schema = schema_name(group, version, subresource.kind);
-    let streams = matches!(subresource.name, "attach" | "exec" | "portforward");
+    let streams = matches!(
+        subresource.name,
+        "attach" | "exec" | "portforward" | "proxy"
+    );
     let (method, mut action) = method_and_action(verb);
     if streams {
         action = "connect";

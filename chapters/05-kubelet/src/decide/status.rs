@@ -67,6 +67,9 @@ pub fn pod_status(pod: &Pod, input: &StatusInput<'_>) -> PodStatus {
         observed_generation: pod.metadata.generation,
         ..old.clone()
     };
+    if input.stopped {
+        account_for_all(pod, &mut status);
+    }
     status.phase = Some(match (&old.phase, input.ended) {
         // A pod that is over stays over.
         (Some(phase), _) if phase == "Succeeded" || phase == "Failed" => phase.clone(),
@@ -154,9 +157,6 @@ fn container_status(
             .filter(|state| state.terminated.is_some());
         status.last_state = was.or(status.last_state);
         status.state = Some(waiting_state(&waiting.reason, &waiting.message));
-    }
-    if input.stopped {
-        lost_if_not_ended(&mut status);
     }
     readiness(&mut status, container, init, latest, input.probes);
     // The API server shows an empty state where there is none: what is said has to be what comes
@@ -256,6 +256,44 @@ fn readiness(
             container.readiness_probe.is_none()
                 || probes.readiness.get(&running.id) == Some(&Outcome::Success)
         });
+}
+
+/// A pod that is over has no container that waits or runs, but for those that it never came to.
+/// Upstream: `status_manager.go: TerminatePod`.
+fn account_for_all(pod: &Pod, status: &mut PodStatus) {
+    let waits = |status: &ContainerStatus| {
+        let state = status.state.as_ref();
+        state.is_none_or(|state| state.running.is_none() && state.terminated.is_none())
+    };
+    let init = status.init_container_statuses.as_deref_mut();
+    let init = init.unwrap_or_default();
+    let main = status.container_statuses.as_deref_mut().unwrap_or_default();
+    // Init containers run in turn: those at the end that wait had none. The first always had.
+    let untried = init.iter().rev().take_while(|init| waits(init)).count();
+    let tried = (init.len() - untried).max(1).min(init.len());
+    let last_succeeded = init.last().is_some_and(|last| {
+        let ended = last
+            .state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref());
+        let sidecar = spec::init_containers(pod)
+            .last()
+            .is_some_and(spec::is_sidecar);
+        if sidecar {
+            !waits(last)
+        } else {
+            ended.is_some_and(|ended| ended.exit_code == 0)
+        }
+    });
+    let initialized = init.is_empty() || last_succeeded || !main.iter().all(waits);
+    for status in &mut init[..tried] {
+        lost_if_not_ended(status);
+    }
+    if initialized {
+        for status in main {
+            lost_if_not_ended(status);
+        }
+    }
 }
 
 fn lost_if_not_ended(status: &mut ContainerStatus) {

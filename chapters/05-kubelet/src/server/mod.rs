@@ -14,6 +14,7 @@
 //! is not there yet. Upstream: `pkg/kubelet/server/server.go`.
 
 mod auth;
+mod channels;
 mod logs;
 mod outbox;
 mod port_forward;

@@ -24,8 +24,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::outbox::{Out, Outbox, Sink, outbox};
-use super::websocket::{self, Message};
+use super::channels::{self, Dialect};
+use super::outbox::{Out, Outbox, Sink};
+use super::websocket;
 use super::{Body, Query, Refusal, bad_request, containers_of, spdy};
 use crate::context::Context;
 use crate::runtime::{ContainerState, ExecRequest, ProcessStreams, TerminalSize};
@@ -34,8 +35,6 @@ use crate::runtime::{ContainerState, ExecRequest, ProcessStreams, TerminalSize};
 const STREAMS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long what a process left in its pipes is waited for after its end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a client has to take the last words.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers an exec or attach request by switching protocols.
 pub(super) async fn serve(
@@ -86,7 +85,7 @@ pub(super) async fn serve(
             Err(error) => return tracing::debug!(%error, "not upgraded"),
         };
         let client = match way {
-            Way::WebSocket => Some(over_websocket(upgraded)),
+            Way::WebSocket(dialect) => Some(channels::open(upgraded, dialect)),
             Way::Spdy => {
                 let opening = over_spdy(upgraded, &session.asked);
                 tokio::time::timeout(STREAMS_TIMEOUT, opening)
@@ -105,7 +104,7 @@ pub(super) async fn serve(
 /// How the client wants to talk.
 #[derive(Debug, Clone, Copy)]
 enum Way {
-    WebSocket,
+    WebSocket(Dialect),
     Spdy,
 }
 
@@ -118,21 +117,15 @@ struct Accepted {
 fn accept(headers: &HeaderMap) -> Result<Accepted, Refusal> {
     if websocket::is_wanted(headers) {
         let offered = websocket::offered(headers);
-        // The fifth is the fourth with a way for the client to close its stdin.
-        let known = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
-        let chosen = known
-            .into_iter()
-            .find(|name| offered.iter().any(|offer| offer == name));
-        let Some(name) = chosen else {
+        let Some(dialect) = Dialect::choose(&offered) else {
             return Err(Refusal(
                 StatusCode::FORBIDDEN,
                 format!("unable to upgrade: none of {offered:?} is served"),
             ));
         };
-        let response = switch_to_websocket(headers, name)?;
         return Ok(Accepted {
-            response,
-            way: Way::WebSocket,
+            response: switch_to_websocket(headers, dialect.name)?,
+            way: Way::WebSocket(dialect),
         });
     }
     let response = switch_to_spdy(headers, "v4.channel.k8s.io")?;
@@ -156,7 +149,8 @@ pub(super) fn switch_to_websocket(
         ("sec-websocket-accept", websocket::accept_key(key)),
         ("sec-websocket-protocol", protocol.to_owned()),
     ];
-    for (name, value) in fields {
+    // Who asked for no protocol is told none.
+    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
         let value = HeaderValue::try_from(value).map_err(|_| bad_request("bad protocol"))?;
         response.headers_mut().insert(name, value);
     }
@@ -205,89 +199,21 @@ fn switching(protocol: &'static str) -> Response<Body> {
 }
 
 /// The client's streams, whichever way they come.
-struct Client {
-    stdin: mpsc::Receiver<Bytes>,
-    resize: mpsc::Receiver<Bytes>,
-    stdout: Option<Sink>,
-    stderr: Option<Sink>,
-    error: Sink,
-    out: Outbox,
-}
-
-fn over_websocket<IO>(io: IO) -> Client
-where
-    IO: AsyncRead + AsyncWrite + Send + 'static,
-{
-    let (read, write) = tokio::io::split(io);
-    let (out, pieces) = outbox();
-    let (stdin_sender, stdin) = mpsc::channel(16);
-    let (resize_sender, resize) = mpsc::channel(4);
-    let writer = tokio::spawn(write_websocket(write, pieces));
-    tokio::spawn({
-        let out = out.clone();
-        async move {
-            let mut reader = websocket::Reader::new(read);
-            let mut stdin = Some(stdin_sender);
-            while let Some(message) = reader.next().await {
-                match message {
-                    Message::Data(bytes) if bytes.is_empty() => {}
-                    Message::Data(mut bytes) => match bytes.split_to(1)[0] {
-                        0 => {
-                            if let Some(stdin) = &stdin {
-                                let _process_ended = stdin.send(bytes).await;
-                            }
-                        }
-                        4 => {
-                            let _nobody_cares = resize_sender.send(bytes).await;
-                        }
-                        255 if bytes.first() == Some(&0) => stdin = None,
-                        _ => {}
-                    },
-                    Message::Ping(bytes) => {
-                        let _client_gone = out.send(Out::Pong(bytes)).await;
-                    }
-                    Message::Close => break,
-                }
-            }
-            // Nobody is there any more: the writer's end tells those who still have something.
-            writer.abort();
-        }
-    });
-    let channel = |id| Sink::new(id, out.clone());
-    Client {
-        stdin,
-        resize,
-        stdout: Some(channel(1)),
-        stderr: Some(channel(2)),
-        error: channel(3),
-        out,
-    }
-}
-
-async fn write_websocket<W: AsyncWrite>(write: W, mut pieces: mpsc::Receiver<Out>) {
-    let mut write = std::pin::pin!(write);
-    // An empty message tells the client that its streams are there.
-    let mut frame = Some(websocket::binary(&[&[1]]));
-    loop {
-        if let Some(frame) = frame.take()
-            && (write.write_all(&frame).await.is_err() || write.flush().await.is_err())
-        {
-            return;
-        }
-        let Some(piece) = pieces.recv().await else {
-            return;
-        };
-        frame = match piece {
-            Out::Data(id, bytes) => Some(websocket::binary(&[&[id as u8], &bytes])),
-            Out::Pong(bytes) => Some(websocket::pong(&bytes)),
-            Out::End => break,
-            _ => None,
-        };
-    }
-    let _client_gone = write.write_all(&websocket::close()).await;
-    let _client_gone = write.flush().await;
-    // The client closes, which ends the reader, which ends this task.
-    tokio::time::sleep(CLOSE_TIMEOUT).await;
+pub(super) struct Client {
+    /// Bytes for the process.
+    pub stdin: mpsc::Receiver<Bytes>,
+    /// Sizes of the terminal, as JSON.
+    pub resize: mpsc::Receiver<Bytes>,
+    /// Where stdout goes.
+    pub stdout: Option<Sink>,
+    /// Where stderr goes.
+    pub stderr: Option<Sink>,
+    /// Where it is told how it ended.
+    pub error: Sink,
+    /// How it ended is a `Status`; else a text, and nothing when all is well.
+    pub tells_status: bool,
+    /// The connection's writer.
+    pub out: Outbox,
 }
 
 /// Waits for the streams that a client opens one by one.
@@ -328,6 +254,7 @@ where
         stdout,
         stderr,
         error: error?,
+        tells_status: true,
         out,
     })
 }
@@ -349,6 +276,7 @@ impl Session {
             runtime.attach(&self.id, self.asked.clone()).await
         };
         let (error, out) = (client.error.clone(), client.out.clone());
+        let tells_status = client.tells_status;
         let status = match started {
             Ok(process) => tokio::select! {
                 code = connect(process, client) => exit_status(if self.exec { code } else { 0 }),
@@ -356,7 +284,14 @@ impl Session {
             },
             Err(failed) => failure(&failed.to_string(), self.exec),
         };
-        error.send(Bytes::from(status.to_string())).await;
+        let ended = match &status["message"] {
+            _ if tells_status => status.to_string(),
+            Value::String(message) => message.clone(),
+            _ => String::new(),
+        };
+        if !ended.is_empty() {
+            error.send(Bytes::from(ended)).await;
+        }
         error.finish().await;
         let _client_gone = out.send(Out::End).await;
     }

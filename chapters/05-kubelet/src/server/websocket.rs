@@ -162,6 +162,11 @@ pub fn binary(parts: &[&[u8]]) -> Bytes {
     frame(2, parts)
 }
 
+/// A text message.
+pub fn text(parts: &[&[u8]]) -> Bytes {
+    frame(1, parts)
+}
+
 /// The answer to a ping.
 pub fn pong(payload: &[u8]) -> Bytes {
     frame(10, &[payload])

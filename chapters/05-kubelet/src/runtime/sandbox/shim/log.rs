@@ -55,10 +55,11 @@ impl LineCutter {
         }
     }
 
-    /// Appends what is left when the stream ends.
+    /// Appends what is left when the stream ends: a line that was never ended, so that readers
+    /// do not end it either.
     pub fn finish(&mut self, stream: Stream, now: Timestamp, log: &mut Vec<u8>) {
         if !self.rest.is_empty() {
-            self.write(stream, "F", self.rest.len(), now, log);
+            self.write(stream, "P", self.rest.len(), now, log);
         }
     }
 
@@ -151,7 +152,8 @@ mod tests {
     #[test]
     fn lines_are_cut_where_they_end() {
         assert_eq!(cut(&[b"one\ntwo\n"]), "F one\nF two\n");
-        assert_eq!(cut(&[b"o", b"ne\nt", b"wo"]), "F one\nF two\n");
+        // The last one was not ended.
+        assert_eq!(cut(&[b"o", b"ne\nt", b"wo"]), "F one\nP two\n");
         assert_eq!(cut(&[b"\n\n"]), "F \nF \n");
         assert_eq!(cut(&[]), "");
     }

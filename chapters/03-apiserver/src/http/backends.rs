@@ -1,16 +1,17 @@
-//! The way to kubelets: TLS, with this server's certificate, and a judge of theirs.
+//! The way to what stands behind this server: kubelets by TLS, with this server's certificate and
+//! a judge of theirs; pods and Services, which a proxied request goes to, with TLS or without.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Empty;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -18,81 +19,122 @@ use super::listen;
 use crate::Error;
 use crate::config::Config;
 
-/// How long a kubelet may take to take the connection.
+/// How long a backend may take to take the connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// The way to kubelets: how this server shows who it is, and knows who they are.
-pub struct Kubelets {
-    tls: Arc<ClientConfig>,
+/// How a connection is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Both sides show certificates, and judge them by the config.
+    Kubelet,
+    /// TLS with whoever answers: what `https:` before a pod's name asks for. Upstream's proxy
+    /// does not judge certificates of pods either, which nobody told it.
+    AnyCertificate,
+    /// Plain HTTP.
+    None,
 }
 
-impl std::fmt::Debug for Kubelets {
+/// The way to backends: how this server shows who it is, and knows who they are.
+pub struct Backends {
+    kubelet: Arc<ClientConfig>,
+    any_certificate: Arc<ClientConfig>,
+}
+
+impl std::fmt::Debug for Backends {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kubelets").finish_non_exhaustive()
+        f.debug_struct("Backends").finish_non_exhaustive()
     }
 }
 
-impl Kubelets {
+impl Backends {
     /// Reads the files of the config.
     ///
     /// # Errors
     /// If one will not do.
-    pub fn new(config: &Config) -> Result<Kubelets, Error> {
+    pub fn new(config: &Config) -> Result<Backends, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()?;
-        let builder = match &config.kubelet_certificate_authority {
-            Some(path) => builder.with_root_certificates(listen::authorities(path)?),
-            None => {
-                let anyone = Arc::new(TakeAny(provider));
-                builder.dangerous().with_custom_certificate_verifier(anyone)
-            }
+        let builder = || {
+            ClientConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()
         };
-        let mut tls = match (
+        let anyone = || {
+            let anyone = Arc::new(TakeAny(provider.clone()));
+            Ok::<_, Error>(
+                builder()?
+                    .dangerous()
+                    .with_custom_certificate_verifier(anyone),
+            )
+        };
+        let judging = match &config.kubelet_certificate_authority {
+            Some(path) => builder()?.with_root_certificates(listen::authorities(path)?),
+            None => anyone()?,
+        };
+        let kubelet = match (
             &config.kubelet_client_certificate,
             &config.kubelet_client_key,
         ) {
-            (Some(certificate), Some(key)) => builder.with_client_auth_cert(
+            (Some(certificate), Some(key)) => judging.with_client_auth_cert(
                 listen::certificates(certificate)?,
                 listen::private_key(key)?,
             )?,
-            _ => builder.with_no_client_auth(),
+            _ => judging.with_no_client_auth(),
         };
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Kubelets { tls: Arc::new(tls) })
+        let http1 = |mut tls: ClientConfig| {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Arc::new(tls)
+        };
+        Ok(Backends {
+            kubelet: http1(kubelet),
+            any_certificate: http1(anyone()?.with_no_client_auth()),
+        })
     }
 
-    /// Sends a request to a kubelet.
+    /// Sends a request to a backend.
     ///
     /// # Errors
     /// If it cannot be reached, or is not the one it should be.
-    pub async fn send(
+    pub async fn send<B>(
         &self,
         address: &Address,
-        request: Request<Empty<Bytes>>,
-    ) -> Result<Response<Incoming>, std::io::Error> {
-        let other = std::io::Error::other::<hyper::Error>;
+        security: Security,
+        request: Request<B>,
+    ) -> Result<Response<Incoming>, std::io::Error>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let Address { host, port } = address;
         let connect = async {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
+            let tls = match security {
+                Security::None => return Ok::<Box<dyn Stream>, std::io::Error>(Box::new(stream)),
+                Security::Kubelet => &self.kubelet,
+                Security::AnyCertificate => &self.any_certificate,
+            };
             let name = ServerName::try_from(host.clone()).map_err(std::io::Error::other)?;
-            TlsConnector::from(self.tls.clone())
-                .connect(name, stream)
-                .await
+            let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
+            Ok(Box::new(stream?))
         };
         let stream = tokio::time::timeout(CONNECT, connect)
             .await
             .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "i/o timeout"))??;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(other)?;
+            .map_err(std::io::Error::other)?;
         tokio::spawn(connection.with_upgrades());
-        sender.send_request(request).await.map_err(other)
+        sender
+            .send_request(request)
+            .await
+            .map_err(std::io::Error::other)
     }
 }
 
-/// Where a kubelet listens.
+/// A connection, whatever it is made of.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Where a backend listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// IP address or name.
@@ -101,7 +143,7 @@ pub struct Address {
     pub port: u16,
 }
 
-/// Takes any kubelet for the one it says it is.
+/// Takes anyone for who they say they are.
 #[derive(Debug)]
 struct TakeAny(Arc<rustls::crypto::CryptoProvider>);
 
