@@ -12,4 +12,5 @@
 
 pub mod image;
 pub mod lab;
+pub mod pause;
 pub mod role;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use cluster::{image, lab, role};
+use cluster::{image, lab, pause, role};
 
 /// One program that is any part of a Kubernetes cluster.
 #[derive(Parser)]
@@ -22,6 +22,9 @@ enum Command {
     Image(image::Image),
     /// A whole cluster on this machine
     Lab(lab::Lab),
+    /// Hold a pod's namespaces by being there, and reap whom it inherits
+    #[command(hide = true)]
+    Pause,
 }
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Role(role) => return role.run(),
         Command::Image(image) => image::run(image),
+        Command::Pause => pause::run(),
         // The lab's own code may have a hole, too; components see to theirs.
         Command::Lab(lab) => {
             component::open_exercise::end_at_holes();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cluster::lab::components::{self, Component};
 use cluster::lab::layout::Layout;
-use cluster::lab::record::{Node, Record};
+use cluster::lab::record::{Node, Record, Runtime};
 use exercise::Check;
 
 /// The socket of the host's loopback, for the API server.
@@ -16,11 +16,13 @@ fn programs(node: u16, scheduler: Option<&str>) -> Vec<Component> {
         name: "x".into(),
         port: 6443,
         workers: 2,
+        runtime: Runtime::Embedded,
+        network: 0,
         scheduler: scheduler.map(PathBuf::from),
         supervisor: None,
     };
     let layout = Layout::at("/lab");
-    components::of(&layout, &record, &Node::numbered(node), LISTENER)
+    components::of(&layout, &record, &Node::numbered(node, 0), LISTENER)
 }
 
 fn find<'a>(programs: &'a [Component], name: &str) -> Option<&'a Component> {

@@ -16,10 +16,10 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Logs {
     /// A component (apiserver, scheduler, controllers, kubelet, proxy, supervisor), a node, or
     /// both: worker-1.kubelet
-    what: String,
+    pub what: String,
     /// Go on showing what is said
     #[arg(short, long)]
-    follow: bool,
+    pub follow: bool,
 }
 
 /// Shows the logs that `options` names.

@@ -30,6 +30,7 @@
 pub mod bench;
 pub mod components;
 pub mod control;
+pub mod docker;
 pub mod doctor;
 pub mod down;
 pub mod enter;
@@ -160,6 +161,8 @@ enum Command {
     #[command(hide = true)]
     Enter(enter::Enter),
     #[command(hide = true)]
+    DockerNode(docker::init::DockerNode),
+    #[command(hide = true)]
     Supervise(supervisor::Supervise),
     #[command(hide = true)]
     NodeInit(node_init::NodeInit),
@@ -186,6 +189,12 @@ pub fn run(lab: Lab) -> Result<(), Error> {
             return Err(Error::Usage(message.into()));
         }
     };
+    let record = record::Record::load(&layout);
+    if let Some(record) = record.filter(|record| record.runtime == record::Runtime::Docker)
+        && let Some(verb) = in_docker(&lab.name, &layout, &record, &command)
+    {
+        return verb;
+    }
     match command {
         Command::Up(options) => up::run(&lab.name, &layout, &options),
         Command::Down => down::run(&lab.name, &layout),
@@ -210,6 +219,7 @@ pub fn run(lab: Lab) -> Result<(), Error> {
         Command::Bench(options) => bench::run(&options),
         Command::Doctor => doctor::run(),
         Command::Enter(config) => enter::run(&config),
+        Command::DockerNode(config) => docker::init::run(&config),
         Command::Supervise(config) => supervisor::run(&config),
         Command::NodeInit(config) => node_init::run(&config),
         Command::Try { proc: false } => doctor::try_all(),
@@ -218,6 +228,30 @@ pub fn run(lab: Lab) -> Result<(), Error> {
             Ok(())
         }
     }
+}
+
+/// Does what the command line says to a lab that Docker runs; nothing for the commands that are
+/// the same in any lab.
+fn in_docker(
+    name: &str,
+    layout: &Layout,
+    record: &record::Record,
+    command: &Command,
+) -> Option<Result<(), Error>> {
+    use docker::verbs;
+    Some(match command {
+        Command::Down => verbs::block_on(verbs::down(name, layout)).map(|()| {
+            println!("The lab {name:?} is gone.");
+        }),
+        Command::Status(options) => verbs::block_on(verbs::status(record, layout, options.json)),
+        Command::StopNode { node } => verbs::block_on(verbs::stop_node(record, node)),
+        Command::StartNode { node } => verbs::block_on(verbs::start_node(record, node)),
+        Command::Logs(options) => {
+            verbs::block_on(verbs::logs(record, &options.what, options.follow))
+        }
+        Command::Load { file } => verbs::block_on(verbs::load(file)),
+        _ => return None,
+    })
 }
 
 /// Asks the supervisor and shows the lines of its answer.

@@ -297,6 +297,8 @@ mod tests {
             name: "x".into(),
             port: 6443,
             workers: 1,
+            runtime: crate::lab::record::Runtime::Embedded,
+            network: 0,
             scheduler: None,
             supervisor: None,
         };

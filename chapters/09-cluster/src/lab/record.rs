@@ -20,12 +20,29 @@ pub struct Record {
     pub port: u16,
     /// Worker nodes.
     pub workers: u16,
+    /// What runs its nodes and pods.
+    #[serde(default)]
+    pub runtime: Runtime,
+    /// The third number of its nodes' addresses: 0 but for labs that share a network namespace.
+    #[serde(default)]
+    pub network: u8,
     /// A scheduler that takes the place of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<std::path::PathBuf>,
     /// The supervisor, if the lab was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<Process>,
+}
+
+/// What runs the nodes and pods of a lab.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// Namespaces of the kernel, made by the lab itself: no root, no Docker
+    #[default]
+    Embedded,
+    /// A Docker engine: nodes and pods are its containers
+    Docker,
 }
 
 /// A process, told apart from a later one that was given the same number.
@@ -75,7 +92,8 @@ impl Record {
 
     /// All nodes, the control plane first.
     pub fn nodes(&self) -> Vec<Node> {
-        (0..=self.workers).map(Node::numbered).collect()
+        let numbered = |number| Node::numbered(number, self.network);
+        (0..=self.workers).map(numbered).collect()
     }
 }
 
@@ -86,17 +104,23 @@ pub struct Node {
     pub name: String,
     /// Its place: 0 is the control plane.
     pub number: u16,
+    /// The third number of the first node's address.
+    network: u8,
 }
 
 impl Node {
     /// The control plane for 0, else `worker-{number}`.
-    pub fn numbered(number: u16) -> Self {
+    pub fn numbered(number: u16, network: u8) -> Self {
         let name = if number == 0 {
             CONTROL_PLANE.into()
         } else {
             format!("worker-{number}")
         };
-        Self { name, number }
+        Self {
+            name,
+            number,
+            network,
+        }
     }
 
     /// Whether it carries the control plane.
@@ -107,7 +131,7 @@ impl Node {
     /// Its address on the lab's network: 172.30.0.2 and up; the gateway has 172.30.0.1.
     pub fn ip(&self) -> Ipv4Addr {
         let [high, low] = (self.number + 2).to_be_bytes();
-        Ipv4Addr::new(172, 30, high, low)
+        Ipv4Addr::new(172, 30, self.network + high, low)
     }
 }
 
@@ -142,6 +166,8 @@ mod tests {
             name: "x".into(),
             port: 6443,
             workers: 2,
+            runtime: Runtime::Embedded,
+            network: 0,
             scheduler: None,
             supervisor: None,
         };

@@ -17,7 +17,7 @@ use super::record::Record;
 pub struct StatusOptions {
     /// Print JSON, for programs
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// One process of the lab, or all of a kind.

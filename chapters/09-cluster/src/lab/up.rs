@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::control::{Conversation, Reply, Request};
 use super::layout::Layout;
 use super::progress::Progress;
-use super::record::Record;
-use super::{Error, enter, pki, ports, sys};
+use super::record::{Record, Runtime};
+use super::{Error, docker, enter, pki, ports, sys};
 
 /// Workers of a lab whose user does not say.
 const WORKERS_DEFAULT: u16 = 2;
@@ -24,6 +24,9 @@ pub struct Up {
     /// A scheduler that takes the place of ours; it is given --kubeconfig
     #[arg(long, value_name = "PATH")]
     scheduler: Option<PathBuf>,
+    /// What runs nodes and pods [default: embedded]
+    #[arg(long, value_enum)]
+    runtime: Option<Runtime>,
 }
 
 /// Starts the lab and waits until it answers; or waits for one that is starting.
@@ -31,6 +34,8 @@ pub struct Up {
 /// # Errors
 /// What the machine lacks, or which component failed and what its log says.
 pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
+    let before = Record::load(layout);
+    let runtime = runtime(options, before.as_ref())?;
     let running = Conversation::start(layout, &Request::Wait);
     match running.and_then(|it| it.map(|it| join(name, layout, options, it)).transpose()) {
         Ok(Some(())) => return Ok(()),
@@ -46,13 +51,15 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
     }
     let mut progress = Progress::start();
     progress.doing("certificates");
-    let before = Record::load(layout);
     if let Some(supervisor) = before.as_ref().and_then(|record| record.supervisor)
         && supervisor.is_alive()
     {
         // Without its socket nobody can speak to it: a start that hangs, or a file that was
         // removed. Its end is the end of everything that it began.
         super::down::kill(supervisor)?;
+    }
+    if runtime == Runtime::Docker {
+        return in_docker(name, layout, options, before, progress);
     }
     let listener = ports::bind(options.port, before.as_ref().map(|record| record.port))?;
     let mut record = Record {
@@ -65,6 +72,8 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
             .nodes
             .or(before.as_ref().map(|record| record.workers))
             .unwrap_or(WORKERS_DEFAULT),
+        runtime,
+        network: before.as_ref().map_or(0, |record| record.network),
         scheduler: options.scheduler.as_deref().map(absolute).transpose()?,
         supervisor: None,
     };
@@ -93,6 +102,79 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is to run the lab: what it was made with, once it is made.
+fn runtime(options: &Up, before: Option<&Record>) -> Result<Runtime, Error> {
+    match (options.runtime, before) {
+        (Some(wanted), Some(record)) if wanted != record.runtime => Err(Error::Usage(format!(
+            "lab {:?} is there already, with another runtime; `cargo xtask lab down` ends it, \
+             `--name` starts another one beside it",
+            record.name
+        ))),
+        (_, Some(record)) => Ok(record.runtime),
+        (wanted, None) => Ok(wanted.unwrap_or_default()),
+    }
+}
+
+/// Nodes and pods are containers of an engine.
+fn in_docker(
+    name: &str,
+    layout: &Layout,
+    options: &Up,
+    before: Option<Record>,
+    mut progress: Progress,
+) -> Result<(), Error> {
+    if options.scheduler.is_some() {
+        return Err(Error::Usage(
+            "--scheduler names a program of the host, which is not in the node image".into(),
+        ));
+    }
+    let mut record = match before {
+        Some(record) => {
+            unchanged(options, &record)?;
+            record
+        }
+        None => Record {
+            name: name.into(),
+            // Looked for here, taken by the engine.
+            port: ports::bind(options.port, None)?
+                .local_addr()
+                .map_err(Error::system("the API server's port"))?
+                .port(),
+            workers: options.nodes.unwrap_or(WORKERS_DEFAULT),
+            runtime: Runtime::Docker,
+            network: 0,
+            scheduler: None,
+            supervisor: None,
+        },
+    };
+    make_folders(layout)?;
+    record.save(layout)?;
+    let started = docker::up::run(layout, &mut record, &mut progress);
+    let took = progress.finish();
+    started?;
+    println!(
+        "\nThe lab {name:?} is up: {} nodes in {:.2} seconds.\n",
+        record.workers + 1,
+        took.as_secs_f64()
+    );
+    say_what_to_try(name, layout);
+    println!("  docker ps --filter label=workshop.lab={name}");
+    Ok(())
+}
+
+/// A lab that is there has the nodes and the port that it has.
+fn unchanged(options: &Up, record: &Record) -> Result<(), Error> {
+    let other = |wanted: Option<u16>, is: u16| wanted.is_some_and(|wanted| wanted != is);
+    if other(options.nodes, record.workers) || other(options.port, record.port) {
+        return Err(Error::Usage(format!(
+            "lab {:?} runs already, with {} workers, on port {}; `cargo xtask lab down` ends it, \
+             `--name` starts another one beside it",
+            record.name, record.workers, record.port
+        )));
+    }
+    Ok(())
+}
+
 /// A lab is there: say so, after its start if it is starting.
 fn join(
     name: &str,
@@ -102,14 +184,7 @@ fn join(
 ) -> Result<(), Error> {
     let record = Record::load(layout);
     if let Some(record) = &record {
-        let other = |wanted: Option<u16>, is: u16| wanted.is_some_and(|wanted| wanted != is);
-        if other(options.nodes, record.workers) || other(options.port, record.port) {
-            return Err(Error::Usage(format!(
-                "lab {name:?} runs already, with {} workers, on port {}; `cargo xtask lab down` \
-                 ends it, `--name` starts another one beside it",
-                record.workers, record.port
-            )));
-        }
+        unchanged(options, record)?;
     }
     let mut progress = Progress::start();
     let mut shown = false;
@@ -155,8 +230,8 @@ fn failed(name: &str, layout: &Layout, error: Error) -> Error {
     }
 }
 
-/// Folders, programs, certificates, and the record, which makes it a lab.
-fn prepare(layout: &Layout, record: &Record) -> Result<(), Error> {
+/// The lab's folders.
+fn make_folders(layout: &Layout) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
@@ -171,6 +246,12 @@ fn prepare(layout: &Layout, record: &Record) -> Result<(), Error> {
             .create(&dir)
             .map_err(|source| Error::File { path: dir, source })?;
     }
+    Ok(())
+}
+
+/// Folders, programs, certificates, and the record, which makes it a lab.
+fn prepare(layout: &Layout, record: &Record) -> Result<(), Error> {
+    make_folders(layout)?;
     // Processes of pods run as other users of the lab and look at their files through here.
     open_to_all(&layout.dir)?;
     open_to_all(&layout.images())?;

@@ -10,7 +10,7 @@
 //!
 //! All state is in [`Supervisor`] and changes only in its loop, so nothing is locked.
 
-mod boot;
+pub mod boot;
 mod nodes;
 mod open;
 mod server;
@@ -257,7 +257,7 @@ impl Supervisor {
                     boot::Steps {
                         events: events.clone(),
                     },
-                    control_plane,
+                    Some(control_plane),
                 )
                 .await
             };
