@@ -62,16 +62,44 @@ fn end_of_log(path: &Path) -> Option<String> {
     .ok()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.splitn(4, ' ').nth(3))
-        .collect();
-    let mut tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
-    tail.push('\n');
+    Some(last_words(&String::from_utf8_lossy(&bytes)))
+}
+
+/// The end of what a log in CRI's format says. A part of a line (`P`) does not end it.
+fn last_words(log: &str) -> String {
+    let said = |line: &str| {
+        let mut fields = line.splitn(4, ' ').skip(2);
+        let is_part = fields.next()?.starts_with('P');
+        let text = fields.next()?.to_owned();
+        Some(if is_part { text } else { text + "\n" })
+    };
+    let lines: Vec<String> = log.lines().filter_map(said).collect();
+    let tail = lines[lines.len().saturating_sub(LOG_LINES)..].concat();
     let mut start = tail.len().saturating_sub(LOG_LIMIT as usize);
     while !tail.is_char_boundary(start) {
         start += 1;
     }
-    Some(tail[start..].to_owned())
+    tail[start..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_line_ends_as_the_container_ended_it() {
+        let log = "t stdout F one\nt stderr P tw\nt stderr F o\nt stdout P DONE\n";
+        assert_eq!(last_words(log), "one\ntwo\nDONE");
+        assert_eq!(last_words("t stdout F DONE\n"), "DONE\n");
+        assert_eq!(last_words("t stdout F \n"), "\n");
+    }
+
+    #[test]
+    fn only_the_end_is_kept() {
+        let long: String = (0..100).map(|n| format!("t stdout F {n}\n")).collect();
+        assert!(last_words(&long).starts_with("20\n"));
+        let wide = format!("t stdout F {}\n", "é".repeat(2000));
+        let kept = last_words(&wide);
+        assert!(kept.len() <= LOG_LIMIT as usize && kept.ends_with("é\n"));
+    }
 }
