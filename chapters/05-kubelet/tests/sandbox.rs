@@ -155,6 +155,7 @@ fn shell(name: &str, script: &str) -> ContainerConfig {
         memory_limit_bytes: None,
         cpu_limit_millis: None,
         cpu_request_millis: None,
+        pid_target: None,
         labels: BTreeMap::new(),
     }
 }

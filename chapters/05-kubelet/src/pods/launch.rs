@@ -60,6 +60,8 @@ pub struct Launch<'a> {
     pub volumes: &'a BTreeMap<String, PathBuf>,
     /// Addresses of the pod and its node.
     pub addresses: &'a PodAddresses,
+    /// Id of the container whose process namespace it shares.
+    pub pid_target: Option<String>,
 }
 
 impl Launch<'_> {
@@ -116,6 +118,7 @@ impl Launch<'_> {
             memory_limit_bytes: limits.get("memory").map(quantity::value),
             cpu_limit_millis: limits.get("cpu").map(quantity::milli_value),
             cpu_request_millis: requests.get("cpu").map(quantity::milli_value),
+            pid_target: self.pid_target.clone(),
             labels,
             env,
         })

@@ -162,6 +162,7 @@ impl Worker {
             image_id: &image_id,
             volumes,
             addresses,
+            pid_target: None,
         };
         let fail = |waiting: Waiting| {
             let message = format!("Error: {}", waiting.message);

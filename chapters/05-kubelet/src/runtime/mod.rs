@@ -152,8 +152,22 @@ pub struct ContainerConfig {
     pub cpu_limit_millis: Option<i64>,
     /// CPU request in thousandths of a core.
     pub cpu_request_millis: Option<i64>,
+    /// Id of the container whose process namespace this one shares, where the runtime can: what
+    /// `targetContainerName` of an ephemeral container asks for. CRI: `NamespaceMode.TARGET`.
+    pub pid_target: Option<String>,
     /// For the runtime's own records and for `describe`: `io.kubernetes.*`, the pod's hash.
     pub labels: BTreeMap<String, String>,
+}
+
+/// What a running container may use. CRI: `LinuxContainerResources`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Resources {
+    /// CPU request in thousandths of a core; `None`: no request.
+    pub cpu_request_millis: Option<i64>,
+    /// CPU limit in thousandths of a core; `None`: no limit.
+    pub cpu_limit_millis: Option<i64>,
+    /// Memory limit in bytes; `None`: no limit.
+    pub memory_limit_bytes: Option<i64>,
 }
 
 /// CRI: `PodSandboxState`.
@@ -338,6 +352,20 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// SIGTERM (or the image's stop signal), then SIGKILL after the grace period. Returns when
     /// it has ended. Idempotent.
     async fn stop_container(&self, container_id: &str, grace_period_seconds: i64) -> Result<()>;
+    /// Changes what a running container may use, all of it (in-place resize).
+    ///
+    /// # Errors
+    /// When the runtime cannot: the resize stays in progress, and is tried again.
+    async fn update_container_resources(
+        &self,
+        container_id: &str,
+        resources: Resources,
+    ) -> Result<()> {
+        let _ = (container_id, resources);
+        Err(RuntimeError::Other(
+            "this runtime cannot change the resources of a running container".to_owned(),
+        ))
+    }
     /// Forgets an ended container and its writable layer. Idempotent.
     async fn remove_container(&self, container_id: &str) -> Result<()>;
     /// All containers, of one pod if asked, newest first.
