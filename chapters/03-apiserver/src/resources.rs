@@ -123,6 +123,12 @@ const POD_SUBRESOURCES: &[Subresource] = &[
     },
     pod_stream("portforward", "PodPortForwardOptions"),
     proxy_of("PodProxyOptions"),
+    Subresource {
+        name: "resize",
+        kind: "Pod",
+        group_version: None,
+        verbs: PART,
+    },
     status_of("Pod"),
 ];
 

@@ -22,7 +22,9 @@ use crate::status::{ApiError, FieldError, Subject};
 pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError> {
     match call.info.subresource.as_str() {
         // The object itself, of which only a part can be written here.
-        "status" | "finalize" | "ephemeralcontainers" => resource::handle(call, body).await,
+        "status" | "finalize" | "ephemeralcontainers" | "resize" => {
+            resource::handle(call, body).await
+        }
         "scale" => scale(call, &body).await,
         "binding" => bind(call, &call.info.name, &body).await,
         "eviction" => evict(call, &body).await,

@@ -80,6 +80,17 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
                 new["spec"]["ephemeralContainers"] = containers;
             }
         }
+        "resize" => {
+            let resized: Vec<_> = ["containers", "initContainers"]
+                .map(|list| (list, resized(&new["spec"][list], &old["spec"][list])))
+                .into();
+            keep_all_but(new, old, &["metadata"]);
+            for (list, containers) in resized {
+                if !containers.is_null() {
+                    new["spec"][list] = containers;
+                }
+            }
+        }
         "" if has_status(resource) => {
             meta::carry(old, new, "status");
             if resource.group.is_empty() && resource.plural == "namespaces" {
@@ -103,6 +114,29 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
         "generation",
         (generation > 0).then(|| generation.into()),
     );
+}
+
+/// The containers of old with the resources of new. Names that differ are left for validation to
+/// refuse.
+fn resized(new: &Value, old: &Value) -> Value {
+    let (Some(wanted), Some(were)) = (new.as_array(), old.as_array()) else {
+        return new.clone();
+    };
+    let same_names = wanted.len() == were.len()
+        && wanted
+            .iter()
+            .zip(were)
+            .all(|(new, old)| new["name"] == old["name"]);
+    if !same_names {
+        return new.clone();
+    }
+    let containers = wanted.iter().zip(were).map(|(new, old)| {
+        let mut container = old.clone();
+        meta::carry(new, &mut container, "resources");
+        meta::carry(new, &mut container, "resizePolicy");
+        container
+    });
+    containers.collect()
 }
 
 /// Whether what is wanted has changed, as opposed to what is.

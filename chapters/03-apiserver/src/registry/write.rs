@@ -357,6 +357,7 @@ impl Registry {
             (Some(live), "ephemeralcontainers") => {
                 validation::validate_ephemeral_containers_update(new, live)
             }
+            (Some(live), "resize") => validation::validate_resize(new, live),
             (Some(live), "status") => {
                 validation::validate_status_update(target.resource, new, live)
             }

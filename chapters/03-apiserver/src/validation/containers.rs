@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     check::{
-        Errors, any, has, in_range, join, list, not_negative, one_of, one_of_if, required, text,
-        wrongs,
+        Errors, any, has, in_range, join, list, not_negative, one_of, one_of_if, required, same,
+        text, wrongs,
     },
-    env, names, resources,
+    env, names, resize, resources,
     volumes::{self, Volumes},
 };
 use crate::status::FieldError;
@@ -30,10 +30,19 @@ pub(super) fn containers(errors: &mut Errors, spec: &Value, path: &str, volumes:
                 errors.push(FieldError::duplicate(join(&path, "name"), &one["name"]));
             }
             container(errors, one, &path, volumes);
-            if field == "initContainers" {
-                init(errors, one, &path);
+            restarts(errors, one, &path);
+            let policy = &one["restartPolicy"];
+            let policy = if policy.is_null() {
+                &spec["restartPolicy"]
             } else {
-                handlers(errors, one, &path);
+                policy
+            };
+            resize::policies(errors, one, &path, policy != "Never");
+            let grace = spec["terminationGracePeriodSeconds"].as_i64();
+            if field == "initContainers" {
+                init(errors, one, &path, grace);
+            } else {
+                handlers(errors, one, &path, grace);
             }
             let host_network = spec["hostNetwork"] == true;
             ports_of_host(errors, one, &path, host_network, &mut host_ports);
@@ -42,10 +51,9 @@ pub(super) fn containers(errors: &mut Errors, spec: &Value, path: &str, volumes:
 }
 
 /// What is particular to init containers: they run to their end, unless they are sidecars.
-fn init(errors: &mut Errors, container: &Value, path: &str) {
-    one_of_if(errors, container, path, "restartPolicy", &["Always"]);
+fn init(errors: &mut Errors, container: &Value, path: &str, grace: Option<i64>) {
     if container["restartPolicy"] == "Always" {
-        return handlers(errors, container, path);
+        return handlers(errors, container, path, grace);
     }
     for field in [
         "lifecycle",
@@ -60,8 +68,55 @@ fn init(errors: &mut Errors, container: &Value, path: &str) {
     }
 }
 
+/// A container's own restart policy, and its rules for exit codes (KEP-5307).
+fn restarts(errors: &mut Errors, container: &Value, path: &str) {
+    const MOST_RULES: usize = 20;
+    const MOST_CODES: usize = 255;
+    let policies = ["Always", "Never", "OnFailure"];
+    one_of_if(errors, container, path, "restartPolicy", &policies);
+    let rules = list(container, "restartPolicyRules");
+    if !rules.is_empty() && text(container, "restartPolicy").is_empty() {
+        let wrong = "must specify restartPolicy when restart rules are used";
+        errors.push(FieldError::required(join(path, "restartPolicy"), wrong));
+    }
+    let path = join(path, "restartPolicyRules");
+    if rules.len() > MOST_RULES {
+        errors.push(too_many(&path, rules.len(), MOST_RULES));
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        one_of(errors, rule, &path, "action", &["Restart"]);
+        let (codes, path) = (&rule["exitCodes"], join(&path, "exitCodes"));
+        if codes.is_null() {
+            errors.push(FieldError::required(path, "must be specified"));
+            continue;
+        }
+        one_of(errors, codes, &path, "operator", &["In", "NotIn"]);
+        let values = list(codes, "values");
+        if values.is_empty() {
+            let wrong = "must specify at least one value";
+            errors.push(FieldError::invalid(
+                join(&path, "values"),
+                &json!([]),
+                wrong,
+            ));
+        } else if values.len() > MOST_CODES {
+            errors.push(too_many(&join(&path, "values"), values.len(), MOST_CODES));
+        }
+    }
+}
+
+/// More items than there may be. Upstream: `field.TooMany`.
+fn too_many(field: &str, count: usize, most: usize) -> FieldError {
+    FieldError {
+        reason: "FieldValueTooMany",
+        field: field.to_owned(),
+        message: format!("Too many: {count}: must have at most {most} items"),
+    }
+}
+
 /// Probes and hooks.
-fn handlers(errors: &mut Errors, container: &Value, path: &str) {
+fn handlers(errors: &mut Errors, container: &Value, path: &str, grace: Option<i64>) {
     for hook in ["postStart", "preStop"] {
         let path = join(path, &format!("lifecycle.{hook}"));
         let hook = &container["lifecycle"][hook];
@@ -72,6 +127,7 @@ fn handlers(errors: &mut Errors, container: &Value, path: &str) {
                 &path,
                 &["exec", "httpGet", "tcpSocket", "sleep"],
             );
+            sleeps_within(errors, &hook["sleep"]["seconds"], &path, grace);
         }
     }
     for (field, once) in [
@@ -99,6 +155,14 @@ fn handlers(errors: &mut Errors, container: &Value, path: &str) {
         ] {
             not_negative(errors, probe, &path, number);
         }
+        let own_grace = &probe["terminationGracePeriodSeconds"];
+        let at = join(&path, "terminationGracePeriodSeconds");
+        if !once && !own_grace.is_null() {
+            let wrong = "must not be set for readinessProbes";
+            errors.push(FieldError::invalid(at, own_grace, wrong));
+        } else if own_grace.as_i64().is_some_and(|seconds| seconds <= 0) {
+            errors.push(FieldError::invalid(at, own_grace, "must be greater than 0"));
+        }
         let successes = &probe["successThreshold"];
         if once && successes.as_i64().is_some_and(|number| number != 1) {
             errors.push(FieldError::invalid(
@@ -107,6 +171,18 @@ fn handlers(errors: &mut Errors, container: &Value, path: &str) {
                 "must be 1",
             ));
         }
+    }
+}
+
+/// A hook that sleeps ends before the pod's grace does.
+fn sleeps_within(errors: &mut Errors, seconds: &Value, path: &str, grace: Option<i64>) {
+    let (Some(asked), Some(grace)) = (seconds.as_i64(), grace) else {
+        return;
+    };
+    if asked < 0 || asked > grace {
+        let wrong =
+            format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+        errors.push(FieldError::invalid(join(path, "sleep"), seconds, wrong));
     }
 }
 
@@ -135,8 +211,9 @@ fn handler(errors: &mut Errors, handler: &Value, path: &str, kinds: &[&str]) {
                 required(errors, header, &at, "name", names::http_header);
             }
         }
-        _ if *first != "sleep" => port_or_name(errors, action, &path),
-        _ => not_negative(errors, action, &path, "seconds"),
+        // Its length is looked at beside the pod's grace.
+        "sleep" => {}
+        _ => port_or_name(errors, action, &path),
     }
 }
 
@@ -204,29 +281,45 @@ fn image(errors: &mut Errors, container: &Value, path: &str) {
     }
 }
 
-/// The ephemeral containers of a spec: no probes, no ports, no resources.
-pub(super) fn ephemeral(errors: &mut Errors, spec: &Value, path: &str) {
+/// The ephemeral containers of a spec: no probes, no ports, no resources, no restart.
+pub(super) fn ephemeral(errors: &mut Errors, spec: &Value, path: &str, volumes: &Volumes) {
     let others = ["containers", "initContainers"];
     let others = others.iter().flat_map(|field| list(spec, field));
-    let mut seen: BTreeSet<&str> = others.map(|container| text(container, "name")).collect();
+    let others: BTreeSet<&str> = others.map(|container| text(container, "name")).collect();
+    let mut seen = others.clone();
     for (index, one) in list(spec, "ephemeralContainers").iter().enumerate() {
         let path = format!("{path}.ephemeralContainers[{index}]");
-        required(errors, one, &path, "name", names::dns1123_label);
         if !seen.insert(text(one, "name")) {
             errors.push(FieldError::duplicate(join(&path, "name"), &one["name"]));
         }
-        image(errors, one, &path);
-        env::env(errors, one, &path);
+        container(errors, one, &path, volumes);
+        let target = text(one, "targetContainerName");
+        if !target.is_empty() && !others.contains(target) {
+            let at = join(&path, "targetContainerName");
+            errors.push(FieldError::not_found(at, &one["targetContainerName"]));
+        }
+        let cannot = "cannot be set for an Ephemeral Container";
         for field in [
             "ports",
+            "resources",
             "livenessProbe",
             "readinessProbe",
             "startupProbe",
             "lifecycle",
+            "restartPolicy",
+            "restartPolicyRules",
+            "resizePolicy",
         ] {
-            if has(one, field) {
-                let wrong = "cannot be set for an Ephemeral Container";
-                errors.push(FieldError::forbidden(join(&path, field), wrong));
+            if has(one, field) && !same(&one[field], &json!({})) {
+                errors.push(FieldError::forbidden(join(&path, field), cannot));
+            }
+        }
+        for (index, mount) in list(one, "volumeMounts").iter().enumerate() {
+            for field in ["subPath", "subPathExpr"] {
+                if !text(mount, field).is_empty() {
+                    let at = format!("{path}.volumeMounts[{index}].{field}");
+                    errors.push(FieldError::forbidden(at, cannot));
+                }
             }
         }
     }

@@ -9,7 +9,7 @@
 //! | [`names`], [`quantity`] | the forms of names and amounts |
 //! | `check` | the small checks that the rest is made of |
 //! | `metadata` | `metadata` of everything |
-//! | `pods`, `containers`, `env`, `resources`, `volumes`, `scheduling` | pods and templates |
+//! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling` | pods and templates |
 //! | `apps`, `services`, `config`, `rbac`, `small` | the other kinds |
 //!
 //! A change is checked as a new object is, and then for what may not change.
@@ -26,6 +26,7 @@ pub mod names;
 mod pods;
 pub mod quantity;
 mod rbac;
+mod resize;
 mod resources;
 mod scheduling;
 mod services;
@@ -91,6 +92,14 @@ pub fn validate_ephemeral_containers_update(new: &Value, old: &Value) -> Vec<Fie
     let mut errors = Vec::new();
     metadata::update(&mut errors, new, old);
     pods::ephemeral_update(&mut errors, new, old);
+    errors
+}
+
+/// What is wrong with a pod whose resources are changed.
+pub fn validate_resize(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    metadata::update(&mut errors, new, old);
+    resize::update(&mut errors, new, old);
     errors
 }
 

@@ -48,7 +48,7 @@ pub(super) fn template(errors: &mut Errors, template: &Value, path: &str) {
 }
 
 /// The spec of a pod.
-fn spec(errors: &mut Errors, spec: &Value, path: &str) {
+pub(super) fn spec(errors: &mut Errors, spec: &Value, path: &str) {
     let volumes = volumes::volumes(errors, spec, path);
     containers::containers(errors, spec, path, &volumes);
     one_of(
@@ -272,7 +272,9 @@ pub(super) fn update(errors: &mut Errors, new: &Value, old: &Value) {
     for field in ["containers", "initContainers"] {
         let before = list(old, field);
         for (container, before) in rest[field].as_array_mut().into_iter().flatten().zip(before) {
-            container["image"] = before["image"].clone();
+            if container.is_object() {
+                container["image"] = before["image"].clone();
+            }
         }
     }
     if old["terminationGracePeriodSeconds"]
@@ -320,8 +322,14 @@ fn differences(new: &Value, old: &Value, path: &str, lines: &mut Vec<String>) {
 /// New ephemeral containers of a pod, by their own subresource: those there are stay.
 pub(super) fn ephemeral_update(errors: &mut Errors, new: &Value, old: &Value) {
     const PATH: &str = "spec.ephemeralContainers";
+    if !old["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null() {
+        let wrong = "static pods do not support ephemeral containers";
+        return errors.push(FieldError::forbidden("", wrong));
+    }
     let (new, old) = (&new["spec"], &old["spec"]);
-    containers::ephemeral(errors, new, "spec");
+    // The volumes are the old pod's, and were found to be good.
+    let volumes = volumes::volumes(&mut Errors::new(), new, "spec");
+    containers::ephemeral(errors, new, "spec", &volumes);
     let after = list(new, "ephemeralContainers");
     for (index, before) in list(old, "ephemeralContainers").iter().enumerate() {
         match after
@@ -365,13 +373,9 @@ pub(super) fn status_update(errors: &mut Errors, new: &Value, old: &Value) {
         errors.push(FieldError::forbidden("status.nodeName", wrong));
     }
     // A container that will not be restarted stays terminated.
-    let policy = text(&old["spec"], "restartPolicy");
-    if policy == "Always" {
-        return;
-    }
     for (index, before) in list(old_status, "containerStatuses").iter().enumerate() {
         let ended = &before["state"]["terminated"];
-        if ended.is_null() || (policy == "OnFailure" && ended["exitCode"] != 0) {
+        if ended.is_null() || restarts_after(&old["spec"], &before["name"], &ended["exitCode"]) {
             continue;
         }
         let mut after = list(new_status, "containerStatuses").iter();
@@ -382,4 +386,26 @@ pub(super) fn status_update(errors: &mut Errors, new: &Value, old: &Value) {
             errors.push(FieldError::forbidden(at, wrong));
         }
     }
+}
+
+/// Whether a container that ended with this code may run again: by its own rules, its own policy,
+/// or its pod's.
+fn restarts_after(spec: &Value, name: &Value, code: &Value) -> bool {
+    let mut containers = list(spec, "containers").iter();
+    let nothing = Value::Null;
+    let container = containers
+        .find(|container| container["name"] == *name)
+        .unwrap_or(&nothing);
+    let rule = list(container, "restartPolicyRules").iter().find(|rule| {
+        let codes = &rule["exitCodes"];
+        list(codes, "values").contains(code) == (codes["operator"] == "In")
+    });
+    if rule.is_some_and(|rule| rule["action"] == "Restart") {
+        return true;
+    }
+    let policy = match text(container, "restartPolicy") {
+        "" => text(spec, "restartPolicy"),
+        own => own,
+    };
+    policy == "Always" || (policy == "OnFailure" && *code != 0)
 }
