@@ -3,6 +3,7 @@
 //! | command | what happens |
 //! | --- | --- |
 //! | `pod restart=Never init=a sidecar=b containers=c,d probes=c` | this pod is wanted |
+//! | `debug x target=c` | an ephemeral container is added to the pod |
 //! | `sync` | decide, print what is to be done, and do it in the table |
 //! | `exit c 1` | a container's process ends |
 //! | `probe c readiness success` | a probe's verdict |
@@ -81,6 +82,7 @@ impl Story {
             sidecar["restartPolicy"] = json!("Always");
             sidecar
         }));
+        *self = Story::new();
         self.pod = serde_json::from_value(json!({
             "metadata": { "name": "p", "namespace": "ns", "uid": "u", "generation": 1 },
             "spec": {
@@ -111,12 +113,17 @@ impl Story {
             let _ = writeln!(out, "make sandbox {attempt}");
             self.make_sandbox(attempt);
         }
+        let guests: Vec<_> = actions
+            .start_ephemeral
+            .iter()
+            .map(|i| spec::as_container(&spec::ephemeral_containers(&pod)[*i]))
+            .collect();
         let init = actions
             .start_init
             .iter()
             .map(|i| &spec::init_containers(&pod)[*i]);
         let main = actions.start.iter().map(|i| &spec::of(&pod).containers[*i]);
-        for container in init.chain(main) {
+        for container in guests.iter().chain(init).chain(main) {
             let held_up = self.waiting.get(&container.name);
             if let Some(waiting) = held_up.filter(|w| w.reason != "CrashLoopBackOff") {
                 let _ = writeln!(out, "cannot start {}: {}", container.name, waiting.reason);
@@ -235,7 +242,8 @@ impl Story {
         let statuses = status
             .init_container_statuses
             .iter()
-            .chain(&status.container_statuses);
+            .chain(&status.container_statuses)
+            .chain(&status.ephemeral_container_statuses);
         for status in statuses.flatten() {
             let _ = write!(out, "\n  {}", describe(status));
         }
@@ -286,6 +294,15 @@ impl Runner for Story {
         let mut args = command.consume_args();
         match command.name.as_str() {
             "pod" => self.want(command)?,
+            "debug" => {
+                let name = args.next_pos().ok_or("which container?")?;
+                let guest = json!({
+                    "name": name, "image": "i", "targetContainerName": args.take_key("target"),
+                });
+                let spec = self.pod.spec.as_mut().ok_or("no pod")?;
+                let guests = spec.ephemeral_containers.get_or_insert_default();
+                guests.push(serde_json::from_value(guest)?);
+            }
             "sync" => return Ok(self.sync()),
             "status" => return Ok(self.status(false)),
             // All is stopped, and nothing starts again.

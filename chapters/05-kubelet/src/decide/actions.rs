@@ -27,6 +27,8 @@ pub struct PodActions {
     pub kill_pod: bool,
     /// Make a sandbox, as this attempt.
     pub create_sandbox: Option<u32>,
+    /// Ephemeral containers to start now.
+    pub start_ephemeral: Vec<usize>,
     /// Init containers to start now.
     pub start_init: Vec<usize>,
     /// Containers to start now.
@@ -107,7 +109,16 @@ fn start_over(pod: &Pod, runtime: &RuntimePod, attempt: u32) -> PodActions {
 
 /// The pod has its sandbox: what is missing in it, what is wrong?
 fn go_on(pod: &Pod, runtime: &RuntimePod, probes: &ProbeResults) -> PodActions {
-    let mut actions = PodActions::default();
+    let mut actions = PodActions {
+        // Who looks into a pod does not wait for it to be initialised.
+        start_ephemeral: (0..spec::ephemeral_containers(pod).len())
+            .filter(|index| {
+                let guest = &spec::ephemeral_containers(pod)[*index];
+                runtime.latest(&guest.name).is_none()
+            })
+            .collect(),
+        ..PodActions::default()
+    };
     let initialized = init_actions(pod, runtime, probes, &mut actions);
     if actions.kill_pod || !initialized {
         return actions;
@@ -130,6 +141,7 @@ fn go_on(pod: &Pod, runtime: &RuntimePod, probes: &ProbeResults) -> PodActions {
         // All containers are done: the sidecars go as well.
         actions.kill_pod = true;
         actions.start_init.clear();
+        actions.start_ephemeral.clear();
     }
     actions
 }

@@ -107,7 +107,7 @@ pub fn resource(
     let name = name.unwrap_or(container);
     let container =
         spec::find_container(pod, name).ok_or_else(|| format!("container {name} not found"))?;
-    let resources = container.resources.clone().unwrap_or_default();
+    let resources = container.into_owned().resources.unwrap_or_default();
     let (kind, resource) = selector
         .resource
         .split_once('.')

@@ -1,6 +1,8 @@
 //! Questions to a pod's spec that several decisions ask.
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use std::borrow::Cow;
+
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec};
 
 static EMPTY: std::sync::LazyLock<PodSpec> = std::sync::LazyLock::new(PodSpec::default);
 
@@ -14,12 +16,46 @@ pub fn init_containers(pod: &Pod) -> &[Container] {
     of(pod).init_containers.as_deref().unwrap_or_default()
 }
 
+/// The ephemeral containers: added to a pod that runs, started once.
+pub fn ephemeral_containers(pod: &Pod) -> &[EphemeralContainer] {
+    of(pod).ephemeral_containers.as_deref().unwrap_or_default()
+}
+
 /// Any container of the spec by name.
-pub fn find_container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
-    init_containers(pod)
+pub fn find_container<'a>(pod: &'a Pod, name: &str) -> Option<Cow<'a, Container>> {
+    let of_the_spec = init_containers(pod)
         .iter()
         .chain(&of(pod).containers)
         .find(|c| c.name == name)
+        .map(Cow::Borrowed);
+    of_the_spec.or_else(|| {
+        let guest = ephemeral_containers(pod).iter().find(|c| c.name == name)?;
+        Some(Cow::Owned(as_container(guest)))
+    })
+}
+
+/// An ephemeral container as any other: it has the same fields, and is never started again.
+pub fn as_container(guest: &EphemeralContainer) -> Container {
+    Container {
+        name: guest.name.clone(),
+        image: guest.image.clone(),
+        image_pull_policy: guest.image_pull_policy.clone(),
+        command: guest.command.clone(),
+        args: guest.args.clone(),
+        working_dir: guest.working_dir.clone(),
+        env: guest.env.clone(),
+        env_from: guest.env_from.clone(),
+        volume_mounts: guest.volume_mounts.clone(),
+        volume_devices: guest.volume_devices.clone(),
+        security_context: guest.security_context.clone(),
+        stdin: guest.stdin,
+        stdin_once: guest.stdin_once,
+        tty: guest.tty,
+        termination_message_path: guest.termination_message_path.clone(),
+        termination_message_policy: guest.termination_message_policy.clone(),
+        restart_policy: Some("Never".to_owned()),
+        ..Container::default()
+    }
 }
 
 /// Whether the init container is a sidecar: started in its turn, and kept running.
@@ -101,6 +137,11 @@ pub fn grace_period_seconds(pod: &Pod) -> i64 {
 pub fn field_path(pod: &Pod, container: &str) -> String {
     if init_containers(pod).iter().any(|c| c.name == container) {
         format!("spec.initContainers{{{container}}}")
+    } else if ephemeral_containers(pod)
+        .iter()
+        .any(|c| c.name == container)
+    {
+        format!("spec.ephemeralContainers{{{container}}}")
     } else {
         format!("spec.containers{{{container}}}")
     }

@@ -55,9 +55,30 @@ pub struct StatusInput<'a> {
 /// transition of what did not change.
 pub fn pod_status(pod: &Pod, input: &StatusInput<'_>) -> PodStatus {
     let old = pod.status.clone().unwrap_or_default();
+    let guests = spec::ephemeral_containers(pod).iter();
+    let guests: Vec<ContainerSpec> = guests.map(spec::as_container).collect();
     let mut status = PodStatus {
-        init_container_statuses: container_statuses(pod, spec::init_containers(pod), true, input),
-        container_statuses: container_statuses(pod, &spec::of(pod).containers, false, input),
+        init_container_statuses: container_statuses(
+            pod,
+            spec::init_containers(pod),
+            Kind::Init,
+            old.init_container_statuses.as_deref(),
+            input,
+        ),
+        container_statuses: container_statuses(
+            pod,
+            &spec::of(pod).containers,
+            Kind::Main,
+            old.container_statuses.as_deref(),
+            input,
+        ),
+        ephemeral_container_statuses: container_statuses(
+            pod,
+            &guests,
+            Kind::Ephemeral,
+            old.ephemeral_container_statuses.as_deref(),
+            input,
+        ),
         start_time: Some(old.start_time.clone().unwrap_or(seconds(input.now))),
         qos_class: Some(
             old.qos_class
@@ -105,25 +126,28 @@ fn addresses(pod: &Pod, status: &mut PodStatus, input: &StatusInput<'_>) {
     }
 }
 
+/// The three kinds of containers of a pod.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Init,
+    Main,
+    Ephemeral,
+}
+
 /// The statuses of the containers of a kind, in the spec's order.
 fn container_statuses(
     pod: &Pod,
     containers: &[ContainerSpec],
-    init: bool,
+    kind: Kind,
+    old: Option<&[ContainerStatus]>,
     input: &StatusInput<'_>,
 ) -> Option<Vec<ContainerStatus>> {
-    let old = pod.status.as_ref();
-    let old = if init {
-        old.and_then(|status| status.init_container_statuses.as_deref())
-    } else {
-        old.and_then(|status| status.container_statuses.as_deref())
-    };
     let old = old.unwrap_or_default();
     let statuses: Vec<ContainerStatus> = containers
         .iter()
         .map(|container| {
             let old = old.iter().find(|status| status.name == container.name);
-            container_status(pod, container, init, old, input)
+            container_status(pod, container, kind, old, input)
         })
         .collect();
     (!statuses.is_empty()).then_some(statuses)
@@ -132,7 +156,7 @@ fn container_statuses(
 fn container_status(
     pod: &Pod,
     container: &ContainerSpec,
-    init: bool,
+    kind: Kind,
     old: Option<&ContainerStatus>,
     input: &StatusInput<'_>,
 ) -> ContainerStatus {
@@ -144,7 +168,7 @@ fn container_status(
     let latest = records.next();
     let mut status = match latest {
         Some(latest) => known_status(container, latest, records.next(), old, input),
-        None => unknown_status(pod, container, init, old),
+        None => unknown_status(pod, container, kind, old),
     };
     let waits = latest.is_none_or(|latest| should_start(container, pod, Some(latest)));
     if waits
@@ -158,7 +182,7 @@ fn container_status(
         status.last_state = was.or(status.last_state);
         status.state = Some(waiting_state(&waiting.reason, &waiting.message));
     }
-    readiness(&mut status, container, init, latest, input.probes);
+    readiness(&mut status, container, kind, latest, input.probes);
     // The API server shows an empty state where there is none: what is said has to be what comes
     // back, or it would be said again and again.
     status.last_state.get_or_insert_default();
@@ -199,10 +223,10 @@ fn known_status(
 fn unknown_status(
     pod: &Pod,
     container: &ContainerSpec,
-    init: bool,
+    kind: Kind,
     old: Option<&ContainerStatus>,
 ) -> ContainerStatus {
-    let initializing = init || !spec::init_containers(pod).is_empty();
+    let initializing = kind == Kind::Init || !spec::init_containers(pod).is_empty();
     let reason = if initializing {
         "PodInitializing"
     } else {
@@ -237,12 +261,16 @@ fn unknown_status(
 fn readiness(
     status: &mut ContainerStatus,
     container: &ContainerSpec,
-    init: bool,
+    kind: Kind,
     latest: Option<&Container>,
     probes: &ProbeResults,
 ) {
+    if kind == Kind::Ephemeral {
+        // Nobody waits for them, and no traffic goes to them.
+        return;
+    }
     let state = status.state.as_ref();
-    if init && !spec::is_sidecar(container) {
+    if kind == Kind::Init && !spec::is_sidecar(container) {
         let ended = state.and_then(|state| state.terminated.as_ref());
         status.ready = ended.is_some_and(|ended| ended.exit_code == 0);
         status.started = Some(false);

@@ -26,8 +26,8 @@ pub fn read(pod: &Pod, runtime: &RuntimePod) -> BTreeMap<String, String> {
             continue;
         };
         let policy = spec::find_container(pod, &container.name)
-            .and_then(|container| container.termination_message_policy.as_deref());
-        let falls_back = policy == Some("FallbackToLogsOnError") && exit_code != 0;
+            .and_then(|container| container.into_owned().termination_message_policy);
+        let falls_back = policy.as_deref() == Some("FallbackToLogsOnError") && exit_code != 0;
         let message = left_message(container).or_else(|| {
             falls_back
                 .then(|| end_of_log(&container.log_path))

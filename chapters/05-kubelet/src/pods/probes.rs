@@ -74,7 +74,7 @@ impl Probes {
                 ContainerState::Running => container.started_at.unwrap_or(container.created_at),
                 _ => continue,
             };
-            for (kind, probe) in probes_of(container_spec) {
+            for (kind, probe) in probes_of(&container_spec) {
                 let key = (container.id.clone(), kind);
                 if self.tasks.contains_key(&key) {
                     continue;
@@ -85,7 +85,7 @@ impl Probes {
                     results: self.results.clone(),
                     target: Target {
                         pod: pod.clone(),
-                        container: container_spec.clone(),
+                        container: container_spec.clone().into_owned(),
                         container_id: container.id.clone(),
                         pod_ip: pod_ip.clone(),
                     },

@@ -1,5 +1,6 @@
 //! Starting a pod's containers: volumes and sandbox, then one container after another.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,7 +98,12 @@ impl Worker {
             .start
             .iter()
             .map(|index| &spec::of(pod).containers[*index]);
-        for container in init.chain(main) {
+        let guests: Vec<ContainerSpec> = actions
+            .start_ephemeral
+            .iter()
+            .map(|index| spec::as_container(&spec::ephemeral_containers(pod)[*index]))
+            .collect();
+        for container in guests.iter().chain(init).chain(main) {
             if is_leaving(&self.desired.borrow()) {
                 break;
             }
@@ -162,7 +168,7 @@ impl Worker {
             image_id: &image_id,
             volumes,
             addresses,
-            pid_target: None,
+            pid_target: pid_target(pod, name, runtime)?,
         };
         let fail = |waiting: Waiting| {
             let message = format!("Error: {}", waiting.message);
@@ -224,7 +230,7 @@ impl Worker {
         let Some(hook) = lifecycle.and_then(|lifecycle| lifecycle.post_start.as_ref()) else {
             return;
         };
-        let target = self.target(pod, runtime, Some(container.clone()), id);
+        let target = self.target(pod, runtime, Some(Cow::Borrowed(container)), id);
         let mut desired = self.desired.clone();
         let hooked = tokio::select! {
             hooked = hooks::run(&self.context, &target, hook, Duration::from_secs(600)) => hooked,
@@ -276,6 +282,32 @@ impl Worker {
                 .pod(pod, Severity::Warning, "FailedMount", message);
         }
         delay.min(Duration::from_secs(122))
+    }
+}
+
+/// Whose processes an ephemeral container wants to see: the id of a container that runs.
+fn pid_target(
+    pod: &Pod,
+    name: &str,
+    runtime: &RuntimePod,
+) -> std::result::Result<Option<String>, Stuck> {
+    let mut guests = spec::ephemeral_containers(pod).iter();
+    let target = guests
+        .find(|guest| guest.name == name)
+        .and_then(|guest| guest.target_container_name.as_deref())
+        .filter(|target| !target.is_empty());
+    let Some(target) = target else {
+        return Ok(None);
+    };
+    match runtime.running().find(|c| c.name == target) {
+        Some(container) => Ok(Some(container.id.clone())),
+        None => Err(Stuck::Waiting(
+            Waiting {
+                reason: "CreateContainerConfigError".to_owned(),
+                message: format!("unable to find target container {target:?}"),
+            },
+            Duration::from_secs(10),
+        )),
     }
 }
 

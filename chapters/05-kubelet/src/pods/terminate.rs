@@ -92,7 +92,7 @@ async fn stop_wave(worker: &mut Worker, pod: &Arc<Pod>, runtime: &RuntimePod, wa
     let context = worker.context.clone();
     let mut grace = grace_of(worker);
     let stops = wave.iter().map(|container| {
-        let spec = spec::find_container(pod, &container.name).cloned();
+        let spec = spec::find_container(pod, &container.name);
         let target = worker.target(pod, runtime, spec, &container.id);
         let message = format!("Stopping container {}", container.name);
         kill::stop_container(context.clone(), target, grace, message)

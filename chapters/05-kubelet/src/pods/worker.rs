@@ -15,6 +15,7 @@
 //!
 //! Upstream: `pkg/kubelet/pod_workers.go` and `kubelet.go: SyncPod`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,7 +164,7 @@ impl Worker {
             runtime = self.look(pod).await?;
         }
         for kill in &actions.kill {
-            let container = spec::find_container(pod, &kill.name).cloned();
+            let container = spec::find_container(pod, &kill.name);
             let target = self.target(pod, &runtime, container, &kill.container_id);
             let grace = kill
                 .grace_period_seconds
@@ -173,6 +174,7 @@ impl Worker {
         if actions.create_sandbox.is_some()
             || !actions.start.is_empty()
             || !actions.start_init.is_empty()
+            || !actions.start_ephemeral.is_empty()
         {
             retry_in = sooner(retry_in, self.start(pod, &mut runtime, &actions).await?);
         }
@@ -301,7 +303,7 @@ impl Worker {
         for (name, remaining) in &actions.backing_off {
             let container = spec::find_container(pod, name);
             let delay = container
-                .and_then(|container| self.backoff.delay(&actions::backoff_key(pod, container)))
+                .and_then(|container| self.backoff.delay(&actions::backoff_key(pod, &container)))
                 .unwrap_or_default();
             let minutes = delay.as_secs() / 60;
             let seconds = delay.as_secs() % 60;
@@ -335,7 +337,7 @@ impl Worker {
             let target = self.target(
                 pod,
                 runtime,
-                spec::find_container(pod, &container.name).cloned(),
+                spec::find_container(pod, &container.name),
                 &container.id,
             );
             let message = format!("Stopping container {}", container.name);
@@ -355,7 +357,7 @@ impl Worker {
         &self,
         pod: &Arc<Pod>,
         runtime: &RuntimePod,
-        container: Option<ContainerSpec>,
+        container: Option<Cow<'_, ContainerSpec>>,
         id: &str,
     ) -> Target {
         let ips = runtime
@@ -369,10 +371,12 @@ impl Worker {
             .map(|c| c.name.clone());
         Target {
             pod: pod.clone(),
-            container: container.unwrap_or_else(|| ContainerSpec {
-                name: name.unwrap_or_default(),
-                ..ContainerSpec::default()
-            }),
+            container: container
+                .map(Cow::into_owned)
+                .unwrap_or_else(|| ContainerSpec {
+                    name: name.unwrap_or_default(),
+                    ..ContainerSpec::default()
+                }),
             container_id: id.to_owned(),
             pod_ip: check::pod_ip(&self.context, pod, &ips),
         }
