@@ -12,6 +12,7 @@ use crate::Config;
 use crate::decide::dns::NodeDns;
 use crate::events::Recorder;
 use crate::objects::ObjectCache;
+use crate::pods::ledger::Ledger;
 use crate::runtime::ContainerRuntime;
 
 /// The kubelet's common ground: handed to each worker as an `Arc`.
@@ -34,6 +35,8 @@ pub struct Context {
     pub dns: NodeDns,
     /// What the node has to give, by resource: `cpu` → `2`.
     pub allocatable: BTreeMap<String, String>,
+    /// The pods that the node has taken.
+    pub ledger: Ledger,
     /// All services; `None` until they have been listed once.
     pub services: watch::Receiver<Option<Arc<Vec<Service>>>>,
     /// Whether pods can be given a network.

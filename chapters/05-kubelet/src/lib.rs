@@ -123,6 +123,7 @@ pub async fn run_with(
             node_name: node_name.clone(),
         },
         allocatable: status::resources(&capacity, config.max_pods),
+        ledger: pods::ledger::Ledger::default(),
         services: watch_services(client.clone()),
         node_name,
         node_ips,

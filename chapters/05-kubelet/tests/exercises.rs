@@ -163,6 +163,7 @@ fn bug_05() {
             container("i1", "old", ended(0)),
             container("i0", "old", ended(0)),
         ],
+        ..RuntimePod::default()
     };
     let actions = compute_actions(
         &pod("Always", 2, 1),

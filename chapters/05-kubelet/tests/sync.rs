@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `pod restart=Never init=a sidecar=b containers=c,d probes=c` | this pod is wanted |
 //! | `debug x target=c` | an ephemeral container is added to the pod |
+//! | `resize c 500m` | the spec wishes for so much of a processor (`pod … cpu=100m` had another wish) |
+//! | `others 1500m` | so much of the node's two processors is given to other pods |
 //! | `sync` | decide, print what is to be done, and do it in the table |
 //! | `exit c 1` | a container's process ends |
 //! | `probe c readiness success` | a probe's verdict |
@@ -21,7 +23,9 @@ use goldenscript::{Command, Context, Runner};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerState as ApiState, ContainerStatus, Pod};
 use kubelet::decide::actions::{backoff_key, compute_actions, finished_at};
+use kubelet::decide::admission::Room;
 use kubelet::decide::backoff::Backoff;
+use kubelet::decide::resize::{self, Allocation, Verdict};
 use kubelet::decide::status::{StatusInput, Waiting, pod_status};
 use kubelet::decide::{Outcome, ProbeResults, RuntimePod, spec};
 use kubelet::runtime::{Container, ContainerState, PodMetadata, Sandbox, SandboxState};
@@ -33,6 +37,8 @@ struct Story {
     probes: ProbeResults,
     backoff: Backoff,
     waiting: HashMap<String, Waiting>,
+    allocation: Allocation,
+    others: Pod,
     now: Timestamp,
     made: u32,
 }
@@ -45,6 +51,8 @@ impl Story {
             probes: ProbeResults::default(),
             backoff: Backoff::new(),
             waiting: HashMap::new(),
+            allocation: Allocation::default(),
+            others: Pod::default(),
             now: Timestamp::UNIX_EPOCH,
             made: 0,
         }
@@ -63,10 +71,17 @@ impl Story {
         let (containers, probed, started) =
             (names("containers"), names("probes"), names("startup"));
         let restart = args.take_key("restart").unwrap_or("Always");
+        let cpu = args.take_key("cpu").map(str::to_owned);
+        let policy = args.take_key("policy").unwrap_or("NotRequired").to_owned();
         args.reject_next()?;
         let probe = json!({ "tcpSocket": { "port": 80 } });
         let container = |name: &String| {
             let mut container = json!({ "name": name, "image": "i" });
+            if let Some(cpu) = &cpu {
+                container["resources"] = json!({ "requests": { "cpu": cpu } });
+                container["resizePolicy"] =
+                    json!([{ "resourceName": "cpu", "restartPolicy": policy }]);
+            }
             if probed.contains(name) {
                 container["readinessProbe"] = probe.clone();
                 container["livenessProbe"] = probe.clone();
@@ -91,13 +106,39 @@ impl Story {
                 "containers": containers.iter().map(container).collect::<Vec<_>>(),
             },
         }))?;
+        self.allocation.allocated = resize::wanted(&self.pod);
         Ok(())
     }
 
+    /// Decides about what the spec wishes for; returns the pod as it may be.
+    fn allocate(&mut self, out: &mut String) -> Pod {
+        let room = Room {
+            node_name: "worker-1",
+            labels: &BTreeMap::new(),
+            allocatable: &[("cpu".to_owned(), "2".to_owned())].into(),
+            others: &[&self.others],
+        };
+        let pending = match resize::decide(&self.pod, &self.allocation, &room) {
+            Verdict::Unchanged => None,
+            Verdict::Allocate => {
+                out.push_str("allocate what is wished for\n");
+                self.allocation.allocated = resize::wanted(&self.pod);
+                None
+            }
+            Verdict::Pending(pending) => Some(pending),
+        };
+        self.runtime.notes.resize_pending = pending;
+        self.runtime
+            .notes
+            .actuated
+            .clone_from(&self.allocation.actuated);
+        resize::allocated_pod(&self.pod, &self.allocation)
+    }
+
     fn sync(&mut self) -> String {
-        let (pod, now) = (self.pod.clone(), self.now);
-        let actions = compute_actions(&pod, &self.runtime, &self.probes, &self.backoff, now);
         let mut out = String::new();
+        let (pod, now) = (self.allocate(&mut out), self.now);
+        let actions = compute_actions(&pod, &self.runtime, &self.probes, &self.backoff, now);
         if actions.kill_pod {
             out.push_str("kill the pod\n");
             self.end(|_| true, 137, "Error");
@@ -108,6 +149,18 @@ impl Story {
         for kill in &actions.kill {
             let _ = writeln!(out, "kill {}: {}", kill.name, kill.message);
             self.end(|container| container.id == kill.container_id, 137, "Error");
+            if kill.restarts {
+                self.runtime
+                    .notes
+                    .restarting
+                    .insert(kill.container_id.clone());
+            }
+        }
+        for resize in &actions.resize {
+            let requests = resize.resources.requests.clone().unwrap_or_default();
+            let _ = writeln!(out, "update {}: cpu {}", resize.name, requests["cpu"].0);
+            let (name, resources) = (resize.name.clone(), resize.resources.clone());
+            self.allocation.actuated.insert(name, resources);
         }
         if let Some(attempt) = actions.create_sandbox {
             let _ = writeln!(out, "make sandbox {attempt}");
@@ -137,6 +190,10 @@ impl Story {
             }
             let _ = writeln!(out, "start {} ({attempt})", container.name);
             self.start(&container.name, attempt);
+            if let Some(resources) = &container.resources {
+                let (name, resources) = (container.name.clone(), resources.clone());
+                self.allocation.actuated.insert(name, resources);
+            }
         }
         for (name, remaining) in &actions.backing_off {
             let _ = writeln!(out, "{name} waits {}s", remaining.as_secs());
@@ -156,6 +213,10 @@ impl Story {
                     .iter()
                     .any(|(backing_off, _)| backing_off == name)
         });
+        self.runtime
+            .notes
+            .actuated
+            .clone_from(&self.allocation.actuated);
         if out.is_empty() {
             "nothing to do\n".to_owned()
         } else {
@@ -222,7 +283,8 @@ impl Story {
             node_ips: &["172.30.0.3".parse().expect("an address")],
             now: self.now,
         };
-        let status = pod_status(&self.pod, &input);
+        let pod = resize::allocated_pod(&self.pod, &self.allocation);
+        let status = pod_status(&pod, &input);
         let mut out = status.phase.clone().unwrap_or_default();
         if let Some(ip) = &status.pod_ip {
             let _ = write!(out, " {ip}");
@@ -302,6 +364,21 @@ impl Runner for Story {
                 let spec = self.pod.spec.as_mut().ok_or("no pod")?;
                 let guests = spec.ephemeral_containers.get_or_insert_default();
                 guests.push(serde_json::from_value(guest)?);
+            }
+            "resize" => {
+                let name = args.next_pos().ok_or("which container?")?;
+                let cpu = args.next_pos().ok_or("to what?")?;
+                let spec = self.pod.spec.as_mut().ok_or("no pod")?;
+                let mut containers = spec.containers.iter_mut();
+                let container = containers.find(|c| c.name == name).ok_or("no container")?;
+                let resources = json!({ "requests": { "cpu": cpu } });
+                container.resources = Some(serde_json::from_value(resources)?);
+            }
+            "others" => {
+                let cpu = args.next_pos().ok_or("how much?")?;
+                let resources = json!({ "requests": { "cpu": cpu } });
+                let spec = json!({ "containers": [{ "name": "o", "resources": resources }] });
+                self.others = serde_json::from_value(json!({ "spec": spec }))?;
             }
             "sync" => return Ok(self.sync()),
             "status" => return Ok(self.status(false)),

@@ -1,10 +1,10 @@
 //! What has to be done for a pod, from what is wanted and what is there.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod};
+use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod, ResourceRequirements};
 
 use super::backoff::Backoff;
-use super::{Outcome, ProbeResults, RuntimePod, spec};
+use super::{Outcome, ProbeResults, RuntimePod, resize, spec};
 use crate::runtime::{Container, ContainerState};
 
 /// Why a running container has to go.
@@ -18,10 +18,12 @@ pub struct Kill {
     pub message: String,
     /// A probe's own grace period.
     pub grace_period_seconds: Option<i64>,
+    /// It is started anew when it has ended, however that was.
+    pub restarts: bool,
 }
 
 /// What has to be done, in this order: kill, make the sandbox, start containers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PodActions {
     /// Stop everything of the pod: it is over, or its sandbox is no more.
     pub kill_pod: bool,
@@ -37,6 +39,19 @@ pub struct PodActions {
     pub backing_off: Vec<(String, SignedDuration)>,
     /// Containers to kill.
     pub kill: Vec<Kill>,
+    /// Containers whose resources change while they run.
+    pub resize: Vec<Resize>,
+}
+
+/// What a running container may use from now on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resize {
+    /// Its id.
+    pub container_id: String,
+    /// Its name in the pod.
+    pub name: String,
+    /// All of its resources.
+    pub resources: ResourceRequirements,
 }
 
 /// Key of a container in the back-off table.
@@ -91,9 +106,7 @@ fn start_over(pod: &Pod, runtime: &RuntimePod, attempt: u32) -> PodActions {
         // What ran once does not run again.
         return actions;
     }
-    let start: Vec<usize> = indices(containers, |container| {
-        should_start(container, pod, runtime.latest(&container.name))
-    });
+    let start = indices(containers, |container| starts(container, pod, runtime));
     if start.is_empty() && ran_before {
         return actions;
     }
@@ -128,12 +141,10 @@ fn go_on(pod: &Pod, runtime: &RuntimePod, probes: &ProbeResults) -> PodActions {
         let latest = runtime.latest(&container.name);
         match latest {
             Some(running) if running.state == ContainerState::Running => {
-                match reason_to_kill(container, running, probes) {
-                    Some(reason) => actions.kill.push(kill(container, pod, running, reason)),
-                    None => kept += 1,
-                }
+                let killed = kill_or_resize(container, running, pod, runtime, probes, &mut actions);
+                kept += usize::from(!killed);
             }
-            _ if should_start(container, pod, latest) => actions.start.push(index),
+            _ if starts(container, pod, runtime) => actions.start.push(index),
             _ => {}
         }
     }
@@ -167,9 +178,7 @@ fn init_actions(
                 .any(|c| runtime.current(&c.name).is_some());
         let done = match current.map(|c| (c, &c.state)) {
             Some((running, ContainerState::Running)) if spec::is_sidecar(container) => {
-                if let Some(reason) = reason_to_kill(container, running, probes) {
-                    actions.kill.push(kill(container, pod, running, reason));
-                }
+                kill_or_resize(container, running, pod, runtime, probes, actions);
                 is_started(container, running, probes)
             }
             _ if spec::is_sidecar(container) => {
@@ -227,6 +236,42 @@ fn hold_back(
     actions.backing_off = backing_off;
 }
 
+/// Ends a running container if it has to go (and says so), or lets it know of new resources.
+fn kill_or_resize(
+    container: &ContainerSpec,
+    running: &Container,
+    pod: &Pod,
+    runtime: &RuntimePod,
+    probes: &ProbeResults,
+    actions: &mut PodActions,
+) -> bool {
+    let wanted = container.resources.clone().unwrap_or_default();
+    let has = runtime.notes.actuated.get(&container.name);
+    let resize = has.filter(|has| !resize::same_amounts(has, &wanted));
+    let reason = reason_to_kill(container, running, probes).or_else(|| {
+        let restart = resize.is_some_and(|has| resize::needs_restart(container, has, &wanted));
+        restart.then_some(Reason::Resize)
+    });
+    if let Some(reason) = reason {
+        actions.kill.push(kill(container, pod, running, reason));
+        return true;
+    }
+    if resize.is_some() {
+        actions.resize.push(Resize {
+            container_id: running.id.clone(),
+            name: container.name.clone(),
+            resources: wanted,
+        });
+    }
+    false
+}
+
+/// Whether a container has to be started, by what is known of it.
+pub fn starts(container: &ContainerSpec, pod: &Pod, runtime: &RuntimePod) -> bool {
+    runtime.restarts(&container.name)
+        || should_start(container, pod, runtime.latest(&container.name))
+}
+
 /// Whether a container that does not run has to be started. Upstream:
 /// `ShouldContainerBeRestarted`.
 pub fn should_start(container: &ContainerSpec, pod: &Pod, latest: Option<&Container>) -> bool {
@@ -257,6 +302,7 @@ enum Reason {
     Changed,
     Liveness,
     Startup,
+    Resize,
 }
 
 fn reason_to_kill(
@@ -280,17 +326,20 @@ fn kill(container: &ContainerSpec, pod: &Pod, running: &Container, reason: Reaso
         Reason::Changed => format!("Container {name} definition changed"),
         Reason::Liveness => format!("Container {name} failed liveness probe"),
         Reason::Startup => format!("Container {name} failed startup probe"),
+        Reason::Resize => format!("Container {name} resize requires restart"),
     };
-    let restarts = spec::restarts_after(container, pod, 137);
+    // What is ended here is started anew, unless nothing of its kind ever is.
+    let restarts = spec::restart_policy(container, pod) != "Never";
     let probe = match reason {
-        Reason::Changed => None,
+        Reason::Changed | Reason::Resize => None,
         Reason::Liveness => container.liveness_probe.as_ref(),
         Reason::Startup => container.startup_probe.as_ref(),
     };
     Kill {
         container_id: running.id.clone(),
         name: name.clone(),
-        message: if restarts {
+        restarts,
+        message: if restarts && reason != Reason::Resize {
             format!("{what}, will be restarted")
         } else {
             what

@@ -4,17 +4,24 @@ use k8s_openapi::api::core::v1::{
     Container as ContainerSpec, ContainerStatus, Pod, PodCondition, PodStatus,
 };
 
-use super::spec;
 use super::status::{StatusInput, seconds};
+use super::{RuntimePod, resize, spec};
+use crate::runtime::ContainerState;
 
-/// The conditions that the kubelet writes; all others are somebody else's.
-pub const OWNED: [&str; 5] = [
+/// The conditions that the kubelet writes; all others are somebody else's. The last two are there
+/// only while a resize is.
+pub const OWNED: [&str; 7] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
     "ContainersReady",
     "PodScheduled",
+    "PodResizePending",
+    "PodResizeInProgress",
 ];
+
+/// The condition that whoever ends a pod on behalf of others sets, the kubelet among them.
+pub const DISRUPTION: &str = "DisruptionTarget";
 
 /// A verdict: whether it is true, and if not, why.
 struct Verdict {
@@ -85,10 +92,59 @@ pub(super) fn conditions(
             observed_generation: pod.metadata.generation,
         }
     });
-    let others = old
+    let passing = passing(pod, old, input);
+    let others = old.iter().filter(|condition| {
+        let type_ = &condition.type_;
+        !OWNED.contains(&type_.as_str()) && passing.iter().all(|ours| ours.type_ != *type_)
+    });
+    let others: Vec<PodCondition> = others.cloned().collect();
+    ours.chain(passing).chain(others).collect()
+}
+
+/// The conditions that are there for a while: of a resize, and of a disruption.
+fn passing(pod: &Pod, old: &[PodCondition], input: &StatusInput<'_>) -> Vec<PodCondition> {
+    let notes = &input.runtime.notes;
+    let pending = notes.resize_pending.as_ref();
+    let pending = pending.map(|pending| (OWNED[5], pending.reason, pending.message.clone()));
+    let under_way = spec::init_containers(pod)
         .iter()
-        .filter(|condition| !OWNED.contains(&condition.type_.as_str()));
-    ours.chain(others.cloned()).collect()
+        .chain(&spec::of(pod).containers)
+        .any(|container| is_resizing(container, input.runtime));
+    let in_progress = (under_way && !input.stopped).then(|| {
+        let error = notes.resize_error.clone();
+        let reason = if error.is_some() { "Error" } else { "" };
+        (OWNED[6], reason, error.unwrap_or_default())
+    });
+    let disruption = notes.disruption.as_ref();
+    let disruption = disruption.map(|why| (DISRUPTION, why.reason.as_str(), why.message.clone()));
+    let said = pending.into_iter().chain(in_progress).chain(disruption);
+    said.map(|(type_, reason, message)| {
+        let was = old.iter().find(|condition| condition.type_ == type_);
+        let unchanged = was.filter(|was| was.status == "True");
+        PodCondition {
+            type_: type_.to_owned(),
+            status: "True".to_owned(),
+            reason: (!reason.is_empty()).then(|| reason.to_owned()),
+            message: (!message.is_empty()).then_some(message),
+            last_probe_time: None,
+            last_transition_time: unchanged
+                .and_then(|was| was.last_transition_time.clone())
+                .or_else(|| Some(seconds(input.now))),
+            observed_generation: pod.metadata.generation,
+        }
+    })
+    .collect()
+}
+
+/// Whether a running container has not yet what is allocated to it.
+fn is_resizing(container: &ContainerSpec, runtime: &RuntimePod) -> bool {
+    let runs = runtime
+        .latest(&container.name)
+        .is_some_and(|latest| latest.state == ContainerState::Running);
+    let has = runtime.notes.actuated.get(&container.name);
+    let wanted = container.resources.clone().unwrap_or_default();
+    (runs || runtime.restarts(&container.name))
+        && has.is_some_and(|has| !resize::same_amounts(has, &wanted))
 }
 
 fn initialized(pod: &Pod, status: &PodStatus) -> Verdict {

@@ -6,16 +6,19 @@
 //! | [`status::pod_status`] | what does its status say? | `kubelet_pods.go: generateAPIPodStatus` |
 //! | [`phase::phase`] | one word for all of that? | `kubelet_pods.go: getPhase` |
 //! | [`patch::status_patch`] | which part of that does the API server not know yet? | `util/pod: PatchPodStatus` |
+//! | [`admission::admit`] | does this node take the pod? | `lifecycle/predicate.go` |
+//! | [`resize::decide`] | may it use more, or less? | `pkg/kubelet/allocation` |
 //! | [`probe::ProbeState::record`] | does this probe's result change anything? | `prober/worker.go` |
 //! | [`env::container_env`], [`env::expand`] | what is in its environment? | `kubelet_pods.go: makeEnvironmentVariables` |
 //! | [`dns::resolv_conf`] | where does it look up names? | `network/dns/dns.go` |
 //!
 //! The inputs are the [`Pod`] that the API server wants, and [`RuntimePod`]: what the runtime says
-//! there is. Nothing is remembered between calls but the back-off of crashing containers, which
-//! is an input as well. So a kubelet that restarts, or a runtime that lost everything, needs no
+//! there is. Little is remembered between calls: the back-off of crashing containers, and the
+//! [`Notes`] of what was done to them, which are inputs as well. So a kubelet that restarts, or a runtime that lost everything, needs no
 //! case of its own: the next sync sees what is there and goes on from it.
 
 pub mod actions;
+pub mod admission;
 pub mod backoff;
 pub mod conditions;
 pub mod dns;
@@ -26,12 +29,14 @@ pub mod phase;
 pub mod probe;
 pub mod qos;
 pub mod quantity;
+pub mod requests;
+pub mod resize;
 pub mod spec;
 pub mod status;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 
 use crate::runtime::{Container, ContainerState, Sandbox, SandboxState};
 
@@ -42,6 +47,24 @@ pub struct RuntimePod {
     pub sandboxes: Vec<Sandbox>,
     /// Its containers, of all its sandboxes, newest first.
     pub containers: Vec<Container>,
+    /// What the kubelet knows of them beside that.
+    pub notes: Notes,
+}
+
+/// What the kubelet knows of a pod's containers that the runtime does not say.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// Containers that were ended in order to start them anew, by id: they are started again
+    /// however they ended.
+    pub restarting: HashSet<String>,
+    /// The resources that the runtime was last told of, by name.
+    pub actuated: BTreeMap<String, ResourceRequirements>,
+    /// A resize that cannot be done now.
+    pub resize_pending: Option<resize::Pending>,
+    /// Why the resize under way does not get on.
+    pub resize_error: Option<String>,
+    /// Why the pod is ended on behalf of others: what `DisruptionTarget` says.
+    pub disruption: Option<status::Waiting>,
 }
 
 impl RuntimePod {
@@ -69,6 +92,14 @@ impl RuntimePod {
         self.containers
             .iter()
             .find(|c| c.name == name && c.sandbox_id == sandbox.id)
+    }
+
+    /// Whether the newest container of a name has ended and was to be started anew.
+    pub fn restarts(&self, name: &str) -> bool {
+        self.latest(name).is_some_and(|latest| {
+            let ended = matches!(latest.state, ContainerState::Exited { .. });
+            ended && self.notes.restarting.contains(&latest.id)
+        })
     }
 
     /// All containers that run.

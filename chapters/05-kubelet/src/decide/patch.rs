@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Map, Value, json};
 
-use super::conditions::OWNED;
+use super::conditions::{DISRUPTION, OWNED};
 
 /// The patch that turns the status the API server is known to have into the one wanted, or `None`
 /// if nothing of it differs. It names only the conditions that change, so nobody else's is lost,
@@ -43,7 +43,7 @@ fn changed_conditions(known: Option<&Value>, wanted: &Value) -> Value {
         .unwrap_or_default();
     let ours = wanted.as_array().into_iter().flatten().filter(|condition| {
         let type_ = condition["type"].as_str().unwrap_or_default();
-        OWNED.contains(&type_) && !known.contains(condition)
+        (OWNED.contains(&type_) || type_ == DISRUPTION) && !known.contains(condition)
     });
     let with_gaps_closed = ours.map(|condition| {
         let mut condition = condition.clone();
@@ -57,7 +57,16 @@ fn changed_conditions(known: Option<&Value>, wanted: &Value) -> Value {
         }
         condition
     });
-    Value::Array(with_gaps_closed.collect())
+    // What is ours and is not said any more is taken away.
+    let said = |type_: &Value| {
+        let mut wanted = wanted.as_array().into_iter().flatten();
+        wanted.any(|condition| condition["type"] == *type_)
+    };
+    let gone = known.iter().map(|condition| &condition["type"]);
+    let gone = gone
+        .filter(|type_| OWNED.contains(&type_.as_str().unwrap_or_default()) && !said(type_))
+        .map(|type_| json!({ "$patch": "delete", "type": type_ }));
+    Value::Array(with_gaps_closed.chain(gone).collect())
 }
 
 /// Lists that merge by address: a new address replaces the old one only if that is asked for.
@@ -121,5 +130,17 @@ mod tests {
             })
         );
         assert_eq!(status_patch(&pod(), &wanted, &wanted), None);
+    }
+
+    #[test]
+    fn takes_away_what_is_ours_and_gone() {
+        let ready = json!({ "type": "Ready", "status": "True" });
+        let resizing = json!({ "type": "PodResizeInProgress", "status": "True" });
+        let theirs = json!({ "type": "example.com/gate", "status": "True" });
+        let known = status(json!({ "conditions": [ready, resizing, theirs] }));
+        let wanted = status(json!({ "conditions": [ready] }));
+        let patch = status_patch(&pod(), &known, &wanted).unwrap();
+        let delete = json!({ "$patch": "delete", "type": "PodResizeInProgress" });
+        assert_eq!(patch["status"], json!({ "conditions": [delete] }));
     }
 }

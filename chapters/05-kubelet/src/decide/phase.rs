@@ -22,7 +22,7 @@ struct Counts {
 struct Initialization {
     /// Not all are done.
     pending: bool,
-    /// One ended with another code than 0.
+    /// One ended with another code than 0, and is not started again.
     failed: bool,
 }
 
@@ -30,7 +30,7 @@ struct Initialization {
 /// `stopped`: nothing of the pod runs, and nothing will be started again. Upstream: `getPhase`.
 pub fn phase(pod: &Pod, status: &PodStatus, stopped: bool) -> &'static str {
     let Initialization { pending, failed } = initialization(pod, status);
-    let init_failed = failed && spec::pod_restart_policy(pod) == "Never";
+    let init_failed = failed;
     let Counts {
         waiting,
         running,
@@ -67,8 +67,8 @@ fn initialization(pod: &Pod, status: &PodStatus) -> Initialization {
         match ended_with(status) {
             _ if spec::is_sidecar(container) => found.pending |= status.started != Some(true),
             Some(0) => {}
-            Some(_) => {
-                found.failed = true;
+            Some(code) => {
+                found.failed |= !spec::restarts_after(container, pod, code);
                 found.pending = true;
             }
             None => found.pending = true,

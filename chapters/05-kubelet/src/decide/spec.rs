@@ -68,6 +68,12 @@ pub fn pod_restart_policy(pod: &Pod) -> &str {
     of(pod).restart_policy.as_deref().unwrap_or("Always")
 }
 
+/// The restart policy of a container: its own, else the pod's.
+pub fn restart_policy<'a>(container: &'a Container, pod: &'a Pod) -> &'a str {
+    let own = container.restart_policy.as_deref();
+    own.unwrap_or_else(|| pod_restart_policy(pod))
+}
+
 /// Whether a container that exited with this code is started again, by its own rules, its own
 /// policy, or the pod's (KEP-5307 gave containers their own).
 pub fn restarts_after(container: &Container, pod: &Pod, exit_code: i32) -> bool {
@@ -94,11 +100,7 @@ pub fn restarts_after(container: &Container, pod: &Pod, exit_code: i32) -> bool 
     {
         return true;
     }
-    match container
-        .restart_policy
-        .as_deref()
-        .unwrap_or_else(|| pod_restart_policy(pod))
-    {
+    match restart_policy(container, pod) {
         "Never" => false,
         "OnFailure" => exit_code != 0,
         _ => true,

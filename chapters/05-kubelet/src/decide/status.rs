@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::actions::{is_started, should_start};
+use super::actions::{is_started, starts};
+use super::admission::Rejection;
 use super::phase::phase;
 use super::{Outcome, ProbeResults, RuntimePod, conditions, qos, spec};
 use crate::runtime::{Container, ContainerState};
@@ -91,10 +92,14 @@ pub fn pod_status(pod: &Pod, input: &StatusInput<'_>) -> PodStatus {
     if input.stopped {
         account_for_all(pod, &mut status);
     }
+    let mut names = spec::of(pod).containers.iter().map(|c| &c.name);
+    let restarting = names.any(|name| input.runtime.restarts(name));
     status.phase = Some(match (&old.phase, input.ended) {
         // A pod that is over stays over.
         (Some(phase), _) if phase == "Succeeded" || phase == "Failed" => phase.clone(),
         (_, Some(_)) => "Failed".to_owned(),
+        // What was ended in order to be started anew is not over.
+        _ if restarting && !input.stopped => "Running".to_owned(),
         _ => phase(pod, &status, input.stopped).to_owned(),
     });
     if let Some(ended) = input.ended {
@@ -170,7 +175,7 @@ fn container_status(
         Some(latest) => known_status(container, latest, records.next(), old, input),
         None => unknown_status(pod, container, kind, old),
     };
-    let waits = latest.is_none_or(|latest| should_start(container, pod, Some(latest)));
+    let waits = starts(container, pod, input.runtime);
     if waits
         && !input.stopped
         && let Some(waiting) = input.waiting.get(&container.name)
@@ -203,7 +208,9 @@ fn known_status(
         None => old.and_then(|old| old.last_state.clone()),
     };
     let running = latest.state == ContainerState::Running;
-    let resources = container.resources.clone().unwrap_or_default();
+    let allocated = container.resources.clone().unwrap_or_default();
+    let actuated = input.runtime.notes.actuated.get(&container.name);
+    let resources = actuated.filter(|_| running).unwrap_or(&allocated);
     ContainerStatus {
         name: container.name.clone(),
         image: latest.image.clone(),
@@ -212,8 +219,8 @@ fn known_status(
         restart_count: latest.attempt as i32,
         state: Some(api_state(latest, input.scheme)),
         last_state,
-        allocated_resources: resources.requests.clone().filter(|_| running),
-        resources: running.then_some(resources),
+        allocated_resources: allocated.requests.clone().filter(|_| running),
+        resources: Some(resources.clone()),
         volume_mounts: volume_mounts(container),
         ..ContainerStatus::default()
     }
@@ -412,6 +419,18 @@ fn volume_mounts(container: &ContainerSpec) -> Option<Vec<VolumeMountStatus>> {
         }
     });
     Some(status.collect())
+}
+
+/// The status of a pod that the node does not take. Upstream: `kubelet.go: rejectPod`.
+pub fn rejected(pod: &Pod, rejection: &Rejection) -> PodStatus {
+    PodStatus {
+        phase: Some("Failed".to_owned()),
+        reason: Some(rejection.reason.clone()),
+        message: Some(format!("Pod was rejected: {}", rejection.message)),
+        qos_class: Some(qos::qos_class(pod).to_owned()),
+        observed_generation: pod.metadata.generation,
+        ..pod.status.clone().unwrap_or_default()
+    }
 }
 
 /// Messages that containers left behind, put into the runtime's view of them. By container id.

@@ -4,10 +4,12 @@
 //! runtime (its events), and workers that are done. Nothing is polled; every half minute what is
 //! on the node is compared with what should be, and what nobody knows is ended.
 
+mod allocation;
 pub mod check;
 mod hooks;
 mod kill;
 pub mod launch;
+pub mod ledger;
 mod messages;
 mod probes;
 mod start;

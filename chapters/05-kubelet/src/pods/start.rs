@@ -176,6 +176,11 @@ impl Worker {
             Stuck::Waiting(waiting, Duration::from_secs(10))
         };
         let config = launch.config(&self.context).await.map_err(fail)?;
+        self.note_actuated(container).map_err(|error| {
+            let reason = "CreateContainerError".to_owned();
+            let message = error.to_string();
+            Stuck::Waiting(Waiting { reason, message }, Duration::from_secs(10))
+        })?;
         let created = self
             .context
             .runtime

@@ -37,6 +37,7 @@ pub(super) async fn terminate(mut worker: Worker) {
     };
     let desired = worker.desired.borrow().clone();
     worker.state(&desired.pod, &runtime, true);
+    worker.context.ledger.leave(&worker.uid);
     let context = worker.context.clone();
     let pod_dir = context.pod_dir(&worker.uid);
     if let Err(error) = volumes::remove_pod_dir(&pod_dir) {

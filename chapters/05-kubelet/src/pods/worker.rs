@@ -29,15 +29,17 @@ use super::check::{self, Target};
 use super::messages;
 use super::probes::Probes;
 use super::writer::StatusWriter;
-use super::{kill, terminate};
+use super::{allocation, kill, terminate};
 use crate::Result;
 use crate::context::Context;
 use crate::decide::actions::{self, PodActions};
+use crate::decide::admission::Rejection;
 use crate::decide::backoff::Backoff;
 use crate::decide::conditions::OWNED;
 use crate::decide::fields::PodAddresses;
+use crate::decide::resize::Allocation;
 use crate::decide::status::{self, Ended, StatusInput, Waiting};
-use crate::decide::{RuntimePod, pod_key, spec};
+use crate::decide::{Notes, RuntimePod, pod_key, spec};
 use crate::events::Severity;
 use crate::images::Images;
 use crate::runtime::SandboxState;
@@ -69,7 +71,15 @@ pub struct Worker {
     pub(super) waiting: HashMap<String, Waiting>,
     /// When to try again what could not be started.
     pub(super) retry_at: HashMap<String, Instant>,
-    ended: Option<Ended>,
+    pub(super) ended: Option<Ended>,
+    /// Set if the node does not take the pod.
+    pub(super) rejected: Option<Rejection>,
+    /// The node has taken the pod.
+    pub(super) admitted: bool,
+    pub(super) allocation: Allocation,
+    /// A resize is under way.
+    pub(super) resizing: bool,
+    pub(super) notes: Notes,
     /// The status last stated.
     pub(super) status: Option<PodStatus>,
     pub(super) kills: kill::Kills,
@@ -99,6 +109,11 @@ impl Worker {
             waiting: HashMap::new(),
             retry_at: HashMap::new(),
             ended: None,
+            rejected: None,
+            admitted: false,
+            allocation: allocation::load(&context.pod_dir(&uid)).unwrap_or_default(),
+            resizing: false,
+            notes: Notes::default(),
             status: None,
             context,
             uid,
@@ -114,6 +129,7 @@ impl Worker {
             if is_leaving(&desired) {
                 return terminate::terminate(self).await;
             }
+            let mut room = self.context.ledger.changes();
             let retry_in = match self.sync(&desired.pod).await {
                 Ok(retry_in) => retry_in,
                 Err(error) => {
@@ -132,19 +148,29 @@ impl Worker {
                 }
                 () = self.wake.notified() => {}
                 _ = network.changed() => {}
+                _ = room.changed(), if self.notes.resize_pending.is_some() => {}
                 () = sleep(retry_in) => {}
             }
         }
     }
 
     /// Takes the pod one step towards what is wanted.
-    async fn sync(&mut self, pod: &Arc<Pod>) -> Result<RetryIn> {
+    async fn sync(&mut self, wanted: &Arc<Pod>) -> Result<RetryIn> {
+        self.admit(wanted).await?;
+        if self.rejected.is_some() {
+            self.state(wanted, &RuntimePod::default(), true);
+            return Ok(None);
+        }
+        let pod = &self.allocate(wanted)?;
         let mut runtime = self.look(pod).await?;
         self.end_if_too_old(pod);
         if self.is_over(pod) {
             self.stop_all(pod, &runtime).await;
             let runtime = self.look(pod).await?;
             self.state(pod, &runtime, runtime.is_stopped());
+            if runtime.is_stopped() {
+                self.context.ledger.leave(&self.uid);
+            }
             return Ok((!runtime.is_stopped()).then_some(Duration::from_secs(1)));
         }
         let probes = self.probes.results();
@@ -170,7 +196,12 @@ impl Worker {
                 .grace_period_seconds
                 .unwrap_or(spec::grace_period_seconds(pod));
             self.kills.start(target, grace, kill.message.clone());
+            if kill.restarts {
+                self.notes.restarting.insert(kill.container_id.clone());
+            }
         }
+        retry_in = sooner(retry_in, self.resize(pod, &actions.resize).await?);
+        runtime.notes.clone_from(&self.notes);
         if actions.create_sandbox.is_some()
             || !actions.start.is_empty()
             || !actions.start_init.is_empty()
@@ -180,6 +211,7 @@ impl Worker {
         }
         self.probes.update(pod, &runtime);
         self.state(pod, &runtime, false);
+        self.note_resized(pod);
         self.collect_garbage(pod, &runtime).await;
         retry_in = sooner(retry_in, self.refresh_volumes(pod, &runtime).await);
         Ok(sooner(retry_in, self.until_too_old(pod)))
@@ -197,6 +229,7 @@ impl Worker {
         let mut runtime = RuntimePod {
             sandboxes,
             containers,
+            notes: self.notes.clone(),
         };
         let messages = messages::read(pod, &runtime);
         status::add_termination_messages(&mut runtime, &messages);
@@ -218,7 +251,10 @@ impl Worker {
             now: Timestamp::now(),
         };
         let base = self.with_last_status(pod);
-        let status = status::pod_status(&base, &input);
+        let status = match &self.rejected {
+            Some(rejection) => status::rejected(pod, rejection),
+            None => status::pod_status(&base, &input),
+        };
         self.status = Some(status.clone());
         self.writer.say(pod, status);
     }
