@@ -46,6 +46,9 @@ pub struct Config {
     /// Port the kubelet's server listens on.
     #[arg(long, default_value_t = 10250)]
     pub port: u16,
+    /// Folder (or file) of static pods: pods that run whether or not an API server is there.
+    #[arg(long, value_name = "PATH")]
+    pub pod_manifest_path: Option<PathBuf>,
     /// Taints the node registers itself with: `key=value:effect`.
     #[arg(long, value_name = "TAINT", value_delimiter = ',')]
     pub register_with_taints: Vec<String>,

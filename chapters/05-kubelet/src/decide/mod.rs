@@ -8,6 +8,7 @@
 //! | [`patch::status_patch`] | which part of that does the API server not know yet? | `util/pod: PatchPodStatus` |
 //! | [`admission::admit`] | does this node take the pod? | `lifecycle/predicate.go` |
 //! | [`resize::decide`] | may it use more, or less? | `pkg/kubelet/allocation` |
+//! | [`static_pod::mirror_step`] | does the API show a static pod as it is? | `pkg/kubelet/pod` |
 //! | [`probe::ProbeState::record`] | does this probe's result change anything? | `prober/worker.go` |
 //! | [`env::container_env`], [`env::expand`] | what is in its environment? | `kubelet_pods.go: makeEnvironmentVariables` |
 //! | [`dns::resolv_conf`] | where does it look up names? | `network/dns/dns.go` |
@@ -32,6 +33,7 @@ pub mod quantity;
 pub mod requests;
 pub mod resize;
 pub mod spec;
+pub mod static_pod;
 pub mod status;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

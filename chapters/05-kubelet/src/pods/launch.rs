@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::decide::env::{self, EnvInput, Objects};
 use crate::decide::fields::PodAddresses;
 use crate::decide::status::Waiting;
-use crate::decide::{dns, quantity, spec};
+use crate::decide::{dns, quantity, spec, static_pod};
 use crate::runtime::{ContainerConfig, Image, Mount, PodMetadata, SandboxConfig, Security};
 use crate::volumes::sub_path;
 
@@ -149,13 +149,16 @@ impl Launch<'_> {
                 objects.secrets.insert(name.to_owned(), (*secret).clone());
             }
         }
-        // A container must not start without knowing the API server's address.
         let mut services = context.services.clone();
-        let listed = services
-            .wait_for(Option::is_some)
-            .await
-            .map(|list| list.clone());
-        let list = listed.ok().flatten().unwrap_or_default();
+        let listed = if static_pod::is_static(self.pod) {
+            // It may be the API server that is being started.
+            services.borrow().clone()
+        } else {
+            // A container must not start without knowing the API server's address.
+            let listed = services.wait_for(Option::is_some).await;
+            listed.ok().and_then(|list| list.clone())
+        };
+        let list = listed.unwrap_or_default();
         let services = env::service_env(self.pod, list.iter());
         let input = EnvInput {
             pod: self.pod,

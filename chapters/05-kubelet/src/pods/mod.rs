@@ -1,7 +1,7 @@
 //! The pods of this node: a worker for each, told of every change that concerns it.
 //!
-//! Three things come in: pods that are bound to this node (a watch of the API), changes in the
-//! runtime (its events), and workers that are done. Nothing is polled; every half minute what is
+//! Four things come in: pods that are bound to this node (a watch of the API), pods that a folder
+//! of the node wants, changes in the runtime (its events), and workers that are done. Nothing is polled; every half minute what is
 //! on the node is compared with what should be, and what nobody knows is ended.
 
 mod allocation;
@@ -10,7 +10,9 @@ mod hooks;
 mod kill;
 pub mod launch;
 pub mod ledger;
+mod manifests;
 mod messages;
+mod mirrors;
 mod probes;
 mod start;
 mod terminate;
@@ -33,7 +35,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::decide::{pod_key, static_pod};
 use crate::runtime::Sandbox;
+use mirrors::Mirrors;
 use worker::{Desired, Worker};
 
 /// How often what is on the node is compared with what should be.
@@ -45,8 +49,11 @@ pub type KnownPods = Arc<Mutex<HashMap<String, Arc<Pod>>>>;
 /// Runs the node's pods until `shutdown`; they go on without it.
 pub async fn run(context: Arc<Context>, known: KnownPods, shutdown: CancellationToken) {
     let (done_sender, done) = mpsc::unbounded_channel();
+    let (mirrors, mirrored) = Mirrors::new(context.clone());
     let manager = Manager {
         context,
+        mirrors,
+        static_pods: Vec::new(),
         known,
         workers: HashMap::new(),
         done_sender,
@@ -54,7 +61,7 @@ pub async fn run(context: Arc<Context>, known: KnownPods, shutdown: Cancellation
         synced: false,
     };
     tokio::select! {
-        () = manager.manage(done) => {}
+        () = manager.manage(done, mirrored) => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -63,6 +70,9 @@ struct Manager {
     context: Arc<Context>,
     known: KnownPods,
     workers: HashMap<String, Handle>,
+    mirrors: Mirrors,
+    /// The static pods that are wanted now.
+    static_pods: Vec<Arc<Pod>>,
     done_sender: mpsc::UnboundedSender<String>,
     /// Uids of the list that is being received.
     listed: Vec<String>,
@@ -77,7 +87,15 @@ struct Handle {
 }
 
 impl Manager {
-    async fn manage(mut self, mut done: mpsc::UnboundedReceiver<String>) {
+    async fn manage(
+        mut self,
+        mut done: mpsc::UnboundedReceiver<String>,
+        mut mirrored: mpsc::UnboundedReceiver<String>,
+    ) {
+        let mut manifests = self.context.config.pod_manifest_path.clone().map(|path| {
+            let node_name = self.context.node_name.clone();
+            manifests::watch(path, node_name)
+        });
         let api: Api<Pod> = Api::all(self.context.client.clone());
         let bound = format!("spec.nodeName={}", self.context.node_name);
         let config = watcher::Config::default().fields(&bound);
@@ -95,6 +113,8 @@ impl Manager {
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
                 Some(uid) = done.recv() => self.worker_done(&uid),
+                Some(pods) = next(&mut manifests) => self.want_static(pods),
+                Some(key) = mirrored.recv() => self.mirrors.carried_out(&key),
                 _ = housekeeping.tick() => self.end_unknown().await,
             }
         }
@@ -110,8 +130,10 @@ impl Manager {
             Event::InitDone => {
                 self.synced = true;
                 let listed = std::mem::take(&mut self.listed);
+                self.mirrors.listed(&listed);
                 for (uid, handle) in &self.workers {
-                    if !listed.contains(uid) {
+                    let is_static = static_pod::is_static(&handle.desired.borrow().pod);
+                    if !listed.contains(uid) && !is_static {
                         handle.desired.send_modify(|desired| desired.gone = true);
                     }
                 }
@@ -127,6 +149,13 @@ impl Manager {
             return;
         };
         let pod = Arc::new(pod);
+        if static_pod::is_mirror(&pod) {
+            // What it shows has a worker already; this is where that one's status goes.
+            if let Some(shown) = self.mirrors.seen(pod, gone) {
+                self.tell_mirror(&shown);
+            }
+            return;
+        }
         if !gone {
             self.known
                 .lock()
@@ -143,7 +172,61 @@ impl Manager {
             None if gone => {
                 self.known.lock().expect("no panics inside").remove(&uid);
             }
-            None => self.start(uid, Desired { pod, gone }),
+            None => {
+                let mirror = None;
+                self.start(uid, Desired { pod, gone, mirror });
+            }
+        }
+    }
+
+    /// The folder of static pods was read: these are wanted, and no others.
+    fn want_static(&mut self, pods: Vec<Pod>) {
+        let known = |uid: &Option<String>, pods: &[Arc<Pod>]| -> Option<Arc<Pod>> {
+            pods.iter().find(|pod| pod.metadata.uid == *uid).cloned()
+        };
+        // The same pod read again is the pod as it was first seen.
+        let pods = pods.into_iter().map(|pod| {
+            known(&pod.metadata.uid, &self.static_pods).unwrap_or_else(|| Arc::new(pod))
+        });
+        self.static_pods = pods.collect();
+        for handle in self.workers.values() {
+            let pod = handle.desired.borrow().pod.clone();
+            let wanted = known(&pod.metadata.uid, &self.static_pods).is_some();
+            if static_pod::is_static(&pod) && !wanted {
+                handle.desired.send_modify(|desired| desired.gone = true);
+            }
+        }
+        self.mirrors.want(self.static_pods.clone().into_iter());
+        self.start_static();
+    }
+
+    /// Starts static pods that have no worker, once another of their name is gone.
+    fn start_static(&mut self) {
+        for pod in self.static_pods.clone() {
+            let uid = pod.metadata.uid.clone().unwrap_or_default();
+            let taken = self.workers.values().any(|handle| {
+                let other = &handle.desired.borrow().pod;
+                static_pod::is_static(other) && pod_key(other) == pod_key(&pod)
+            });
+            if !taken && !self.workers.contains_key(&uid) {
+                let mut known = self.known.lock().expect("no panics inside");
+                known.insert(uid.clone(), pod.clone());
+                drop(known);
+                let mirror = self.mirrors.of(&pod);
+                let gone = false;
+                self.start(uid, Desired { pod, gone, mirror });
+            }
+        }
+    }
+
+    /// Tells a static pod's worker where its status goes.
+    fn tell_mirror(&self, pod: &Pod) {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        if let Some(handle) = self.workers.get(uid) {
+            let mirror = self.mirrors.of(pod);
+            handle
+                .desired
+                .send_modify(|desired| desired.mirror = mirror);
         }
     }
 
@@ -165,6 +248,7 @@ impl Manager {
     fn worker_done(&mut self, uid: &str) {
         self.workers.remove(uid);
         self.known.lock().expect("no panics inside").remove(uid);
+        self.start_static();
     }
 
     fn wake(&self, uid: &str) {
@@ -196,6 +280,7 @@ impl Manager {
                             Desired {
                                 pod: Arc::new(orphan(&sandbox)),
                                 gone: true,
+                                mirror: None,
                             },
                         );
                     }
@@ -215,6 +300,14 @@ impl Manager {
                 tracing::warn!(uid, %error, "folder of an unknown pod not removed");
             }
         }
+    }
+}
+
+/// The next reading of the folder of static pods, if there is one.
+async fn next(manifests: &mut Option<mpsc::Receiver<Vec<Pod>>>) -> Option<Vec<Pod>> {
+    match manifests {
+        Some(manifests) => manifests.recv().await,
+        None => std::future::pending().await,
     }
 }
 

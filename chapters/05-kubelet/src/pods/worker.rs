@@ -39,7 +39,7 @@ use crate::decide::conditions::OWNED;
 use crate::decide::fields::PodAddresses;
 use crate::decide::resize::Allocation;
 use crate::decide::status::{self, Ended, StatusInput, Waiting};
-use crate::decide::{Notes, RuntimePod, pod_key, spec};
+use crate::decide::{Notes, RuntimePod, pod_key, spec, static_pod};
 use crate::events::Severity;
 use crate::images::Images;
 use crate::runtime::SandboxState;
@@ -50,8 +50,10 @@ use crate::volumes::Volumes;
 pub struct Desired {
     /// The pod as last seen.
     pub pod: Arc<Pod>,
-    /// It is not in the API any more.
+    /// It is not in the API any more, or not in the folder of static pods.
     pub gone: bool,
+    /// Where the status of a static pod goes.
+    pub mirror: Option<Arc<Pod>>,
 }
 
 /// The state of one worker.
@@ -62,6 +64,8 @@ pub struct Worker {
     pub(super) wake: Arc<Notify>,
     pub(super) probes: Probes,
     pub(super) writer: StatusWriter,
+    /// The mirror that the writer writes to.
+    mirror_uid: Option<String>,
     pub(super) images: Images,
     pub(super) volumes: Volumes,
     pub(super) mount_failures: u32,
@@ -100,6 +104,7 @@ impl Worker {
         Worker {
             probes: Probes::new(context.clone(), wake.clone()),
             writer: StatusWriter::new(context.client.clone(), &pod),
+            mirror_uid: None,
             images: Images::new(context.clone(), wake.clone()),
             volumes: Volumes::new(context.clone(), &uid),
             kills: kill::Kills::new(context.clone(), wake.clone()),
@@ -256,7 +261,24 @@ impl Worker {
             None => status::pod_status(&base, &input),
         };
         self.status = Some(status.clone());
-        self.writer.say(pod, status);
+        if static_pod::is_static(pod) {
+            self.say_to_mirror(status);
+        } else {
+            self.writer.say(pod, status);
+        }
+    }
+
+    /// A static pod's status goes to its mirror, once there is one. Each mirror has a writer of
+    /// its own, as it is another object of the API.
+    fn say_to_mirror(&mut self, status: PodStatus) {
+        let Some(mirror) = self.desired.borrow().mirror.clone() else {
+            return;
+        };
+        if self.mirror_uid != mirror.metadata.uid {
+            self.mirror_uid.clone_from(&mirror.metadata.uid);
+            self.writer = StatusWriter::new(self.context.client.clone(), &mirror);
+        }
+        self.writer.say(&mirror, status);
     }
 
     /// The pod with the status this worker last stated, which may be ahead of what the API server
