@@ -3,6 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+/// What runs a node's containers.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RuntimeKind {
+    /// The embedded one: namespaces of this machine
+    #[default]
+    Sandbox,
+    /// A Docker engine
+    Docker,
+}
+
 /// How one kubelet is set up.
 ///
 /// Upstream: `cmd/kubelet/app/options/options.go`.
@@ -64,6 +74,38 @@ pub struct Config {
     /// HTTP proxy for image pulls: `http://host:port`.
     #[arg(long, value_name = "URL")]
     pub image_proxy: Option<String>,
+    /// What runs containers.
+    #[arg(long, value_enum, default_value_t)]
+    pub container_runtime: RuntimeKind,
+    /// The flags of the Docker runtime.
+    #[command(flatten)]
+    pub docker: DockerFlags,
+}
+
+/// Flags of the Docker runtime alone.
+#[derive(clap::Args, Debug, Clone)]
+pub struct DockerFlags {
+    /// Where the Docker engine listens.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "unix:///var/run/docker.sock"
+    )]
+    pub docker_host: String,
+    /// The container that this node is, where it is one: hostNetwork is its network, and files are
+    /// shared through its volumes.
+    #[arg(long, value_name = "CONTAINER")]
+    pub docker_node_container: Option<String>,
+    /// Labels of all that the kubelet makes in the engine: `name=value`.
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    pub docker_labels: Vec<String>,
+    /// Image of the container that holds a pod's namespaces.
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        default_value = "registry.k8s.io/pause:3.10.1"
+    )]
+    pub pod_infra_container_image: String,
 }
 
 impl Config {

@@ -3,7 +3,7 @@
 //! A kubelet is the agent on each node. It is told, by a watch of the API, which pods are bound to
 //! its node, and sees to it that their containers run; it says back how they are. It speaks to
 //! the API server as any client does, and to whatever runs containers through one trait,
-//! [`runtime::ContainerRuntime`], whose first implementation is the embedded sandbox.
+//! [`runtime::ContainerRuntime`], which the embedded sandbox and the Docker runtime implement.
 //!
 //! ```text
 //!                 API server
@@ -32,7 +32,7 @@
 //!
 //! Where to read on: [`decide`] is the core, with stories in `tests/sync/*.txt`; `pods/worker.rs`
 //! carries it out; `node` keeps the Node object; `volumes`, `images` and `server` are each on
-//! their own; [`runtime`] is the seam, `runtime::sandbox` what is behind it.
+//! their own; [`runtime`] is the seam, `runtime::sandbox` and `runtime::docker` what is behind it.
 //!
 //! Left out so far: ephemeral containers, static pods, host ports, eviction under pressure, volumes from
 //! storage plugins, `/stats/summary`, in-place resize, and env from files (`fileKeyRef`). A pod
@@ -66,7 +66,7 @@ use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use config::Config;
+pub use config::{Config, DockerFlags, RuntimeKind};
 pub use error::{Error, Result};
 
 use context::Context;
@@ -75,22 +75,44 @@ use events::Recorder;
 use node::{machine, status};
 use objects::ObjectCache;
 use runtime::ContainerRuntime;
+use runtime::docker::{DockerRuntime, DockerRuntimeConfig};
 use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
 
-/// Runs the node agent, with the embedded runtime, until `shutdown`. Its pods go on without it;
-/// the next kubelet of the node takes them up.
+/// Runs the node agent, with the runtime that the flags name, until `shutdown`. Its pods go on
+/// without it; the next kubelet of the node takes them up.
 ///
 /// # Errors
 /// When a flag or a file it names makes no sense, or the server's port is taken.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
-    let runtime = SandboxRuntime::new(SandboxRuntimeConfig {
+    let runtime: Arc<dyn ContainerRuntime> = match config.container_runtime {
+        RuntimeKind::Sandbox => Arc::new(sandbox_runtime(&config).await?),
+        RuntimeKind::Docker => Arc::new(docker_runtime(&config).await?),
+    };
+    run_with(config, runtime, shutdown).await
+}
+
+async fn sandbox_runtime(config: &Config) -> runtime::Result<SandboxRuntime> {
+    SandboxRuntime::new(SandboxRuntimeConfig {
         root_dir: config.root_dir.clone(),
         image_store: config.image_store(),
         node_name: config.node_name(),
         image_proxy: config.image_proxy.clone(),
         helper: None,
-    });
-    run_with(config, Arc::new(runtime.await?), shutdown).await
+    })
+    .await
+}
+
+async fn docker_runtime(config: &Config) -> runtime::Result<DockerRuntime> {
+    let flags = &config.docker;
+    DockerRuntime::new(DockerRuntimeConfig {
+        host: flags.docker_host.clone(),
+        node_name: config.node_name(),
+        node_container: flags.docker_node_container.clone(),
+        labels: flags.docker_labels.clone(),
+        pause_image: flags.pod_infra_container_image.clone(),
+        root_dir: config.root_dir.clone(),
+    })
+    .await
 }
 
 /// Runs the node agent with any runtime.

@@ -11,11 +11,12 @@
 //! Upstream: `pkg/kubelet/kubelet_node_status.go`, `pkg/kubelet/nodestatus`, and
 //! `component-helpers/apimachinery/lease`.
 
+pub mod health;
 pub mod machine;
 pub mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -32,6 +33,7 @@ use crate::Result;
 use crate::context::Context;
 use crate::events::Severity;
 use crate::retry::Retry;
+use health::RuntimeHealth;
 use status::NodeInput;
 
 /// How long a lease holds.
@@ -52,6 +54,7 @@ pub async fn run(
         context,
         network_ready,
         known: Node::default(),
+        health: RuntimeHealth::new(Instant::now()),
     };
     tokio::select! {
         () = keeper.keep() => {}
@@ -64,6 +67,7 @@ struct NodeKeeper {
     network_ready: watch::Sender<bool>,
     /// The Node as last seen or written.
     known: Node,
+    health: RuntimeHealth,
 }
 
 impl NodeKeeper {
@@ -103,7 +107,10 @@ impl NodeKeeper {
                     }
                     _ => {}
                 },
-                _ = tick.tick() => self.report().await,
+                _ = tick.tick() => {
+                    self.check_runtime().await;
+                    self.report().await;
+                }
             }
         }
     }
@@ -171,6 +178,14 @@ impl NodeKeeper {
         }
     }
 
+    async fn check_runtime(&mut self) {
+        let status = self.context.runtime.status().await;
+        if let Err(error) = &status {
+            tracing::warn!(%error, "container runtime does not work");
+        }
+        self.health.checked(status.is_ok(), Instant::now());
+    }
+
     /// Writes the status if what it says changed, or was last said long ago.
     async fn report(&mut self) {
         if !*self.network_ready.borrow() {
@@ -201,6 +216,12 @@ impl NodeKeeper {
                     recorder.node(&self.known, Severity::Normal, "NodeReady", message);
                     tracing::info!(node = name, "ready");
                 }
+                if was_ready && !is_ready(&new) {
+                    let name = &self.context.node_name;
+                    let message = format!("Node {name} status is now: NodeNotReady");
+                    let recorder = &self.context.recorder;
+                    recorder.node(&self.known, Severity::Normal, "NodeNotReady", message);
+                }
             }
             Err(error) => tracing::warn!(%error, "node status not written"),
         }
@@ -223,6 +244,7 @@ impl NodeKeeper {
         let context = &self.context;
         let root_dir = &context.config.root_dir;
         let network = *self.network_ready.borrow();
+        let runtime_down = self.health.is_down(Instant::now());
         NodeInput {
             name: context.node_name.clone(),
             ips: context.node_ips.clone(),
@@ -232,12 +254,7 @@ impl NodeKeeper {
             pressure: machine::pressure(root_dir),
             info: machine::system_info(context.runtime.version()),
             images: context.runtime.list_images().await.unwrap_or_default(),
-            not_ready: (!network).then(|| {
-                "container runtime network not ready: NetworkReady=false \
-                 reason:NetworkPluginNotReady message:Network plugin returns error: \
-                 no pod CIDR assigned"
-                    .to_owned()
-            }),
+            not_ready: health::not_ready(runtime_down, network),
         }
     }
 }

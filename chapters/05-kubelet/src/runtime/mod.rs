@@ -4,6 +4,7 @@
 //! CRI's, so that a CRI runtime or a Docker engine can stand behind the same trait. A sandbox is a
 //! pod's shared ground (network, hostname, IPC); containers are started in it one by one.
 
+pub mod docker;
 pub mod fake;
 pub mod images;
 pub mod sandbox;
@@ -332,6 +333,14 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Name and version, for `status.nodeInfo.containerRuntimeVersion`: `sandbox://0.1.0`. The
     /// part before `:` is the scheme of `containerID`.
     fn version(&self) -> String;
+
+    /// Whether it works: asked every few seconds. CRI: `Status`, `RuntimeReady`.
+    ///
+    /// # Errors
+    /// Why it does not.
+    async fn status(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// The node's pod CIDR is known: the network can be made ready. Called before any sandbox.
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()>;

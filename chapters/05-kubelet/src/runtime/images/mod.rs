@@ -29,6 +29,7 @@ mod store;
 mod unpack;
 
 pub use archive::load_archive;
+pub(in crate::runtime) use builtin::is_builtin;
 pub use pull::Puller;
 pub use reference::Reference;
 pub use store::{ImageConfig, ImageRecord, ImageStore};

@@ -38,7 +38,7 @@
 //! Upstream: containerd `internal/cri`, runc `libcontainer`.
 
 mod client;
-mod node_network;
+pub(in crate::runtime) mod node_network;
 mod pods;
 mod protocol;
 mod record;
@@ -53,6 +53,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+// What other runtimes share: a pod's link to the node, and the form of its logs.
+pub(in crate::runtime) use shim::{log as shim_log, network as shim_network};
 
 pub use runtime::SandboxRuntime;
 pub use users::ImageUsers;

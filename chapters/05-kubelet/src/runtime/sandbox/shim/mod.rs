@@ -18,8 +18,8 @@
 //! they leave, as upstream's `pause` does.
 
 mod credentials;
-mod log;
-mod network;
+pub(in crate::runtime) mod log;
+pub(in crate::runtime) mod network;
 mod process;
 mod rootfs;
 mod supervisor;
