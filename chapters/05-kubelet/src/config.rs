@@ -96,10 +96,11 @@ pub struct DockerFlags {
     /// shared through its volumes.
     #[arg(long, value_name = "CONTAINER")]
     pub docker_node_container: Option<String>,
-    /// Labels of all that the kubelet makes in the engine: `name=value`.
-    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    /// Label of all that the kubelet makes in the engine: `name=value`; may be given again.
+    #[arg(long = "docker-label", value_name = "LABEL")]
     pub docker_labels: Vec<String>,
-    /// Image of the container that holds a pod's namespaces.
+    /// Image of the container that holds a pod's namespaces; a node that is a container uses its
+    /// own.
     #[arg(
         long,
         value_name = "IMAGE",

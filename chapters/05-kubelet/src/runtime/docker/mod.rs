@@ -53,7 +53,6 @@ pub mod images;
 pub mod labels;
 pub mod logs;
 pub mod memory;
-pub mod pause;
 pub mod place;
 pub mod sandboxes;
 pub mod spec;
@@ -90,7 +89,7 @@ pub struct DockerRuntimeConfig {
     pub node_container: Option<String>,
     /// Labels of everything that is made, `name=value`.
     pub labels: Vec<String>,
-    /// Image of pause containers.
+    /// Image of pause containers, where the node is none itself: see [`place::Pause`].
     pub pause_image: String,
     /// Folder of the kubelet.
     pub root_dir: PathBuf,
@@ -131,7 +130,12 @@ impl DockerRuntime {
     pub async fn new(config: DockerRuntimeConfig) -> Result<Self> {
         let engine = Engine::connect(&config.host).await?;
         let found = engine.look("its version", engine.docker.version()).await?;
-        let place = Place::find(&engine, config.node_container.as_deref()).await?;
+        let place = Place::find(
+            &engine,
+            config.node_container.as_deref(),
+            &config.pause_image,
+        )
+        .await?;
         let inner = Arc::new(Inner {
             config,
             engine,

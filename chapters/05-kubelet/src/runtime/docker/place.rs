@@ -17,9 +17,24 @@ use crate::runtime::{Result, RuntimeError};
 /// What every container of this engine has of the machine anyway: the same for node and engine.
 const KERNEL_PATHS: [&str; 3] = ["/dev", "/proc", "/sys"];
 
+/// The program that holds a pod's namespaces: upstream's image runs it by itself; a node that is
+/// a container has it in its own image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// The image.
+    pub image: String,
+    /// What to run of it; the image's own entrypoint if left out.
+    pub entrypoint: Option<Vec<String>>,
+}
+
+/// How the program of a node's image is told to hold a pod.
+const NODE_PAUSE: [&str; 2] = ["/cluster", "pause"];
+
 /// Where the kubelet is.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
+    /// What pause containers run.
+    pub pause: Pause,
     /// Id of the container that is the node; none where the machine is.
     container: Option<String>,
     /// Folders of the node and what they are to the engine.
@@ -27,13 +42,21 @@ pub struct Place {
 }
 
 impl Place {
-    /// Asks the engine what the container called `name` is made of. No name: the machine itself.
+    /// Asks the engine what the container called `name` is made of. No name: the machine itself,
+    /// whose pods are held by `pause_image`.
     ///
     /// # Errors
     /// When there is no such container.
-    pub async fn find(engine: &Engine, name: Option<&str>) -> Result<Place> {
+    pub async fn find(engine: &Engine, name: Option<&str>, pause_image: &str) -> Result<Place> {
         let Some(name) = name else {
-            return Ok(Place::default());
+            let pause = Pause {
+                image: pause_image.to_owned(),
+                entrypoint: None,
+            };
+            return Ok(Place {
+                pause,
+                ..Place::default()
+            });
         };
         let found = engine.inspect(name).await?;
         let mounts = found.mounts.unwrap_or_default().into_iter();
@@ -41,6 +64,10 @@ impl Place {
             .filter_map(|mount| Some((mount.destination?.into(), mount.source?.into())))
             .collect();
         Ok(Place {
+            pause: Pause {
+                image: found.image.unwrap_or_default(),
+                entrypoint: Some(NODE_PAUSE.map(str::to_owned).to_vec()),
+            },
             container: found.id,
             mounts,
         })
@@ -94,6 +121,7 @@ mod tests {
     fn paths_are_those_of_the_volumes() {
         let pair = |inside: &str, outside: &str| (inside.into(), outside.into());
         let place = Place {
+            pause: Pause::default(),
             container: Some("0a".into()),
             mounts: vec![
                 pair("/var", "/volumes/var/_data"),

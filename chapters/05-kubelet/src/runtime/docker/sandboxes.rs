@@ -73,12 +73,11 @@ impl Inner {
         if config.share_process_namespace {
             own.insert(SHARE_PROCESSES.to_owned(), "true".to_owned());
         }
-        let image = &self.config.pause_image;
-        let body = spec::pause(config, image, &self.place, &kept, self.with_own(own));
+        let body = spec::pause(config, &self.place, &kept, self.with_own(own));
         let name = labels::sandbox_name(metadata);
         let id = match self.create_named(&name, body.clone()).await {
             Err(RuntimeError::Create(why)) if why.contains("No such image") => {
-                self.pull(image, None).await?;
+                self.pull(&self.place.pause.image, None).await?;
                 self.create_named(&name, body).await?
             }
             made => made?,

@@ -42,7 +42,6 @@ pub struct EngineMount {
 /// The pause container of a pod. `memory` are volumes that it keeps alive, each with a path.
 pub fn pause(
     config: &SandboxConfig,
-    image: &str,
     place: &Place,
     memory: &[(String, String)],
     labels: Labels,
@@ -79,7 +78,8 @@ pub fn pause(
     ContainerCreateBody {
         // With another's network goes that one's hostname.
         hostname: (!config.host_network).then(|| config.hostname.clone()),
-        image: Some(image.to_owned()),
+        image: Some(place.pause.image.clone()),
+        entrypoint: place.pause.entrypoint.clone(),
         labels: Some(labels),
         host_config: Some(host_config),
         ..ContainerCreateBody::default()

@@ -79,6 +79,9 @@ pub fn spec(record: &Record, node: &Node, image: &str, socket: &str) -> Containe
             ]),
             // Pods are siblings: their processes are seen in the engine's own namespace only.
             pid_mode: Some("host".into()),
+            // Its kernel parameters are its own to set, those of its network above all.
+            masked_paths: Some(Vec::new()),
+            readonly_paths: Some(Vec::new()),
             sysctls: Some(HashMap::from([("net.ipv4.ip_forward".into(), "1".into())])),
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
