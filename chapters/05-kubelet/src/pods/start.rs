@@ -20,7 +20,7 @@ use crate::decide::status::Waiting;
 use crate::decide::{RuntimePod, spec};
 use crate::events::Severity;
 use crate::images::Standing;
-use crate::runtime::RuntimeError;
+use crate::runtime::{ContainerState, RuntimeError};
 use crate::volumes::Volumes;
 impl Worker {
     /// Makes what the containers need, then the containers, as far as they can be made now.
@@ -157,6 +157,10 @@ impl Worker {
             return Err(Stuck::Pulling);
         };
         let latest = runtime.latest(name);
+        if let Some(made) = made_and_not_started(container, runtime) {
+            // A kubelet died between the two; this one goes on where that one was.
+            return self.start_made(pod, container, runtime, &made).await;
+        }
         let attempt = match latest {
             Some(latest) => latest.attempt + 1,
             None => self.restarts_before(pod, name),
@@ -203,7 +207,20 @@ impl Worker {
         }
         let normal = Severity::Normal;
         recorder.container(pod, name, normal, "Created", "Container created".to_owned());
-        if let Err(error) = self.context.runtime.start_container(&id).await {
+        self.start_made(pod, container, runtime, &id).await
+    }
+
+    /// Starts the process of a container that has been made.
+    async fn start_made(
+        &mut self,
+        pod: &Arc<Pod>,
+        container: &ContainerSpec,
+        runtime: &RuntimePod,
+        id: &str,
+    ) -> std::result::Result<(), Stuck> {
+        let name = &container.name;
+        let recorder = self.context.recorder.clone();
+        if let Err(error) = self.context.runtime.start_container(id).await {
             // The runtime records it as ended, so restart policy and back-off do the rest; a
             // program that does not exist is also said as the reason that it waits for.
             let message = format!("Error: {error}");
@@ -218,8 +235,9 @@ impl Worker {
             };
             return Err(Stuck::Waiting(waiting, Duration::from_millis(50)));
         }
+        let normal = Severity::Normal;
         recorder.container(pod, name, normal, "Started", "Container started".to_owned());
-        self.post_start(pod, container, runtime, &id).await;
+        self.post_start(pod, container, runtime, id).await;
         Ok(())
     }
 
@@ -288,6 +306,14 @@ impl Worker {
         }
         delay.min(Duration::from_secs(122))
     }
+}
+
+/// The container that was made of this spec in the pod's sandbox and never started, if any.
+fn made_and_not_started(container: &ContainerSpec, runtime: &RuntimePod) -> Option<String> {
+    let made = runtime.current(&container.name)?;
+    let hash = made.labels.get(spec::HASH_LABEL);
+    let is_of_this = hash.is_some_and(|hash| *hash == spec::container_hash(container));
+    (made.state == ContainerState::Created && is_of_this).then(|| made.id.clone())
 }
 
 /// Whose processes an ephemeral container wants to see: the id of a container that runs.

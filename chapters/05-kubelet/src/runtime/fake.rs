@@ -15,8 +15,8 @@ use tokio::sync::broadcast;
 
 use super::{
     Container, ContainerConfig, ContainerRuntime, ContainerState, Duplex, ExecOutput, ExecRequest,
-    Image, ProcessStreams, PullAuth, Result, RuntimeError, RuntimeEvent, Sandbox, SandboxConfig,
-    SandboxState,
+    Image, ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
+    SandboxConfig, SandboxState,
 };
 
 /// The table.
@@ -210,6 +210,14 @@ impl ContainerRuntime for FakeRuntime {
             .end(|container| container.id == container_id, 143);
         self.tell(changed);
         Ok(())
+    }
+
+    async fn update_container_resources(&self, id: &str, _resources: Resources) -> Result<()> {
+        let state = self.lock();
+        let known = state.containers.iter().any(|container| container.id == id);
+        known
+            .then_some(())
+            .ok_or_else(|| RuntimeError::NotFound(id.to_owned()))
     }
 
     async fn remove_container(&self, container_id: &str) -> Result<()> {
