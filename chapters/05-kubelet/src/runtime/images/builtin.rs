@@ -22,7 +22,7 @@ use super::store::{ImageConfig, ImageRecord, ImageStore};
 use super::unpack::layer_name;
 
 /// Where the programs of an installed system and their libraries are.
-const LIBRARY_DIRS: [&str; 4] = ["/lib", "/lib64", "/lib32", "/usr/lib"];
+const LIBRARY_DIRS: [&str; 5] = ["/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64"];
 /// What of `/etc` the machine's programs need to run.
 const ETC_PATHS: [&str; 6] = [
     "/etc/alternatives",
