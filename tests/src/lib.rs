@@ -1,6 +1,7 @@
 //! Whole-cluster tests: real binaries, real clients.
 //!
-//! A test brings up a lab of its own ([`Lab`]: own folder, own port, own namespaces, so tests run
+//! Scenarios that are the same on every kind of lab run on each ([`on_each_lab`]). A test brings
+//! up a lab of its own ([`Lab`]: own folder, own port, own namespaces, so tests run
 //! side by side), then asks it with the stock kubectl, or breaks something and waits for the
 //! cluster to mend it. [`stage`] is what transcripts are played on. `cargo xtask test` builds the
 //! program and names it in `WORKSHOP_CLUSTER`.
@@ -12,10 +13,60 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+/// What runs a lab's nodes and pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Namespaces.
+    Embedded,
+    /// A Docker engine.
+    Docker,
+}
+
+/// Makes a test of a scenario for each kind of lab: `embedded::name` and `docker::name`. A
+/// scenario is a function of a [`Kind`].
+#[macro_export]
+macro_rules! on_each_lab {
+    ($($scenario:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[test]
+            fn $scenario() {
+                super::$scenario($crate::Kind::Embedded);
+            })+
+        }
+        mod docker {
+            $(#[test]
+            fn $scenario() {
+                if $crate::has_engine() {
+                    super::$scenario($crate::Kind::Docker);
+                }
+            })+
+        }
+    };
+}
+
+/// Whether a Docker engine answers. Where none does, a test is skipped and says why; in CI it is
+/// not.
+///
+/// # Panics
+/// When `CI` is set and there is none.
+pub fn has_engine() -> bool {
+    match stage::engine() {
+        Ok(()) => true,
+        Err(why) => {
+            assert!(std::env::var_os("CI").is_none(), "{why}");
+            eprintln!("skipped: {why}");
+            false
+        }
+    }
+}
+
 /// A lab that ends with its test.
 pub struct Lab {
     name: String,
     home: tempfile::TempDir,
+    kind: Kind,
+    /// The engine of a Docker lab, if it is not the usual one.
+    engine: Option<String>,
 }
 
 impl Lab {
@@ -24,18 +75,87 @@ impl Lab {
     /// # Panics
     /// When it does not start: with what it said.
     pub fn up(name: &str) -> Self {
-        let lab = Self::new(name);
+        Self::up_on(Kind::Embedded, name)
+    }
+
+    /// Starts a lab of that kind with two workers.
+    ///
+    /// # Panics
+    /// When it does not start: with what it said.
+    pub fn up_on(kind: Kind, name: &str) -> Self {
+        let lab = Self::new_on(kind, name);
         lab.start(&["--port", &free_port()]);
         lab
     }
 
     /// A lab that is not started.
     pub fn new(name: &str) -> Self {
+        Self::new_on(Kind::Embedded, name)
+    }
+
+    /// A lab of that kind that is not started.
+    ///
+    /// # Panics
+    /// When it can have no folder.
+    pub fn new_on(kind: Kind, name: &str) -> Self {
         let home = tempfile::Builder::new().prefix("workshop-").tempdir();
+        // An engine is shared with whoever else tests on this machine.
+        let name = match kind {
+            Kind::Embedded => name.to_owned(),
+            Kind::Docker => format!("{name}-{}", std::process::id()),
+        };
         Self {
-            name: name.into(),
+            name,
             home: home.expect("a folder for the lab"),
+            kind,
+            engine: None,
         }
+    }
+
+    /// Has the engine that listens at `host` run the lab.
+    pub fn by_engine(mut self, host: String) -> Self {
+        self.engine = Some(host);
+        self
+    }
+
+    /// What runs its nodes and pods.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where the host reaches NodePorts.
+    ///
+    /// # Panics
+    /// When the node has no address.
+    pub fn node_port_host(&self) -> String {
+        match self.kind {
+            Kind::Embedded => "127.0.0.1".to_owned(),
+            Kind::Docker => self.kubectl(
+                "get node control-plane -o jsonpath={.status.addresses[?(@.type==\"InternalIP\")].address}",
+            ),
+        }
+    }
+
+    /// Runs docker against the lab's engine, with words separated by spaces.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn docker(&self, words: &str) -> String {
+        self.docker_args(&words.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs docker with arguments that may have spaces in them.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn docker_args(&self, args: &[&str]) -> String {
+        let mut command = Command::new("docker");
+        command.args(args);
+        if let Some(host) = &self.engine {
+            command.env("DOCKER_HOST", host);
+        }
+        let output = command.output().expect("docker is installed");
+        said(output).unwrap_or_else(|said| panic!("docker {args:?}: {said}"))
     }
 
     /// Runs `lab up` with further arguments.
@@ -43,7 +163,11 @@ impl Lab {
     /// # Panics
     /// When it fails.
     pub fn start(&self, args: &[&str]) -> String {
-        self.lab(&[&["up"], args].concat())
+        let runtime: &[&str] = match self.kind {
+            Kind::Embedded => &[],
+            Kind::Docker => &["--runtime", "docker"],
+        };
+        self.lab(&[&["up"], runtime, args].concat())
             .unwrap_or_else(|said| panic!("lab up: {said}"))
     }
 
@@ -54,6 +178,9 @@ impl Lab {
     pub fn lab(&self, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new(cluster());
         command.args(["lab", "--name", &self.name]).args(args);
+        if let Some(host) = &self.engine {
+            command.env("DOCKER_HOST", host);
+        }
         said(
             command
                 .env("WORKSHOP_HOME", self.home.path())

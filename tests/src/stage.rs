@@ -126,7 +126,10 @@ fn without_noise(said: &str) -> String {
 }
 
 /// Whether a Docker engine answers; why not.
-fn engine() -> Result<(), String> {
+///
+/// # Errors
+/// Why not.
+pub fn engine() -> Result<(), String> {
     let host = std::env::var("DOCKER_HOST")
         .ok()
         .filter(|host| !host.is_empty());
@@ -157,7 +160,10 @@ fn xtask() -> PathBuf {
 }
 
 /// Where cargo puts the programs of this build: a test lies in its `deps`.
-fn programs() -> PathBuf {
+///
+/// # Panics
+/// When this is no test.
+pub fn programs() -> PathBuf {
     let test = std::env::current_exe().expect("a test is a program");
     let folder = test.ancestors().nth(2);
     folder.expect("it lies in a target folder").to_owned()

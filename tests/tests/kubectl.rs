@@ -4,11 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use workshop_tests::Lab;
+use workshop_tests::{Kind, Lab, on_each_lab};
 
-#[test]
-fn ports_are_forwarded() {
-    let lab = Lab::up("forward");
+on_each_lab!(ports_are_forwarded);
+
+fn ports_are_forwarded(kind: Kind) {
+    let lab = Lab::up_on(kind, "forward");
     lab.apply(include_str!("../transcripts/web.yaml"));
     lab.kubectl("rollout status deployment/web --timeout=30s");
     for target in ["deployment/web", "service/web"] {

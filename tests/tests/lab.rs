@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use workshop_tests::Lab;
+use workshop_tests::{Kind, Lab, on_each_lab};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -126,9 +126,10 @@ fn everybody_goes_on_when_the_api_server_was_killed() {
     lab.kubectl("delete deployment web --cascade=foreground --timeout=30s");
 }
 
-#[test]
-fn pods_of_a_stopped_node_move_and_the_node_comes_back() {
-    let lab = Lab::up("stop");
+on_each_lab!(pods_of_a_stopped_node_move_and_the_node_comes_back);
+
+fn pods_of_a_stopped_node_move_and_the_node_comes_back(kind: Kind) {
+    let lab = Lab::up_on(kind, "stop");
     lab.kubectl("create deployment web --image=workshop/echo --replicas=2");
     lab.kubectl("rollout status deployment/web --timeout=30s");
     lab.lab(&["stop-node", "worker-1"]).unwrap();

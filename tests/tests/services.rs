@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use workshop_tests::Lab;
+use workshop_tests::{Kind, Lab, on_each_lab};
 
 const MANIFEST: &str = r#"
 apiVersion: apps/v1
@@ -41,9 +41,13 @@ spec:
     command: [sleep, infinity]
 "#;
 
-#[test]
-fn three_pods_behind_a_service_are_reached_by_name_and_by_node_port() {
-    let lab = Lab::up("services");
+on_each_lab!(
+    three_pods_behind_a_service_are_reached_by_name_and_by_node_port,
+    what_breaks_is_mended,
+);
+
+fn three_pods_behind_a_service_are_reached_by_name_and_by_node_port(kind: Kind) {
+    let lab = Lab::up_on(kind, "services");
     lab.apply(MANIFEST);
     lab.kubectl("rollout status deployment/web --timeout=30s");
     lab.kubectl("wait --for=condition=Ready pod/client --timeout=20s");
@@ -63,12 +67,13 @@ fn three_pods_behind_a_service_are_reached_by_name_and_by_node_port() {
 
     let port = lab.kubectl("get service web -o jsonpath={.spec.ports[0].nodePort}");
     let port: u16 = port.parse().expect("a port");
+    let host = lab.node_port_host();
     let mut seen = std::collections::BTreeSet::new();
     lab.eventually("all three pods answer on the host's port", limit, || {
-        None::<()>.or_else(|| (get(port)?.contains("200 OK")).then_some(()))
+        None::<()>.or_else(|| (get(&host, port)?.contains("200 OK")).then_some(()))
     });
     for _ in 0..60 {
-        if let Some(answer) = get(port) {
+        if let Some(answer) = get(&host, port) {
             seen.extend(
                 answer
                     .lines()
@@ -80,8 +85,8 @@ fn three_pods_behind_a_service_are_reached_by_name_and_by_node_port() {
     assert_eq!(seen.len(), 3, "{seen:?}");
 }
 
-fn get(port: u16) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+fn get(host: &str, port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect((host, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
     let mut answer = String::new();
@@ -89,9 +94,8 @@ fn get(port: u16) -> Option<String> {
     Some(answer)
 }
 
-#[test]
-fn what_breaks_is_mended() {
-    let lab = Lab::up("mended");
+fn what_breaks_is_mended(kind: Kind) {
+    let lab = Lab::up_on(kind, "mended");
     lab.apply(MANIFEST);
     lab.kubectl("rollout status deployment/web --timeout=30s");
     let limit = Duration::from_secs(20);

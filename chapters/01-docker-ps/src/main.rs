@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use component::CancellationToken;
 use docker_ps::keep::{self, KeepArgs};
-use docker_ps::ps::{self, PsArgs};
+use docker_ps::ps::{self, Nodes, PsArgs};
 
 /// List containers, of one engine or of several.
 #[derive(Debug, Parser)]
@@ -18,9 +18,10 @@ struct Cli {
     /// several make one table (default: $DOCKER_HOST, then unix:///var/run/docker.sock)
     #[arg(short = 'H', long, value_name = "[NAME=]HOST", global = true)]
     host: Vec<String>,
-    /// A file that names engines, a line each: `NAME HOST`
-    #[arg(long, value_name = "FILE")]
-    nodes: Option<PathBuf>,
+    /// A file that names engines, a line each: `NAME HOST`; without one, the nodes of labs that
+    /// share an engine, by the label `workshop.node`
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    nodes: Option<Option<PathBuf>>,
     #[command(flatten)]
     ps: PsArgs,
     #[command(subcommand)]
@@ -53,13 +54,19 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let hosts = ps::hosts(&cli.host, cli.nodes.as_ref())?;
+    let file = cli.nodes.clone().flatten();
+    let hosts = ps::hosts(&cli.host, file.as_ref())?;
     if let Some(Command::Keep(args)) = cli.command {
         anyhow::ensure!(hosts.len() == 1, "keep holds one engine: name one --host");
         return keep::run(args, &hosts[0].host, shutdown).await;
     }
-    let many = cli.nodes.is_some() || hosts.len() > 1;
-    let listed = ps::run(&cli.ps, &hosts, many).await?;
+    let nodes = match &cli.nodes {
+        Some(None) => Nodes::Labels,
+        Some(Some(_)) => Nodes::Engines,
+        None if hosts.len() > 1 => Nodes::Engines,
+        None => Nodes::None,
+    };
+    let listed = ps::run(&cli.ps, &hosts, nodes).await?;
     std::io::stdout().write_all(listed.text.as_bytes())?;
     match listed.failed.len() {
         0 => Ok(()),

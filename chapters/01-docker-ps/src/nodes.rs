@@ -5,6 +5,9 @@ use bollard::models::ContainerSummary;
 use crate::columns::Row;
 use crate::engine::{self, Error, Node, Query};
 
+/// The label by which a container says which node of a lab it belongs to.
+pub const LABEL: &str = "workshop.node";
+
 /// One table from many engines.
 #[derive(Debug, Default)]
 pub struct Merged {
@@ -12,6 +15,21 @@ pub struct Merged {
     pub rows: Vec<Row>,
     /// The nodes that did not answer, and why.
     pub failed: Vec<(String, Error)>,
+}
+
+/// One engine's containers; `by_label`: each with the node that its label names.
+pub fn of_one(containers: Vec<ContainerSummary>, by_label: bool) -> Merged {
+    let row = |container: ContainerSummary| Row {
+        node: match &container.labels {
+            Some(labels) if by_label => labels.get(LABEL).cloned(),
+            _ => None,
+        },
+        container,
+    };
+    Merged {
+        rows: containers.into_iter().map(row).collect(),
+        failed: Vec::new(),
+    }
 }
 
 /// Asks all engines at once, so that the slowest decides how long it takes, not their number.

@@ -40,6 +40,17 @@ pub struct PsArgs {
     pub size: bool,
 }
 
+/// What a container's node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// It has none to show.
+    None,
+    /// The engine that has it.
+    Engines,
+    /// What its label says: a lab's nodes share an engine. Containers without it are left out.
+    Labels,
+}
+
 /// What to print, and what to complain about.
 #[derive(Debug)]
 pub struct Listed {
@@ -67,11 +78,11 @@ pub fn hosts(hosts: &[String], file: Option<&PathBuf>) -> Result<Vec<Node>, engi
     Ok(nodes)
 }
 
-/// Lists the containers of `hosts`; with `many`, each with its node.
+/// Lists the containers of `hosts`, each with its node if it has one.
 ///
 /// # Errors
 /// If the flags are wrong; if the only engine does not answer.
-pub async fn run(args: &PsArgs, hosts: &[Node], many: bool) -> anyhow::Result<Listed> {
+pub async fn run(args: &PsArgs, hosts: &[Node], of: Nodes) -> anyhow::Result<Listed> {
     if args.quiet && !args.format.is_empty() {
         eprintln!("WARNING: Ignoring custom format, because both --format and --quiet are set.");
     }
@@ -80,7 +91,7 @@ pub async fn run(args: &PsArgs, hosts: &[Node], many: bool) -> anyhow::Result<Li
         Options {
             quiet: args.quiet,
             size: args.size,
-            nodes: many,
+            nodes: of != Nodes::None,
         },
     )?;
     let last = if args.latest && args.last == -1 {
@@ -88,22 +99,22 @@ pub async fn run(args: &PsArgs, hosts: &[Node], many: bool) -> anyhow::Result<Li
     } else {
         args.last
     };
-    let query = Query {
+    let mut query = Query {
         all: args.all,
         last: (last > 0).then_some(last),
         size: args.size || format.shows_size(),
         filters: filter::parse(&args.filter).map_err(anyhow::Error::msg)?,
     };
-    let (rows, failed) = if many {
-        let merged = nodes::list(hosts, &query).await;
-        (merged.rows, merged.failed)
-    } else {
-        let containers = engine::list(&hosts[0].host, &query).await?;
-        let row = |container| Row {
-            node: None,
-            container,
-        };
-        (containers.into_iter().map(row).collect(), Vec::new())
+    if of == Nodes::Labels {
+        let labels = query.filters.entry("label".to_owned()).or_default();
+        labels.push(nodes::LABEL.to_owned());
+    }
+    let merged = match of {
+        Nodes::Engines => nodes::list(hosts, &query).await,
+        Nodes::Labels | Nodes::None => {
+            let containers = engine::list(&hosts[0].host, &query).await?;
+            nodes::of_one(containers, of == Nodes::Labels)
+        }
     };
     let view = View {
         no_trunc: args.no_trunc,
@@ -112,8 +123,8 @@ pub async fn run(args: &PsArgs, hosts: &[Node], many: bool) -> anyhow::Result<Li
     };
     let complaint = |(node, error): (String, engine::Error)| format!("node {node}: {error}");
     Ok(Listed {
-        text: format.render(&rows, &view)?,
-        failed: failed.into_iter().map(complaint).collect(),
+        text: format.render(&merged.rows, &view)?,
+        failed: merged.failed.into_iter().map(complaint).collect(),
     })
 }
 

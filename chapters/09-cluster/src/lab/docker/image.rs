@@ -35,6 +35,13 @@ const LOADED_BY_NAME: [&str; 3] = ["libnss_dns.so.2", "libnss_files.so.2", "libr
 /// # Errors
 /// When a program cannot be read, or the engine cannot build.
 pub async fn ensure(engine: &Engine) -> Result<String, Error> {
+    if !cfg!(target_feature = "crt-static") {
+        return Err(Error::Machine(
+            "this program is not static, and nothing would be around it in an image: build it \
+             through `cargo xtask lab`"
+                .into(),
+        ));
+    }
     let program = std::env::current_exe().map_err(Error::system("find this program"))?;
     let cluster = read(&program)?;
     let echo = read(&program.with_file_name("echo"))?;
