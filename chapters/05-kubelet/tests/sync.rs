@@ -3,6 +3,7 @@
 //! | command | what happens |
 //! | --- | --- |
 //! | `pod restart=Never init=a sidecar=b containers=c,d probes=c` | this pod is wanted |
+//! | `pod … again-after=42` | its containers have a rule of their own: again after code 42, else never |
 //! | `debug x target=c` | an ephemeral container is added to the pod |
 //! | `resize c 500m` | the spec wishes for so much of a processor (`pod … cpu=100m` had another wish) |
 //! | `others 1500m` | so much of the node's two processors is given to other pods |
@@ -25,6 +26,7 @@ use k8s_openapi::api::core::v1::{ContainerState as ApiState, ContainerStatus, Po
 use kubelet::decide::actions::{backoff_key, compute_actions, finished_at};
 use kubelet::decide::admission::Room;
 use kubelet::decide::backoff::Backoff;
+use kubelet::decide::ending;
 use kubelet::decide::resize::{self, Allocation, Verdict};
 use kubelet::decide::status::{StatusInput, Waiting, pod_status};
 use kubelet::decide::{Outcome, ProbeResults, RuntimePod, spec};
@@ -72,11 +74,21 @@ impl Story {
             (names("containers"), names("probes"), names("startup"));
         let restart = args.take_key("restart").unwrap_or("Always");
         let cpu = args.take_key("cpu").map(str::to_owned);
+        let again_after: Option<i32> = match args.take_key("again-after") {
+            Some(code) => Some(code.parse()?),
+            None => None,
+        };
         let policy = args.take_key("policy").unwrap_or("NotRequired").to_owned();
         args.reject_next()?;
         let probe = json!({ "tcpSocket": { "port": 80 } });
         let container = |name: &String| {
             let mut container = json!({ "name": name, "image": "i" });
+            if let Some(code) = again_after {
+                let codes = json!({ "operator": "In", "values": [code] });
+                container["restartPolicy"] = json!("Never");
+                container["restartPolicyRules"] =
+                    json!([{ "action": "Restart", "exitCodes": codes }]);
+            }
             if let Some(cpu) = &cpu {
                 container["resources"] = json!({ "requests": { "cpu": cpu } });
                 container["resizePolicy"] =
@@ -141,6 +153,10 @@ impl Story {
         let actions = compute_actions(&pod, &self.runtime, &self.probes, &self.backoff, now);
         if actions.kill_pod {
             out.push_str("kill the pod\n");
+            for wave in ending::waves(&pod, &self.runtime) {
+                let names: Vec<&str> = wave.iter().map(|c| c.name.as_str()).collect();
+                let _ = writeln!(out, "  stop {}", names.join(" "));
+            }
             self.end(|_| true, 137, "Error");
             for sandbox in &mut self.runtime.sandboxes {
                 sandbox.state = SandboxState::NotReady;

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`actions::compute_actions`] | what has to be done for this pod now? | `kuberuntime_manager.go: computePodActions` |
 //! | [`status::pod_status`] | what does its status say? | `kubelet_pods.go: generateAPIPodStatus` |
+//! | [`ending::waves`] | in which order do its containers end? | `kuberuntime_termination_order.go` |
 //! | [`phase::phase`] | one word for all of that? | `kubelet_pods.go: getPhase` |
 //! | [`patch::status_patch`] | which part of that does the API server not know yet? | `util/pod: PatchPodStatus` |
 //! | [`admission::admit`] | does this node take the pod? | `lifecycle/predicate.go` |
@@ -23,6 +24,7 @@ pub mod admission;
 pub mod backoff;
 pub mod conditions;
 pub mod dns;
+pub mod ending;
 pub mod env;
 pub mod fields;
 pub mod patch;

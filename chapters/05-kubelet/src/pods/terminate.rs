@@ -17,7 +17,7 @@ use super::worker::Worker;
 use crate::context::Context;
 use crate::decide::{RuntimePod, pod_key, spec};
 use crate::retry::Retry;
-use crate::runtime::{Container, SandboxState};
+use crate::runtime::SandboxState;
 use crate::volumes;
 
 /// Ends a pod and removes all that is left of it.
@@ -61,25 +61,7 @@ pub(super) async fn terminate(mut worker: Worker) {
 async fn stop(worker: &mut Worker, pod: &Arc<Pod>) -> crate::Result<RuntimePod> {
     let runtime = worker.look(pod).await?;
     worker.state(pod, &runtime, false);
-    let is_sidecar = |container: &Container| {
-        let init = spec::init_containers(pod);
-        init.iter()
-            .any(|c| c.name == container.name && spec::is_sidecar(c))
-    };
-    let (sidecars, main): (Vec<_>, Vec<_>) = runtime.running().cloned().partition(is_sidecar);
-    let mut waves = vec![main];
-    // In the reverse of the order they were started in.
-    let order = |c: &Container| {
-        spec::init_containers(pod)
-            .iter()
-            .position(|i| i.name == c.name)
-    };
-    let mut sidecars = sidecars;
-    sidecars.sort_by_key(order);
-    waves.extend(sidecars.into_iter().rev().map(|sidecar| vec![sidecar]));
-    for wave in waves.into_iter().filter(|wave| !wave.is_empty()) {
-        stop_wave(worker, pod, &runtime, &wave).await;
-    }
+    stop_containers(worker, pod, &runtime).await;
     for sandbox in &runtime.sandboxes {
         if sandbox.state == SandboxState::Ready {
             worker.context.runtime.stop_pod_sandbox(&sandbox.id).await?;
@@ -88,21 +70,16 @@ async fn stop(worker: &mut Worker, pod: &Arc<Pod>) -> crate::Result<RuntimePod> 
     worker.look(pod).await
 }
 
-/// Stops some containers at once. When the grace is shortened meanwhile, they are told again.
-async fn stop_wave(worker: &mut Worker, pod: &Arc<Pod>, runtime: &RuntimePod, wave: &[Container]) {
+/// Stops the containers. When the grace is shortened meanwhile, they are told again.
+async fn stop_containers(worker: &mut Worker, pod: &Arc<Pod>, runtime: &RuntimePod) {
     let context = worker.context.clone();
     let mut grace = grace_of(worker);
-    let stops = wave.iter().map(|container| {
-        let spec = spec::find_container(pod, &container.name);
-        let target = worker.target(pod, runtime, spec, &container.id);
-        let message = format!("Stopping container {}", container.name);
-        kill::stop_container(context.clone(), target, grace, message)
-    });
-    let mut all = std::pin::pin!(futures::future::join_all(stops.collect::<Vec<_>>()));
+    let waves = worker.targets(pod, runtime);
+    let mut all = std::pin::pin!(kill::stop_waves(&context, waves, grace));
     let mut desired = worker.desired.clone();
     loop {
         tokio::select! {
-            _ = &mut all => return,
+            () = &mut all => return,
             changed = desired.changed() => {
                 if changed.is_err() {
                     // The kubelet stops; the next one goes on here.
@@ -111,7 +88,7 @@ async fn stop_wave(worker: &mut Worker, pod: &Arc<Pod>, runtime: &RuntimePod, wa
                 let shorter = grace_of(worker);
                 if shorter < grace {
                     grace = shorter;
-                    hurry(&context, wave, shorter).await;
+                    hurry(&context, runtime, shorter).await;
                 }
             }
             () = worker.wake.notified() => {
@@ -127,10 +104,9 @@ fn grace_of(worker: &Worker) -> i64 {
     spec::grace_period_seconds(&worker.desired.borrow().pod)
 }
 
-async fn hurry(context: &Context, wave: &[Container], grace: i64) {
-    let stops = wave
-        .iter()
-        .map(|container| context.runtime.stop_container(&container.id, grace));
+async fn hurry(context: &Context, runtime: &RuntimePod, grace: i64) {
+    let running = runtime.running();
+    let stops = running.map(|container| context.runtime.stop_container(&container.id, grace));
     for result in futures::future::join_all(stops).await {
         if let Err(error) = result {
             tracing::debug!(%error, "container not hurried");

@@ -36,13 +36,14 @@ use crate::decide::actions::{self, PodActions};
 use crate::decide::admission::Rejection;
 use crate::decide::backoff::Backoff;
 use crate::decide::conditions::OWNED;
+use crate::decide::ending;
 use crate::decide::fields::PodAddresses;
 use crate::decide::resize::Allocation;
 use crate::decide::status::{self, Ended, StatusInput, Waiting};
 use crate::decide::{Notes, RuntimePod, pod_key, spec, static_pod};
 use crate::events::Severity;
 use crate::images::Images;
-use crate::runtime::SandboxState;
+use crate::runtime::{Container, SandboxState};
 use crate::volumes::Volumes;
 
 /// What the API server wants of a pod.
@@ -76,6 +77,8 @@ pub struct Worker {
     /// When to try again what could not be started.
     pub(super) retry_at: HashMap<String, Instant>,
     pub(super) ended: Option<Ended>,
+    /// How long its containers have to end, if the kubelet decides that itself.
+    pub(super) grace_override: Option<i64>,
     /// Set if the node does not take the pod.
     pub(super) rejected: Option<Rejection>,
     /// The node has taken the pod.
@@ -114,6 +117,7 @@ impl Worker {
             waiting: HashMap::new(),
             retry_at: HashMap::new(),
             ended: None,
+            grace_override: None,
             rejected: None,
             admitted: false,
             allocation: allocation::load(&context.pod_dir(&uid)).unwrap_or_default(),
@@ -389,19 +393,10 @@ impl Worker {
     /// Stops all that is left of a pod that is over, or whose sandbox is.
     async fn stop_all(&mut self, pod: &Arc<Pod>, runtime: &RuntimePod) {
         self.probes.stop();
-        let grace = spec::grace_period_seconds(pod);
-        let running: Vec<_> = runtime.running().cloned().collect();
-        let stops = running.iter().map(|container| {
-            let target = self.target(
-                pod,
-                runtime,
-                spec::find_container(pod, &container.name),
-                &container.id,
-            );
-            let message = format!("Stopping container {}", container.name);
-            kill::stop_container(self.context.clone(), target, grace, message)
-        });
-        futures::future::join_all(stops).await;
+        let grace = self
+            .grace_override
+            .unwrap_or(spec::grace_period_seconds(pod));
+        kill::stop_waves(&self.context, self.targets(pod, runtime), grace).await;
         for sandbox in &runtime.sandboxes {
             if sandbox.state == SandboxState::Ready
                 && let Err(error) = self.context.runtime.stop_pod_sandbox(&sandbox.id).await
@@ -409,6 +404,18 @@ impl Worker {
                 tracing::warn!(pod = pod_key(pod), %error, "sandbox not stopped");
             }
         }
+    }
+
+    /// What runs of the pod, in the order in which it ends.
+    pub(super) fn targets(&self, pod: &Arc<Pod>, runtime: &RuntimePod) -> Vec<Vec<Target>> {
+        let target = |container: &Container| {
+            let spec = spec::find_container(pod, &container.name);
+            self.target(pod, runtime, spec, &container.id)
+        };
+        let waves = ending::waves(pod, runtime).into_iter();
+        waves
+            .map(|wave| wave.iter().map(target).collect())
+            .collect()
     }
 
     pub(super) fn target(
