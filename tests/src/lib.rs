@@ -16,14 +16,16 @@ use std::time::{Duration, Instant};
 /// What runs a lab's nodes and pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Namespaces.
+    /// Namespaces, of whoever runs the test.
     Embedded,
+    /// Namespaces of an ordinary user, where root runs the test.
+    Rootless,
     /// A Docker engine.
     Docker,
 }
 
-/// Makes a test of a scenario for each kind of lab: `embedded::name` and `docker::name`. A
-/// scenario is a function of a [`Kind`].
+/// Makes a test of a scenario for each kind of lab: `embedded::name`, `rootless::name` and
+/// `docker::name`. A scenario is a function of a [`Kind`].
 #[macro_export]
 macro_rules! on_each_lab {
     ($($scenario:ident),+ $(,)?) => {
@@ -31,6 +33,14 @@ macro_rules! on_each_lab {
             $(#[test]
             fn $scenario() {
                 super::$scenario($crate::Kind::Embedded);
+            })+
+        }
+        mod rootless {
+            $(#[test]
+            fn $scenario() {
+                if $crate::is_root() {
+                    super::$scenario($crate::Kind::Rootless);
+                }
             })+
         }
         mod docker {
@@ -42,6 +52,16 @@ macro_rules! on_each_lab {
             })+
         }
     };
+}
+
+/// Whether root runs the test, and can run a lab as somebody else. An ordinary user's labs are
+/// without root as it is.
+pub fn is_root() -> bool {
+    let is_root = rustix::process::getuid().is_root();
+    if !is_root {
+        eprintln!("skipped: `embedded` is this test already, since no root runs it");
+    }
+    is_root
 }
 
 /// Whether a Docker engine answers. Where none does, a test is skipped and says why; in CI it is
@@ -101,7 +121,7 @@ impl Lab {
         let home = tempfile::Builder::new().prefix("workshop-").tempdir();
         // An engine is shared with whoever else tests on this machine.
         let name = match kind {
-            Kind::Embedded => name.to_owned(),
+            Kind::Embedded | Kind::Rootless => name.to_owned(),
             Kind::Docker => format!("{name}-{}", std::process::id()),
         };
         Self {
@@ -129,7 +149,7 @@ impl Lab {
     /// When the node has no address.
     pub fn node_port_host(&self) -> String {
         match self.kind {
-            Kind::Embedded => "127.0.0.1".to_owned(),
+            Kind::Embedded | Kind::Rootless => "127.0.0.1".to_owned(),
             Kind::Docker => self.kubectl(
                 "get node control-plane -o jsonpath={.status.addresses[?(@.type==\"InternalIP\")].address}",
             ),
@@ -164,7 +184,7 @@ impl Lab {
     /// When it fails.
     pub fn start(&self, args: &[&str]) -> String {
         let runtime: &[&str] = match self.kind {
-            Kind::Embedded => &[],
+            Kind::Embedded | Kind::Rootless => &[],
             Kind::Docker => &["--runtime", "docker"],
         };
         self.lab(&[&["up"], runtime, args].concat())
@@ -176,7 +196,10 @@ impl Lab {
     /// # Errors
     /// Both its outputs, when it fails.
     pub fn lab(&self, args: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(cluster());
+        let mut command = match self.kind {
+            Kind::Rootless => as_nobody(self.home.path()),
+            Kind::Embedded | Kind::Docker => Command::new(cluster()),
+        };
         command.args(["lab", "--name", &self.name]).args(args);
         if let Some(host) = &self.engine {
             command.env("DOCKER_HOST", host);
@@ -296,6 +319,27 @@ impl Drop for Lab {
             eprintln!("lab down: {said}");
         }
     }
+}
+
+/// The program, run as an ordinary user who has no more than a number: no name, no range of
+/// further numbers, no home but the lab's.
+fn as_nobody(home: &Path) -> Command {
+    use std::os::unix::fs::chown;
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let programs = home.join("programs");
+    if !programs.exists() {
+        // Where it was built may be closed to others.
+        std::fs::create_dir(&programs).expect("a folder for the programs");
+        for name in ["cluster", "echo"] {
+            let built = cluster().with_file_name(name);
+            std::fs::copy(built, programs.join(name)).expect("a copy of a program");
+        }
+        chown(home, Some(NOBODY), Some(NOBODY)).expect("root can give it away");
+    }
+    let mut command = Command::new(programs.join("cluster"));
+    command.uid(NOBODY).gid(NOBODY).env("HOME", home);
+    command
 }
 
 /// A port of one's own: two labs that start at once would both find the usual one free.
