@@ -14,7 +14,7 @@ use super::labels::{self, Labels};
 use super::sandboxes::SHARE_PROCESSES;
 use super::spec::{self, EngineMount, PodNamespaces};
 use super::{Inner, memory::MemoryVolume};
-use crate::runtime::{Container, ContainerConfig, ContainerState, Result, RuntimeError};
+use crate::runtime::{Container, ContainerConfig, ContainerState, Resources, Result, RuntimeError};
 
 /// What is added to a grace period before the engine is given up on.
 const STOP_TIMEOUT: Duration = Duration::from_secs(120);
@@ -153,6 +153,14 @@ impl Inner {
             Ok(Err(error)) => Err(other(said(&error))),
             Err(_) => Err(other("the Docker engine does not answer")),
         }
+    }
+
+    pub(super) async fn resize(&self, container_id: &str, resources: &Resources) -> Result<()> {
+        let update = self
+            .engine
+            .docker
+            .update_container(container_id, spec::update(resources));
+        self.engine.change(container_id, update).await.map(drop)
     }
 
     pub(super) async fn remove(&self, container_id: &str) -> Result<()> {

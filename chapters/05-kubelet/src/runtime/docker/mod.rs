@@ -70,7 +70,7 @@ use tokio::sync::broadcast;
 use super::sandbox::node_network::{Addresses, PodCidr, set_up_bridge};
 use super::{
     Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
-    ProcessStreams, PullAuth, Result, RuntimeEvent, Sandbox, SandboxConfig,
+    ProcessStreams, PullAuth, Resources, Result, RuntimeEvent, Sandbox, SandboxConfig,
 };
 use engine::Engine;
 use place::Place;
@@ -225,6 +225,14 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn stop_container(&self, container_id: &str, grace_period_seconds: i64) -> Result<()> {
         self.inner.stop(container_id, grace_period_seconds).await
+    }
+
+    async fn update_container_resources(
+        &self,
+        container_id: &str,
+        resources: Resources,
+    ) -> Result<()> {
+        self.inner.resize(container_id, &resources).await
     }
 
     async fn remove_container(&self, container_id: &str) -> Result<()> {

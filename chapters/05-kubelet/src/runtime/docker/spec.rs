@@ -12,13 +12,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount, MountType,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::labels::Labels;
 use super::place::Place;
-use crate::runtime::{ContainerConfig, SandboxConfig, Security};
+use crate::runtime::{ContainerConfig, Resources, SandboxConfig, Security};
 
 /// Length of the scheduler's accounting period, in microseconds.
 const CPU_PERIOD_US: i64 = 100_000;
@@ -111,7 +111,9 @@ pub fn container(
     labels: Labels,
 ) -> ContainerCreateBody {
     let of_pause = || format!("container:{}", pod.pause);
-    let pid_mode = if pod.host_pid {
+    let pid_mode = if let Some(target) = &config.pid_target {
+        Some(format!("container:{target}"))
+    } else if pod.host_pid {
         Some("host".to_owned())
     } else if pod.share_process_namespace {
         Some(of_pause())
@@ -135,7 +137,9 @@ pub fn container(
         memory: config.memory_limit_bytes.filter(|bytes| *bytes > 0),
         // No swap beside it, as upstream.
         memory_swap: config.memory_limit_bytes.filter(|bytes| *bytes > 0),
-        cpu_shares: Some(shares(config)),
+        cpu_shares: Some(shares(
+            config.cpu_request_millis.or(config.cpu_limit_millis),
+        )),
         cpu_period: config.cpu_limit_millis.map(|_| CPU_PERIOD_US),
         cpu_quota: config.cpu_limit_millis.map(quota),
         readonly_rootfs: Some(security.read_only_root_filesystem),
@@ -222,9 +226,21 @@ fn user(security: &Security, image_user: &str) -> Option<String> {
     }
 }
 
+/// What a running container may use from now on. A limit is lifted by a quota of -1.
+pub fn update(resources: &Resources) -> ContainerUpdateBody {
+    let millis = resources.cpu_request_millis.or(resources.cpu_limit_millis);
+    ContainerUpdateBody {
+        cpu_shares: Some(shares(millis)),
+        cpu_period: Some(CPU_PERIOD_US),
+        cpu_quota: Some(resources.cpu_limit_millis.map_or(-1, quota)),
+        memory: resources.memory_limit_bytes,
+        memory_swap: resources.memory_limit_bytes,
+        ..ContainerUpdateBody::default()
+    }
+}
+
 /// Upstream: `MilliCPUToShares`. Without a request, the limit is one.
-fn shares(config: &ContainerConfig) -> i64 {
-    let millis = config.cpu_request_millis.or(config.cpu_limit_millis);
+fn shares(millis: Option<i64>) -> i64 {
     (millis.unwrap_or(0) * 1024 / 1000).max(CPU_SHARES_MIN)
 }
 
@@ -279,6 +295,8 @@ mod tests {
 
     #[test]
     fn processor_time_is_in_the_kernel_s_units() {
+        assert_eq!(shares(Some(250)), 256);
+        assert_eq!(shares(None), 2);
         assert_eq!(quota(500), 50_000);
         assert_eq!(quota(1), 1_000);
     }

@@ -35,19 +35,10 @@ const LOADED_BY_NAME: [&str; 3] = ["libnss_dns.so.2", "libnss_files.so.2", "libr
 /// # Errors
 /// When a program cannot be read, or the engine cannot build.
 pub async fn ensure(engine: &Engine) -> Result<String, Error> {
-    if !cfg!(target_feature = "crt-static") {
-        return Err(Error::Machine(
-            "this program is not static, and nothing would be around it in an image: build it \
-             through `cargo xtask lab`"
-                .into(),
-        ));
-    }
     let program = std::env::current_exe().map_err(Error::system("find this program"))?;
-    let cluster = read(&program)?;
-    let echo = read(&program.with_file_name("echo"))?;
     let known = known(engine).await?;
 
-    let node = Image::of_program("/cluster", cluster, &[]);
+    let node = Image::of_program("/cluster", &program)?;
     let digest = node.digest();
     let tag = format!("workshop/node:{}", &digest[..12]);
     let dns = Image {
@@ -55,7 +46,7 @@ pub async fn ensure(engine: &Engine) -> Result<String, Error> {
         files: BTreeMap::new(),
         instructions: vec![r#"ENTRYPOINT ["/cluster", "dns"]"#.into()],
     };
-    let echo = Image::of_program("/echo", echo, &[]);
+    let echo = Image::of_program("/echo", &program.with_file_name("echo"))?;
     let images = [
         (tag.clone(), node),
         ("workshop/dns:latest".into(), dns),
@@ -99,22 +90,23 @@ struct Image {
 }
 
 impl Image {
-    /// A program that is all there is.
-    fn of_program(path: &str, program: Vec<u8>, args: &[&str]) -> Self {
-        let words: Vec<String> = std::iter::once(&path)
-            .chain(args)
-            .map(|word| format!("{word:?}"))
-            .collect();
+    /// A program that is all there is; one that is not static gets its libraries along.
+    fn of_program(path: &str, program: &Path) -> Result<Self, Error> {
         let passwd = "root:x:0:0:root:/:/\nnobody:x:65534:65534:nobody:/:/\n";
-        Self {
-            base: None,
-            files: BTreeMap::from([
-                (path.into(), (program, 0o755)),
-                ("/etc/passwd".into(), (passwd.into(), 0o644)),
-                ("/tmp/.keep".into(), (Vec::new(), 0o644)),
-            ]),
-            instructions: vec![format!("ENTRYPOINT [{}]", words.join(", "))],
+        let mut files = BTreeMap::from([
+            (path.into(), (read(program)?, 0o755)),
+            ("/etc/passwd".into(), (passwd.into(), 0o644)),
+            ("/tmp/.keep".into(), (Vec::new(), 0o644)),
+        ]);
+        for library in libraries_of(program) {
+            let bytes = read(&library)?;
+            files.insert(library, (bytes, 0o755));
         }
+        Ok(Self {
+            base: None,
+            files,
+            instructions: vec![format!("ENTRYPOINT [{path:?}]")],
+        })
     }
 
     fn dockerfile(&self) -> String {
@@ -266,12 +258,18 @@ mod tests {
 
     #[test]
     fn a_program_is_all_that_its_image_holds() {
-        let image = Image::of_program("/echo", b"elf".to_vec(), &[]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = |text: &str| {
+            let path = folder.path().join("echo");
+            std::fs::write(&path, text).expect("is written");
+            Image::of_program("/echo", &path).expect("is read")
+        };
+        let image = program("elf");
         assert_eq!(
             image.dockerfile(),
             "FROM scratch\nCOPY root/ /\nENTRYPOINT [\"/echo\"]\n"
         );
-        let other = Image::of_program("/echo", b"elf2".to_vec(), &[]);
+        let other = program("elf2");
         assert_ne!(image.digest(), other.digest());
         let context = image.context().expect("is made");
         let mut archive = tar::Archive::new(&context[..]);
