@@ -6,6 +6,7 @@
 //! cluster to mend it. [`stage`] is what transcripts are played on. `cargo xtask test` builds the
 //! program and names it in `WORKSHOP_CLUSTER`.
 
+pub mod engine;
 pub mod stage;
 pub mod trace;
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
+use workshop_tests::engine::Engine;
 use workshop_tests::stage::programs;
-use workshop_tests::{Kind, Lab, has_engine, said};
+use workshop_tests::{Kind, Lab, free_port, has_engine, said};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -128,4 +129,74 @@ fn down_leaves_nothing() {
     for list in ["ps -aq", "network ls -q", "volume ls -q"] {
         assert_eq!(lab.docker(&format!("{list} {filter}")), "", "{list}");
     }
+}
+
+/// A lab of one worker on an engine of its own, with a pod.
+fn lab_of(engine: &Engine, name: &str) -> Lab {
+    let lab = Lab::new_on(Kind::Docker, name).by_engine(engine.host());
+    lab.start(&["--nodes", "1", "--port", &free_port()]);
+    web(&lab, 1);
+    lab
+}
+
+/// Restarts and readiness of the only pod of `web`.
+fn state_of_web(lab: &Lab) -> Option<String> {
+    let status = "get pods -l app=web -o jsonpath={.items[0].status.containerStatuses[0]\
+                  .containerID}/{.items[0].status.containerStatuses[0].restartCount}/\
+                  {.items[0].status.containerStatuses[0].ready}";
+    lab.try_kubectl(status).ok()
+}
+
+#[test]
+fn an_engine_that_is_restarted_keeps_its_containers_if_it_may() {
+    let Some(mut engine) = Engine::start(true) else {
+        return;
+    };
+    let lab = lab_of(&engine, "live");
+    let before = state_of_web(&lab);
+    engine.stop();
+    engine.resume();
+    lab.kubectl("run after --image=workshop/echo");
+    lab.kubectl("wait --for=condition=Ready pod/after --timeout=60s");
+    assert_eq!(state_of_web(&lab), before);
+    drop(lab);
+}
+
+#[test]
+fn an_engine_that_is_restarted_without_its_containers_gets_them_back() {
+    let Some(mut engine) = Engine::start(false) else {
+        return;
+    };
+    let lab = lab_of(&engine, "cold");
+    let before = state_of_web(&lab);
+    engine.stop();
+    engine.resume();
+    let limit = Duration::from_secs(120);
+    lab.eventually("the nodes are back, and the pod with them", limit, || {
+        let now = state_of_web(&lab)?;
+        (now.ends_with("/1/true") && Some(&now) != before.as_ref()).then_some(())
+    });
+    lab.kubectl("wait --for=condition=Ready node/worker-1 --timeout=60s");
+    drop(lab);
+}
+
+#[test]
+fn a_node_whose_engine_hangs_says_so_and_recovers() {
+    let Some(engine) = Engine::start(false) else {
+        return;
+    };
+    let lab = lab_of(&engine, "hang");
+    let before = state_of_web(&lab);
+    engine.hang();
+    let ready = "get node worker-1 -o jsonpath={.status.conditions[?(@.type==\"Ready\")].message}";
+    let limit = Duration::from_secs(120);
+    lab.eventually("the node says that its runtime is down", limit, || {
+        (lab.kubectl(ready) == "container runtime is down").then_some(())
+    });
+    engine.wake();
+    lab.kubectl("wait --for=condition=Ready node/worker-1 --timeout=60s");
+    lab.kubectl("run after --image=workshop/echo");
+    lab.kubectl("wait --for=condition=Ready pod/after --timeout=60s");
+    assert_eq!(state_of_web(&lab), before);
+    drop(lab);
 }
