@@ -28,6 +28,9 @@ const PIPE_LEN: usize = 64 << 10;
 const EXIT_TRIES: u32 = 100;
 const EXIT_RETRY: Duration = Duration::from_millis(5);
 
+/// How the engine says, as if the command had, that there is no such command.
+const NOT_STARTED: &[u8] = b"OCI runtime exec failed";
+
 type Output = Pin<Box<dyn Stream<Item = std::result::Result<LogOutput, Error>> + Send>>;
 type Input = Pin<Box<dyn AsyncWrite + Send>>;
 
@@ -61,6 +64,9 @@ impl Inner {
             streams.exit.await
         };
         match tokio::time::timeout(timeout, run).await {
+            Ok(Ok(126 | 127)) if stdout.starts_with(NOT_STARTED) => {
+                Err(other(String::from_utf8_lossy(&stdout).trim_end()))
+            }
             Ok(Ok(exit_code)) => Ok(ExecOutput {
                 exit_code,
                 stdout,
