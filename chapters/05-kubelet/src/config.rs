@@ -65,6 +65,13 @@ pub struct Config {
     /// Labels the node registers itself with: `key=value`.
     #[arg(long, value_name = "LABEL", value_delimiter = ',')]
     pub node_labels: Vec<String>,
+    /// Seconds that a node which goes down gives its pods to end; without it they go on, and the
+    /// next kubelet takes them up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub shutdown_grace_period: u32,
+    /// How many of these seconds are kept for critical pods, which end last.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub shutdown_grace_period_critical_pods: u32,
     /// Most pods this node takes.
     #[arg(long, value_name = "N", default_value_t = 110)]
     pub max_pods: u32,

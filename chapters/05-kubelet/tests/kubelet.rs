@@ -44,6 +44,16 @@ impl Machine {
     }
 
     fn kubelet(&self, runtime: Arc<dyn ContainerRuntime>, stop: CancellationToken) -> Running {
+        self.kubelet_with(runtime, stop, &[], CancellationToken::new())
+    }
+
+    fn kubelet_with(
+        &self,
+        runtime: Arc<dyn ContainerRuntime>,
+        stop: CancellationToken,
+        flags: &[&str],
+        shutdown: CancellationToken,
+    ) -> Running {
         #[derive(Parser)]
         struct Args {
             #[command(flatten)]
@@ -53,14 +63,16 @@ impl Machine {
         let root = self.folder.path().join("root");
         let manifests = self.folder.path().join("manifests");
         std::fs::create_dir_all(&manifests).expect("a folder");
-        let config = Args::parse_from([
+        let (kubeconfig, root, manifests) =
+            (path(self.api.kubeconfig()), path(&root), path(&manifests));
+        let usual = [
             "kubelet",
             "--kubeconfig",
-            &path(self.api.kubeconfig()),
+            &kubeconfig,
             "--root-dir",
-            &path(&root),
+            &root,
             "--pod-manifest-path",
-            &path(&manifests),
+            &manifests,
             "--node-name",
             "n",
             "--node-ip",
@@ -71,15 +83,15 @@ impl Machine {
             "0",
             "--pod-cidr",
             "10.244.1.0/24",
-        ])
-        .config;
+        ];
+        let config = Args::parse_from(usual.iter().chain(flags)).config;
         let until = stop.clone();
         let thread = std::thread::spawn(move || {
             let mut tokio = tokio::runtime::Builder::new_current_thread();
             let tokio = tokio.enable_all().build().expect("a runtime");
             tokio.block_on(async {
                 tokio::select! {
-                    ended = kubelet::run_with(config, runtime, CancellationToken::new()) => {
+                    ended = kubelet::run_with(config, runtime, shutdown) => {
                         ended.expect("the kubelet runs");
                     }
                     () = until.cancelled() => {}
@@ -523,4 +535,64 @@ async fn what_was_allocated_outlives_the_kubelet() {
     assert_eq!(has("200m"), (true, true));
     let containers = machine.containers().await;
     assert_eq!(containers.len(), 2, "none was made anew: {containers:?}");
+}
+
+#[tokio::test]
+async fn the_pods_of_a_node_that_goes_end_first() {
+    let machine = Machine::new();
+    machine.api.put(
+        "pods",
+        pod(
+            "web",
+            json!({ "containers": [{ "name": "c", "image": "i" }] }),
+        ),
+    );
+    let shutdown = CancellationToken::new();
+    let kubelet = machine.kubelet_with(
+        machine.runtime.clone(),
+        CancellationToken::new(),
+        &[
+            "--shutdown-grace-period",
+            "20",
+            "--shutdown-grace-period-critical-pods",
+            "10",
+        ],
+        shutdown.clone(),
+    );
+    machine
+        .api
+        .wait("it runs", || machine.is_ready("web"))
+        .await;
+    shutdown.cancel();
+    let thread = || kubelet.thread.as_ref().expect("it was started");
+    machine
+        .api
+        .wait("the kubelet has ended", || thread().is_finished())
+        .await;
+
+    let status = machine
+        .api
+        .get("pods", "default", "web")
+        .expect("it is there")["status"]
+        .clone();
+    let said = (&status["phase"], &status["reason"], &status["message"]);
+    let message = "Pod was terminated in response to imminent node shutdown.";
+    assert_eq!(
+        said,
+        (&json!("Failed"), &json!("Terminated"), &json!(message))
+    );
+    let conditions = status["conditions"].as_array().expect("a list");
+    let target = conditions.iter().find(|c| c["type"] == "DisruptionTarget");
+    let target = target.expect("it is told on whose behalf");
+    assert_eq!(
+        (&target["status"], &target["reason"]),
+        (&json!("True"), &json!("TerminationByKubelet"))
+    );
+    let containers = machine.containers().await;
+    assert!(
+        containers
+            .iter()
+            .all(|c| c.state != ContainerState::Running),
+        "{containers:?}"
+    );
 }

@@ -10,6 +10,8 @@
 //! | [`admission::admit`] | does this node take the pod? | `lifecycle/predicate.go` |
 //! | [`resize::decide`] | may it use more, or less? | `pkg/kubelet/allocation` |
 //! | [`static_pod::mirror_step`] | does the API show a static pod as it is? | `pkg/kubelet/pod` |
+//! | [`eviction::first_to_go`] | which pod goes when the node runs short? | `pkg/kubelet/eviction` |
+//! | [`shutdown::phases`] | in which order do pods end with their node? | `pkg/kubelet/nodeshutdown` |
 //! | [`probe::ProbeState::record`] | does this probe's result change anything? | `prober/worker.go` |
 //! | [`env::container_env`], [`env::expand`] | what is in its environment? | `kubelet_pods.go: makeEnvironmentVariables` |
 //! | [`dns::resolv_conf`] | where does it look up names? | `network/dns/dns.go` |
@@ -26,6 +28,7 @@ pub mod conditions;
 pub mod dns;
 pub mod ending;
 pub mod env;
+pub mod eviction;
 pub mod fields;
 pub mod patch;
 pub mod phase;
@@ -34,6 +37,7 @@ pub mod qos;
 pub mod quantity;
 pub mod requests;
 pub mod resize;
+pub mod shutdown;
 pub mod spec;
 pub mod static_pod;
 pub mod status;

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 
+use crate::decide::eviction::{Signals, Supply};
+
 /// What the machine has to give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capacity {
@@ -52,6 +54,28 @@ pub fn pressure(root_dir: &Path) -> Pressure {
         memory: available.is_some_and(|bytes| bytes < 100 << 20),
         disk,
         pid: processes_left().is_some_and(|left| left < 100),
+    }
+}
+
+/// Reads what the machine has left of what evictions are about.
+pub fn signals(root_dir: &Path) -> Signals {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let memory = |field| meminfo_bytes(&meminfo, field);
+    let memory = memory("MemAvailable:").zip(memory("MemTotal:"));
+    let disk = rustix::fs::statvfs(root_dir).ok();
+    let supply = |available, capacity| Supply {
+        available,
+        capacity,
+    };
+    Signals {
+        memory: memory.map(|(available, all)| supply(available, all)),
+        disk: disk
+            .as_ref()
+            .map(|fs| supply(fs.f_bavail * fs.f_frsize, fs.f_blocks * fs.f_frsize)),
+        // File systems without a fixed number of inodes say 0.
+        inodes: disk
+            .filter(|fs| fs.f_files > 0)
+            .map(|fs| supply(fs.f_favail, fs.f_files)),
     }
 }
 

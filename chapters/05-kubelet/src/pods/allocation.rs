@@ -8,12 +8,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container as ContainerSpec, Node, Pod};
 use kube::api::Api;
 
+use super::pressure;
 use super::worker::{RetryIn, Worker, sooner};
 use crate::context::Context;
 use crate::decide::actions::Resize;
 use crate::decide::admission::{self, Rejection, Room};
 use crate::decide::resize::{self, Allocation, Pending, Verdict};
-use crate::decide::{pod_key, spec};
+use crate::decide::{eviction, pod_key, spec};
 use crate::events::Severity;
 use crate::{Error, Result};
 
@@ -66,11 +67,14 @@ impl Worker {
         }
         let allocated = Arc::new(resize::allocated_pod(pod, &self.allocation));
         let context = self.context.clone();
+        let short = pressure::shortage(&context);
         let admitted = context.ledger.decide(&self.uid, |others| {
             let verdict = if known {
                 Ok(())
             } else {
-                admission::admit(&allocated, &room(&context, &labels, others))
+                let room = room(&context, &labels, others);
+                eviction::admit(&allocated, short.as_ref())
+                    .and_then(|()| admission::admit(&allocated, &room))
             };
             let entry = verdict.is_ok().then(|| allocated.clone());
             (verdict, entry)

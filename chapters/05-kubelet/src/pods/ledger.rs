@@ -37,6 +37,12 @@ impl Ledger {
         }
     }
 
+    /// All pods that hold room.
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
+        let pods = self.pods.lock().expect("no panics inside");
+        pods.values().cloned().collect()
+    }
+
     /// Wakes when room was taken or given back.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

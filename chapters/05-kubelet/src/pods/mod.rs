@@ -13,6 +13,7 @@ pub mod ledger;
 mod manifests;
 mod messages;
 mod mirrors;
+mod pressure;
 mod probes;
 mod start;
 mod terminate;
@@ -43,6 +44,11 @@ use worker::{Desired, Worker};
 /// How often what is on the node is compared with what should be.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
+/// How often the machine is looked at for what it is short of.
+const PRESSURE: Duration = Duration::from_secs(10);
+/// How long an evicted pod has to give room before the next one goes.
+const RELIEF: Duration = Duration::from_secs(30);
+
 /// The pods this node knows, for its server. By uid.
 pub type KnownPods = Arc<Mutex<HashMap<String, Arc<Pod>>>>;
 
@@ -59,11 +65,9 @@ pub async fn run(context: Arc<Context>, known: KnownPods, shutdown: Cancellation
         done_sender,
         listed: Vec::new(),
         synced: false,
+        relieved: tokio::time::Instant::now(),
     };
-    tokio::select! {
-        () = manager.manage(done, mirrored) => {}
-        () = shutdown.cancelled() => {}
-    }
+    manager.manage(done, mirrored, shutdown).await;
 }
 
 struct Manager {
@@ -78,6 +82,8 @@ struct Manager {
     listed: Vec<String>,
     /// All pods have been listed at least once.
     synced: bool,
+    /// When a pod was last evicted.
+    relieved: tokio::time::Instant,
 }
 
 /// The manager's end of a worker.
@@ -91,7 +97,10 @@ impl Manager {
         mut self,
         mut done: mpsc::UnboundedReceiver<String>,
         mut mirrored: mpsc::UnboundedReceiver<String>,
+        shutdown: CancellationToken,
     ) {
+        let mut last_orders = None;
+        let mut pressure = tokio::time::interval(PRESSURE);
         let mut manifests = self.context.config.pod_manifest_path.clone().map(|path| {
             let node_name = self.context.node_name.clone();
             manifests::watch(path, node_name)
@@ -115,6 +124,16 @@ impl Manager {
                 Some(uid) = done.recv() => self.worker_done(&uid),
                 Some(pods) = next(&mut manifests) => self.want_static(pods),
                 Some(key) = mirrored.recv() => self.mirrors.carried_out(&key),
+                _ = pressure.tick() => self.relieve(),
+                () = shutdown.cancelled(), if last_orders.is_none() => {
+                    if self.context.config.shutdown_grace_period == 0 {
+                        return;
+                    }
+                    let workers = self.workers.values().map(|handle| handle.desired.clone());
+                    let ending = pressure::shut_down(self.context.clone(), workers.collect());
+                    last_orders = Some(tokio::spawn(ending));
+                }
+                () = ended(&mut last_orders) => return,
                 _ = housekeeping.tick() => self.end_unknown().await,
             }
         }
@@ -174,7 +193,15 @@ impl Manager {
             }
             None => {
                 let mirror = None;
-                self.start(uid, Desired { pod, gone, mirror });
+                self.start(
+                    uid,
+                    Desired {
+                        pod,
+                        gone,
+                        mirror,
+                        order: None,
+                    },
+                );
             }
         }
     }
@@ -214,7 +241,15 @@ impl Manager {
                 drop(known);
                 let mirror = self.mirrors.of(&pod);
                 let gone = false;
-                self.start(uid, Desired { pod, gone, mirror });
+                self.start(
+                    uid,
+                    Desired {
+                        pod,
+                        gone,
+                        mirror,
+                        order: None,
+                    },
+                );
             }
         }
     }
@@ -263,6 +298,24 @@ impl Manager {
         }
     }
 
+    /// Ends a pod if the node is short of something; one at a time, since that may be enough.
+    fn relieve(&mut self) {
+        let is_going = |handle: &Handle| handle.desired.borrow().order.is_some();
+        if self.workers.values().any(is_going) && self.relieved.elapsed() < RELIEF {
+            return;
+        }
+        let Some((pod, order)) = pressure::eviction(&self.context) else {
+            return;
+        };
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        if let Some(handle) = self.workers.get(uid) {
+            self.relieved = tokio::time::Instant::now();
+            handle
+                .desired
+                .send_modify(|desired| desired.order = Some(order));
+        }
+    }
+
     /// Ends sandboxes and removes folders of pods that the API does not know: left over by a
     /// kubelet that was not running when they were deleted.
     async fn end_unknown(&mut self) {
@@ -281,6 +334,7 @@ impl Manager {
                                 pod: Arc::new(orphan(&sandbox)),
                                 gone: true,
                                 mirror: None,
+                                order: None,
                             },
                         );
                     }
@@ -300,6 +354,14 @@ impl Manager {
                 tracing::warn!(uid, %error, "folder of an unknown pod not removed");
             }
         }
+    }
+}
+
+/// Waits until the pods of a node that goes have ended, if it does.
+async fn ended(last_orders: &mut Option<tokio::task::JoinHandle<()>>) {
+    match last_orders {
+        Some(ending) => drop(ending.await),
+        None => std::future::pending().await,
     }
 }
 

@@ -55,6 +55,21 @@ pub struct Desired {
     pub gone: bool,
     /// Where the status of a static pod goes.
     pub mirror: Option<Arc<Pod>>,
+    /// The node wants it to end.
+    pub order: Option<Order>,
+}
+
+/// Why and how the node ends a pod.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// `Evicted`, or `Terminated` at a shutdown.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+    /// How long its containers have.
+    pub grace_seconds: i64,
+    /// Somebody should look.
+    pub warning: bool,
 }
 
 /// The state of one worker.
@@ -172,12 +187,17 @@ impl Worker {
         }
         let pod = &self.allocate(wanted)?;
         let mut runtime = self.look(pod).await?;
+        self.obey(pod);
         self.end_if_too_old(pod);
         if self.is_over(pod) {
             self.stop_all(pod, &runtime).await;
             let runtime = self.look(pod).await?;
             self.state(pod, &runtime, runtime.is_stopped());
             if runtime.is_stopped() {
+                if self.grace_override.is_some() {
+                    // A node that goes waits for this pod to leave the ledger.
+                    self.writer.flush().await;
+                }
                 self.context.ledger.leave(&self.uid);
             }
             return Ok((!runtime.is_stopped()).then_some(Duration::from_secs(1)));
@@ -318,6 +338,31 @@ impl Worker {
         self.ended.is_some()
             || spec::is_terminal(pod)
             || matches!(stated, Some("Succeeded" | "Failed"))
+    }
+
+    /// Ends the pod if the node wants that: once, and for good.
+    fn obey(&mut self, pod: &Pod) {
+        let order = self.desired.borrow().order.clone();
+        let Some(order) = order.filter(|_| self.ended.is_none() && !spec::is_terminal(pod)) else {
+            return;
+        };
+        let ended = Ended {
+            reason: order.reason,
+            message: order.message,
+        };
+        let severity = if order.warning {
+            Severity::Warning
+        } else {
+            Severity::Normal
+        };
+        let recorder = &self.context.recorder;
+        recorder.pod(pod, severity, &ended.reason, ended.message.clone());
+        self.grace_override = Some(order.grace_seconds);
+        self.notes.disruption = Some(Waiting {
+            reason: "TerminationByKubelet".to_owned(),
+            message: ended.message.clone(),
+        });
+        self.ended = Some(ended);
     }
 
     /// `activeDeadlineSeconds`: the pod may not run longer.

@@ -19,16 +19,23 @@ use crate::retry::Retry;
 /// How long the news that a pod is being started waits for better news.
 const PROGRESS_DELAY: Duration = Duration::from_millis(100);
 
+/// How long a node that goes waits for its last words to be heard.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// What a worker says of its pod.
 #[derive(Debug, Clone)]
 struct Said {
     pod: Arc<Pod>,
     status: PodStatus,
+    /// Counts what is said.
+    number: u64,
 }
 
 /// The worker's end.
 pub struct StatusWriter {
     said: watch::Sender<Option<Said>>,
+    /// The number of the last that the API server knows.
+    known: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -36,20 +43,36 @@ impl StatusWriter {
     /// Starts the writing task of a pod.
     pub fn new(client: kube::Client, pod: &Pod) -> StatusWriter {
         let (said, receiver) = watch::channel(None);
+        let (known_sender, known) = watch::channel(0);
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let api = Api::namespaced(client, namespace);
         StatusWriter {
             said,
-            task: tokio::spawn(write(api, receiver)),
+            known,
+            task: tokio::spawn(write(api, receiver, known_sender)),
         }
     }
 
     /// States what the status is. `pod` is the latest that the API server sent.
     pub fn say(&self, pod: &Arc<Pod>, status: PodStatus) {
+        let number = self
+            .said
+            .borrow()
+            .as_ref()
+            .map_or(1, |said| said.number + 1);
         self.said.send_replace(Some(Said {
             pod: pod.clone(),
             status,
+            number,
         }));
+    }
+
+    /// Waits, but not for ever, until the API server knows all that was said.
+    pub async fn flush(&self) {
+        let number = self.said.borrow().as_ref().map_or(0, |said| said.number);
+        let mut known = self.known.clone();
+        let is_known = known.wait_for(|known| *known >= number);
+        let _in_time_or_not = tokio::time::timeout(FLUSH, is_known).await;
     }
 
     /// Ends the task after the last status has been written.
@@ -59,7 +82,7 @@ impl StatusWriter {
     }
 }
 
-async fn write(api: Api<Pod>, mut said: watch::Receiver<Option<Said>>) {
+async fn write(api: Api<Pod>, mut said: watch::Receiver<Option<Said>>, sent: watch::Sender<u64>) {
     // What the API server has: its answer to the last write, or what it sent since.
     let mut known: Option<(u64, PodStatus)> = None;
     let mut unsent: Option<Said> = None;
@@ -82,6 +105,7 @@ async fn write(api: Api<Pod>, mut said: watch::Receiver<Option<Said>>) {
         }
         let (_, has) = known.as_ref().expect("it was just set");
         let Some(patch) = status_patch(&latest.pod, has, &latest.status) else {
+            sent.send_replace(latest.number);
             unsent = None;
             continue;
         };
@@ -94,6 +118,7 @@ async fn write(api: Api<Pod>, mut said: watch::Receiver<Option<Said>>) {
         match send(&api, latest, patch).await {
             Sent::Written(version, status) => {
                 known = Some((version, *status));
+                sent.send_replace(latest.number);
                 unsent = None;
                 held_back = false;
                 retry = Retry::new();

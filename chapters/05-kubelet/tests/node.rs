@@ -1,0 +1,122 @@
+//! Stories of nodes that run short, or go: whom they end, as golden scripts.
+//!
+//! | command | what happens |
+//! | --- | --- |
+//! | `pod a priority=5 memory=100Mi uses=200` | a pod that asked for so much, and uses so many MiB |
+//! | `memory available=50 capacity=1000` | what the machine has left, in MiB |
+//! | `disk available=50 capacity=1000` | likewise |
+//! | `evict` | decide who goes; that pod goes |
+//! | `admit memory=100Mi` | would a new pod be taken? |
+//! | `shutdown 30 critical=10` | the node goes: in which order do the pods end? |
+
+use std::error::Error;
+use std::fmt::Write;
+
+use goldenscript::{Command, Context, Runner};
+use k8s_openapi::api::core::v1::Pod;
+use kubelet::decide::eviction::{self, Candidate, Signals, Supply};
+use kubelet::decide::shutdown;
+use serde_json::json;
+
+#[derive(Default)]
+struct Story {
+    pods: Vec<(Pod, Option<u64>)>,
+    signals: Signals,
+}
+
+fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+impl Story {
+    fn evict(&mut self) -> String {
+        let Some(short) = eviction::shortage(&self.signals) else {
+            return "there is enough\n".to_owned();
+        };
+        let candidates = self
+            .pods
+            .iter()
+            .map(|(pod, usage)| Candidate { pod, usage: *usage });
+        let candidates: Vec<Candidate> = candidates.collect();
+        let Some(first) = eviction::first_to_go(&candidates, &short) else {
+            return "nobody may be evicted\n".to_owned();
+        };
+        let first = name(first).to_owned();
+        self.pods.retain(|(pod, _)| name(pod) != first);
+        format!("{first}: {}\n", eviction::message(&short))
+    }
+}
+
+fn pod(command: &Command) -> Result<(Pod, Option<u64>), Box<dyn Error>> {
+    let mut args = command.consume_args();
+    let name = args.next_pos().unwrap_or("new").to_owned();
+    let priority: i32 = args.take_key("priority").unwrap_or("0").parse()?;
+    let grace: i64 = args.take_key("grace").unwrap_or("30").parse()?;
+    let memory = args.take_key("memory");
+    let uses = args.take_key("uses").map(str::parse::<u64>).transpose()?;
+    let requests = memory.map_or(json!({}), |memory| json!({ "memory": memory }));
+    let pod = serde_json::from_value(json!({
+        "metadata": { "name": name, "namespace": "ns" },
+        "spec": {
+            "priority": priority, "terminationGracePeriodSeconds": grace,
+            "containers": [{ "name": "c", "resources": { "requests": requests } }],
+        },
+    }))?;
+    Ok((pod, uses.map(|mebibytes| mebibytes << 20)))
+}
+
+impl Runner for Story {
+    type Command = Command;
+
+    fn run(&mut self, command: &Command, _context: &Context) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        let mut mebibytes = |key: &str| -> Result<u64, Box<dyn Error>> {
+            Ok(args.take_key(key).ok_or("how much?")?.parse::<u64>()? << 20)
+        };
+        match command.name.as_str() {
+            "pod" => self.pods.push(pod(command)?),
+            "memory" | "disk" => {
+                let supply = Some(Supply {
+                    available: mebibytes("available")?,
+                    capacity: mebibytes("capacity")?,
+                });
+                if command.name == "memory" {
+                    self.signals.memory = supply;
+                } else {
+                    self.signals.disk = supply;
+                }
+            }
+            "evict" => return Ok(self.evict()),
+            "admit" => {
+                let short = eviction::shortage(&self.signals);
+                return Ok(match eviction::admit(&pod(command)?.0, short.as_ref()) {
+                    Ok(()) => "taken\n".to_owned(),
+                    Err(why) => format!("{}: {}\n", why.reason, why.message),
+                });
+            }
+            "shutdown" => {
+                let seconds = args.next_pos().ok_or("how long?")?.parse()?;
+                let critical = args.take_key("critical").unwrap_or("0").parse()?;
+                let pods = self.pods.iter().map(|(pod, _)| pod);
+                let mut out = String::new();
+                for phase in shutdown::phases(pods, seconds, critical) {
+                    let _ = writeln!(out, "within {}s:", phase.seconds);
+                    for (pod, grace) in phase.pods {
+                        let _ = writeln!(out, "  end {} with {grace}s of grace", name(pod));
+                    }
+                }
+                return Ok(out);
+            }
+            other => return Err(format!("unknown command {other}").into()),
+        }
+        Ok(String::new())
+    }
+}
+
+#[test]
+fn stories() -> std::io::Result<()> {
+    for entry in std::fs::read_dir("tests/node")? {
+        goldenscript::run(&mut Story::default(), entry?.path())?;
+    }
+    Ok(())
+}
