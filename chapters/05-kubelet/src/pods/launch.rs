@@ -207,7 +207,7 @@ impl Launch<'_> {
         Ok(mounts)
     }
 
-    /// Volumes that show what the API holds cannot be written.
+    /// Volumes that show what the API or an image holds cannot be written.
     fn shows_content(&self, volume: &str) -> bool {
         let volumes = spec::of(self.pod).volumes.as_deref().unwrap_or_default();
         volumes.iter().filter(|v| v.name == volume).any(|v| {
@@ -215,6 +215,7 @@ impl Launch<'_> {
                 || v.secret.is_some()
                 || v.projected.is_some()
                 || v.downward_api.is_some()
+                || v.image.is_some()
         })
     }
 

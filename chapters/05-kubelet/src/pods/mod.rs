@@ -349,7 +349,8 @@ impl Manager {
         for folder in folders {
             let uid = folder.file_name().to_string_lossy().into_owned();
             if !self.workers.contains_key(&uid)
-                && let Err(error) = crate::volumes::remove_pod_dir(&folder.path())
+                && let Err(error) =
+                    crate::volumes::remove_pod_dir(&*self.context.runtime, &folder.path())
             {
                 tracing::warn!(uid, %error, "folder of an unknown pod not removed");
             }

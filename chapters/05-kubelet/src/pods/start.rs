@@ -21,7 +21,8 @@ use crate::decide::{RuntimePod, spec};
 use crate::events::Severity;
 use crate::images::Standing;
 use crate::runtime::{ContainerState, RuntimeError};
-use crate::volumes::Volumes;
+use crate::volumes::{Volumes, image};
+
 impl Worker {
     /// Makes what the containers need, then the containers, as far as they can be made now.
     pub(super) async fn start(
@@ -143,16 +144,8 @@ impl Worker {
     ) -> std::result::Result<(), Stuck> {
         let name = &container.name;
         let recorder = self.context.recorder.clone();
-        let image_id = match self.images.ensure(pod, container).await {
-            Standing::Present(id) => id,
-            Standing::Pulling => return Err(Stuck::Pulling),
-            Standing::Failed(waiting, again_in) => {
-                return Err(Stuck::Waiting(
-                    waiting,
-                    again_in.try_into().unwrap_or_default(),
-                ));
-            }
-        };
+        let image_id = self.image(pod, container).await?;
+        self.mount_images(pod, container).await?;
         let Some(sandbox) = runtime.ready_sandbox() else {
             return Err(Stuck::Pulling);
         };
@@ -208,6 +201,42 @@ impl Worker {
         let normal = Severity::Normal;
         recorder.container(pod, name, normal, "Created", "Container created".to_owned());
         self.start_made(pod, container, runtime, &id).await
+    }
+
+    /// The id of a container's image, if it is on the node.
+    async fn image(
+        &mut self,
+        pod: &Pod,
+        container: &ContainerSpec,
+    ) -> std::result::Result<String, Stuck> {
+        match self.images.ensure(pod, container).await {
+            Standing::Present(id) => Ok(id),
+            Standing::Pulling => Err(Stuck::Pulling),
+            Standing::Failed(waiting, again_in) => {
+                let again_in = again_in.try_into().unwrap_or_default();
+                Err(Stuck::Waiting(waiting, again_in))
+            }
+        }
+    }
+
+    /// Mounts the images that the container has as volumes.
+    async fn mount_images(
+        &mut self,
+        pod: &Pod,
+        container: &ContainerSpec,
+    ) -> std::result::Result<(), Stuck> {
+        for (volume, wanted) in image::wanted(pod, container) {
+            let id = self.image(pod, &wanted).await?;
+            let target = image::path(&self.context.pod_dir(&self.uid), &volume);
+            if let Err(error) = self.context.runtime.mount_image(&id, &target) {
+                let waiting = Waiting {
+                    reason: "CreateContainerConfigError".to_owned(),
+                    message: format!("failed to mount image volume \"{volume}\": {error}"),
+                };
+                return Err(Stuck::Waiting(waiting, Duration::from_secs(10)));
+            }
+        }
+        Ok(())
     }
 
     /// Starts the process of a container that has been made.

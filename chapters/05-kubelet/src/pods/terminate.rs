@@ -40,7 +40,7 @@ pub(super) async fn terminate(mut worker: Worker) {
     worker.context.ledger.leave(&worker.uid);
     let context = worker.context.clone();
     let pod_dir = context.pod_dir(&worker.uid);
-    if let Err(error) = volumes::remove_pod_dir(&pod_dir) {
+    if let Err(error) = volumes::remove_pod_dir(&*context.runtime, &pod_dir) {
         tracing::warn!(pod = pod_key(&pod), %error, "pod folder not removed");
     }
     if !desired.gone {
@@ -156,9 +156,10 @@ async fn forget(context: &Context, pod: &Pod, runtime: &RuntimePod) {
     let meta = &pod.metadata;
     let logs = context.log_dir(&text(&meta.namespace), &text(&meta.name), &text(&meta.uid));
     let _already_gone = std::fs::remove_dir_all(logs);
+    let pod_dir = context.pod_dir(&text(&meta.uid));
     // Some runtimes let go of a mount a moment after they said so.
     for _ in 0..10 {
-        if volumes::remove_pod_dir(&context.pod_dir(&text(&meta.uid))).is_ok() {
+        if volumes::remove_pod_dir(&*context.runtime, &pod_dir).is_ok() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -402,6 +402,21 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     async fn list_images(&self) -> Result<Vec<Image>>;
     /// Removes an image. Idempotent.
     async fn remove_image(&self, image: &str) -> Result<()>;
+    /// Mounts an image's files on a folder of the node, read-only: a volume of kind `image`.
+    /// Idempotent.
+    ///
+    /// # Errors
+    /// When the runtime cannot.
+    fn mount_image(&self, image_id: &str, target: &std::path::Path) -> Result<()> {
+        let _ = (image_id, target);
+        Err(RuntimeError::Other(
+            "this runtime has no volumes from images".to_owned(),
+        ))
+    }
+    /// Undoes [`Self::mount_image`]. Idempotent.
+    fn unmount_image(&self, target: &std::path::Path) {
+        let _ = target;
+    }
 
     /// Changes, as they happen. A receiver that lags relists.
     fn events(&self) -> broadcast::Receiver<RuntimeEvent>;

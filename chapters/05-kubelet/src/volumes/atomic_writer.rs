@@ -25,6 +25,8 @@ pub struct FileEntry {
     pub bytes: Vec<u8>,
     /// Its permissions.
     pub mode: u32,
+    /// The user whose it is; else the kubelet's.
+    pub owner: Option<u32>,
 }
 
 /// Files by relative path.
@@ -66,6 +68,13 @@ pub fn write(volume: &Path, payload: &Payload, now: Timestamp) -> io::Result<boo
         io::Write::write_all(&mut handle, &file.bytes)?;
         // After the fact, so that no umask interferes.
         handle.set_permissions(fs::Permissions::from_mode(file.mode))?;
+        if file.owner.is_some()
+            && let Err(error) = std::os::unix::fs::fchown(&handle, file.owner, None)
+        {
+            // A user that there is not in the node's user namespace: no container can be that
+            // user either, so nobody misses the file.
+            tracing::debug!(path = %path.display(), %error, "owner not set");
+        }
     }
 
     let swap = volume.join("..data_tmp");
@@ -159,6 +168,7 @@ mod tests {
         let entry = |text: &str| FileEntry {
             bytes: text.into(),
             mode: 0o644,
+            owner: None,
         };
         files
             .iter()

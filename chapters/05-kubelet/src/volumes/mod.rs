@@ -5,31 +5,37 @@
 //! | `emptyDir` | a folder, or a tmpfs for `medium: Memory` |
 //! | `configMap`, `secret`, `downwardAPI`, `projected` | files behind an [`atomic_writer`] |
 //! | `hostPath` | the path itself, after its type was checked |
+//! | `image` | the image's files, mounted read-only |
 //!
 //! They live in `<root-dir>/pods/<uid>/volumes/kubernetes.io~<kind>/<name>`, which upstream's
 //! kubelet uses as well. Any other kind of volume is refused with an event that says so. Secrets
 //! are on the node's disk, readable by its root alone; upstream puts them on a tmpfs.
 
 pub mod atomic_writer;
+mod empty_dir;
+mod host_path;
+pub mod image;
+mod ownership;
 pub mod payload;
 pub mod sub_path;
 pub mod tokens;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    HostPathVolumeSource, Pod, ProjectedVolumeSource, Volume, VolumeProjection,
+    EmptyDirVolumeSource, Pod, ProjectedVolumeSource, Volume, VolumeProjection,
 };
-use rustix::mount::{MountFlags, UnmountFlags};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use rustix::mount::UnmountFlags;
 
 use crate::context::Context;
 use crate::decide::fields::PodAddresses;
 use crate::decide::{quantity, spec};
+use crate::runtime::ContainerRuntime;
 use atomic_writer::Payload;
 use tokens::Tokens;
 
@@ -108,14 +114,15 @@ impl Volumes {
         addresses: &PodAddresses,
     ) -> Result<PathBuf, String> {
         if let Some(source) = &volume.host_path {
-            return host_path(source);
+            return host_path::check(source);
         }
         if let Some(source) = &volume.empty_dir {
-            let path = self.volume_dir("empty-dir", &volume.name);
-            let memory = source.medium.as_deref() == Some("Memory");
-            let limit = source.size_limit.as_ref().map(quantity::value);
-            empty_dir(&path, memory, limit).map_err(|error| error.to_string())?;
-            set_group(pod, &path, true);
+            return self.empty_dir(pod, &volume.name, source);
+        }
+        if volume.image.is_some() {
+            // The image is mounted on it for the containers that ask for it, once it is pulled.
+            let path = image::path(&self.context.pod_dir(&self.uid), &volume.name);
+            fs::create_dir_all(&path).map_err(|error| error.to_string())?;
             return Ok(path);
         }
         let (kind, payload) = self.payload(pod, volume, addresses).await?;
@@ -123,7 +130,26 @@ impl Volumes {
         let now = Timestamp::now();
         let changed = atomic_writer::write(&path, &payload, now).map_err(|e| e.to_string())?;
         if changed {
-            set_group(pod, &path, false);
+            ownership::set_group(pod, &path, false);
+        }
+        Ok(path)
+    }
+
+    fn empty_dir(
+        &self,
+        pod: &Pod,
+        name: &str,
+        source: &EmptyDirVolumeSource,
+    ) -> Result<PathBuf, String> {
+        let path = self.volume_dir("empty-dir", name);
+        let in_memory = source.medium.as_deref() == Some("Memory");
+        let limit = source.size_limit.as_ref().map(quantity::value);
+        let allocatable = self.context.allocatable.get("memory");
+        let allocatable = allocatable.map(|text| quantity::value(&Quantity(text.clone())));
+        let size = empty_dir::memory_size(limit, memory_limit(pod), allocatable);
+        let made = empty_dir::make(&path, in_memory, size);
+        if made.map_err(|error| error.to_string())? {
+            ownership::set_group(pod, &path, true);
         }
         Ok(path)
     }
@@ -220,13 +246,12 @@ impl Volumes {
         } else if let Some(source) = &source.service_account_token {
             let token = self.tokens.get(&self.context.client, pod, source).await;
             let token = token.map_err(|error| format!("failed to fetch token: {error}"))?;
-            let group = security_group(pod);
-            // Only the pod's own user may read it: its group, or all where no group is set.
-            let mode = if group.is_some() { mode | 0o600 } else { mode };
-            Ok(Payload::from([(
-                PathBuf::from(&source.path),
-                payload::file(token.as_bytes(), mode),
-            )]))
+            let owner = ownership::user(pod);
+            // Its user's or its group's alone, if it has one.
+            let is_shared = owner.is_none() && ownership::group(pod).is_none();
+            let mut file = payload::file(token.as_bytes(), if is_shared { mode } else { 0o600 });
+            file.owner = owner;
+            Ok(Payload::from([(PathBuf::from(&source.path), file)]))
         } else {
             Err("this kind of projection is not supported by this kubelet".to_owned())
         }
@@ -238,11 +263,21 @@ impl Volumes {
     }
 }
 
+/// What the pod's containers may use of memory together, if each of them has a limit.
+fn memory_limit(pod: &Pod) -> Option<i64> {
+    let limits = spec::of(pod).containers.iter().map(|container| {
+        let limits = container.resources.as_ref()?.limits.as_ref()?;
+        limits.get("memory").map(quantity::value)
+    });
+    limits.sum()
+}
+
 /// Unmounts what is mounted below a pod's folder and removes the folder. Idempotent.
 ///
 /// # Errors
 /// When something in it is busy or cannot be removed.
-pub fn remove_pod_dir(pod_dir: &Path) -> std::io::Result<()> {
+pub fn remove_pod_dir(runtime: &dyn ContainerRuntime, pod_dir: &Path) -> std::io::Result<()> {
+    image::unmount_all(runtime, pod_dir);
     let empty_dirs = pod_dir.join("volumes/kubernetes.io~empty-dir");
     for entry in fs::read_dir(&empty_dirs).into_iter().flatten().flatten() {
         // Not a mount point unless it was a tmpfs: that error is no news.
@@ -252,105 +287,4 @@ pub fn remove_pod_dir(pod_dir: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn empty_dir(path: &Path, memory: bool, size_limit: Option<i64>) -> std::io::Result<()> {
-    let is_new = !path.exists();
-    fs::create_dir_all(path)?;
-    if is_new {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
-    }
-    if memory && !is_mount_point(path) {
-        let options = match size_limit {
-            Some(bytes) if bytes > 0 => format!("mode=0777,size={bytes}"),
-            _ => "mode=0777".to_owned(),
-        };
-        let options = std::ffi::CString::new(options).expect("no NUL inside");
-        let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str())?;
-    }
-    Ok(())
-}
-
-fn is_mount_point(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
-    device(path) != path.parent().and_then(device)
-}
-
-/// Checks a `hostPath` by its type. Upstream: `pkg/volume/hostpath`.
-fn host_path(source: &HostPathVolumeSource) -> Result<PathBuf, String> {
-    let path = PathBuf::from(&source.path);
-    let text = path.display();
-    let type_ = source.type_.as_deref().unwrap_or("");
-    if path
-        .components()
-        .any(|part| part == std::path::Component::ParentDir)
-    {
-        return Err(format!(
-            "hostPath type check failed: {text} must not contain '..'"
-        ));
-    }
-    let made = match type_ {
-        "DirectoryOrCreate" if !path.exists() => fs::create_dir_all(&path),
-        "FileOrCreate" if !path.exists() => fs::File::create(&path).map(drop),
-        _ => Ok(()),
-    };
-    made.map_err(|error| format!("hostPath {text}: {error}"))?;
-    let kind = fs::metadata(&path).map(|meta| meta.file_type());
-    let (fits, what) = match (&kind, type_) {
-        // Anything goes, also what is not there: the runtime makes a folder of it.
-        (_, "") => (true, ""),
-        (Ok(kind), "Directory" | "DirectoryOrCreate") => (kind.is_dir(), "a directory"),
-        (Ok(kind), "File" | "FileOrCreate") => (kind.is_file(), "a file"),
-        (Ok(kind), "Socket") => (kind.is_socket(), "a socket"),
-        (Ok(kind), "CharDevice") => (kind.is_char_device(), "a character device"),
-        (Ok(kind), "BlockDevice") => (kind.is_block_device(), "a block device"),
-        (Err(_), "Directory" | "DirectoryOrCreate") => (false, "a directory"),
-        (Err(_), _) => (false, "there"),
-        (Ok(_), other) => return Err(format!("{other} is an invalid volume type")),
-    };
-    if !fits {
-        return Err(format!("hostPath type check failed: {text} is not {what}"));
-    }
-    if type_.is_empty() && kind.is_err() {
-        fs::create_dir_all(&path).map_err(|error| format!("hostPath {text}: {error}"))?;
-    }
-    Ok(path)
-}
-
-fn security_group(pod: &Pod) -> Option<u32> {
-    let security = spec::of(pod).security_context.as_ref()?;
-    security
-        .fs_group
-        .and_then(|group| u32::try_from(group).ok())
-}
-
-/// Gives the volume to the pod's `fsGroup`. Where the group has no meaning in the node's user
-/// namespace (a lab of an ordinary user) that cannot be done, and files stay readable by mode.
-fn set_group(pod: &Pod, path: &Path, writable: bool) {
-    let Some(group) = security_group(pod) else {
-        return;
-    };
-    if let Err(error) = give_to_group(path, group, writable) {
-        tracing::debug!(path = %path.display(), group, %error, "fsGroup not applied");
-    }
-}
-
-fn give_to_group(path: &Path, group: u32, writable: bool) -> std::io::Result<()> {
-    let meta = fs::symlink_metadata(path)?;
-    std::os::unix::fs::lchown(path, None, Some(group))?;
-    if meta.is_symlink() {
-        return Ok(());
-    }
-    let mut mode = meta.permissions().mode() & 0o7777;
-    mode |= if writable { 0o660 } else { 0o440 };
-    if meta.is_dir() {
-        // New files in it belong to the group as well.
-        mode |= 0o2110;
-        for entry in fs::read_dir(path)? {
-            give_to_group(&entry?.path(), group, writable)?;
-        }
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }

@@ -71,6 +71,7 @@ pub fn file(bytes: &[u8], mode: i32) -> FileEntry {
     FileEntry {
         bytes: bytes.to_vec(),
         mode: mode.unsigned_abs() & 0o777,
+        owner: None,
     }
 }
 

@@ -3,8 +3,10 @@
 mod containers;
 mod exec;
 mod sandboxes;
+mod volumes;
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,6 +150,14 @@ impl ContainerRuntime for SandboxRuntime {
 
     async fn remove_image(&self, image: &str) -> Result<()> {
         self.images.remove(image)
+    }
+
+    fn mount_image(&self, image_id: &str, target: &Path) -> Result<()> {
+        volumes::mount_image(&self.images, image_id, target)
+    }
+
+    fn unmount_image(&self, target: &Path) {
+        volumes::unmount_image(&self.images, target);
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {
