@@ -84,9 +84,27 @@ pub struct Config {
     /// What runs containers.
     #[arg(long, value_enum, default_value_t)]
     pub container_runtime: RuntimeKind,
+    /// The flags of CRI runtimes.
+    #[command(flatten)]
+    pub cri: CriFlags,
     /// The flags of the Docker runtime.
     #[command(flatten)]
     pub docker: DockerFlags,
+}
+
+/// Flags of runtimes that speak CRI.
+#[derive(clap::Args, Debug, Clone)]
+pub struct CriFlags {
+    /// Where a CRI runtime listens, which then runs the containers:
+    /// `unix:///run/containerd/containerd.sock`.
+    #[arg(long, value_name = "URL")]
+    pub container_runtime_endpoint: Option<String>,
+    /// Give the CRI runtime the workshop's pause image, `workshop/pause`.
+    #[arg(long, requires = "container_runtime_endpoint")]
+    pub bring_pause_image: bool,
+    /// The cgroup that a CRI runtime puts all pods in.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub cgroup_root: String,
 }
 
 /// Flags of the Docker runtime alone.

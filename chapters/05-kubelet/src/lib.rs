@@ -3,7 +3,7 @@
 //! A kubelet is the agent on each node. It is told, by a watch of the API, which pods are bound to
 //! its node, and sees to it that their containers run; it says back how they are. It speaks to
 //! the API server as any client does, and to whatever runs containers through one trait,
-//! [`runtime::ContainerRuntime`], which the embedded sandbox and the Docker runtime implement.
+//! [`runtime::ContainerRuntime`], which the embedded sandbox, the Docker runtime and any CRI runtime implement.
 //!
 //! ```text
 //!                 API server
@@ -40,6 +40,7 @@
 //!
 //! Upstream: `pkg/kubelet` in kubernetes/kubernetes.
 
+pub mod cni;
 mod config;
 mod context;
 pub mod decide;
@@ -66,7 +67,7 @@ use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, DockerFlags, RuntimeKind};
+pub use config::{Config, CriFlags, DockerFlags, RuntimeKind};
 pub use error::{Error, Result};
 
 use context::Context;
@@ -75,6 +76,7 @@ use events::Recorder;
 use node::{machine, status};
 use objects::ObjectCache;
 use runtime::ContainerRuntime;
+use runtime::cri::{CriConfig, CriRuntime};
 use runtime::docker::{DockerRuntime, DockerRuntimeConfig};
 use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
 
@@ -85,6 +87,9 @@ use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
 /// When a flag or a file it names makes no sense, or the server's port is taken.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
     let runtime: Arc<dyn ContainerRuntime> = match config.container_runtime {
+        _ if config.cri.container_runtime_endpoint.is_some() => {
+            Arc::new(cri_runtime(&config).await?)
+        }
         RuntimeKind::Sandbox => Arc::new(sandbox_runtime(&config).await?),
         RuntimeKind::Docker => Arc::new(docker_runtime(&config).await?),
     };
@@ -98,6 +103,18 @@ async fn sandbox_runtime(config: &Config) -> runtime::Result<SandboxRuntime> {
         node_name: config.node_name(),
         image_proxy: config.image_proxy.clone(),
         helper: None,
+    })
+    .await
+}
+
+async fn cri_runtime(config: &Config) -> runtime::Result<CriRuntime> {
+    let flags = &config.cri;
+    CriRuntime::connect(CriConfig {
+        endpoint: flags.container_runtime_endpoint.clone().unwrap_or_default(),
+        root_dir: config.root_dir.clone(),
+        image_store: config.image_store(),
+        bring_pause: flags.bring_pause_image,
+        cgroup_root: flags.cgroup_root.clone(),
     })
     .await
 }

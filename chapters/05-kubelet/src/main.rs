@@ -17,6 +17,10 @@ fn main() -> ExitCode {
     if let Some(code) = kubelet::runtime::sandbox::maybe_run_helper() {
         return code;
     }
+    // A CRI runtime runs it to give a pod its network.
+    if let Some(code) = kubelet::cni::maybe_run() {
+        return code;
+    }
     let cli = Cli::parse();
     component::main(|shutdown| kubelet::run(cli.config, shutdown))
 }

@@ -32,6 +32,9 @@ fn main() -> ExitCode {
     if let Some(code) = kubelet::runtime::sandbox::maybe_run_helper() {
         return code;
     }
+    if let Some(code) = kubelet::cni::maybe_run() {
+        return code;
+    }
     let result = match Cli::parse().command {
         Command::Role(role) => return role.run(),
         Command::Image(image) => image::run(image),

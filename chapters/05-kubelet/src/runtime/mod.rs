@@ -4,6 +4,7 @@
 //! CRI's, so that a CRI runtime or a Docker engine can stand behind the same trait. A sandbox is a
 //! pod's shared ground (network, hostname, IPC); containers are started in it one by one.
 
+pub mod cri;
 pub mod docker;
 pub mod fake;
 pub mod images;

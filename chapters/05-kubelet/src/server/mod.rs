@@ -16,10 +16,10 @@
 mod auth;
 mod channels;
 mod logs;
-mod outbox;
+pub(crate) mod outbox;
 mod port_forward;
 mod remote;
-mod spdy;
+pub(crate) mod spdy;
 mod websocket;
 
 use std::collections::HashMap;

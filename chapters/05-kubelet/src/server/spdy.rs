@@ -1,5 +1,7 @@
 //! SPDY/3.1 frames, as much of them as `kubectl` needs: streams with headers, both ways.
 //!
+//! The kubelet is the server here for `kubectl`, and the client of a CRI runtime that streams.
+//!
 //! ```text
 //! control frame   1|version 15|type 16 | flags 8|length 24 | …
 //! data frame      0|stream 31          | flags 8|length 24 | bytes
@@ -80,14 +82,14 @@ static DICTIONARY: LazyLock<Vec<u8>> = LazyLock::new(|| {
 /// Headers of a stream, names in lower case.
 pub type Headers = BTreeMap<String, String>;
 
-/// A stream that a client opened.
+/// A stream that the client opened, as either side has it.
 #[derive(Debug)]
 pub struct Stream {
     /// What the client says it is for.
     pub headers: Headers,
-    /// Bytes from the client; ends when it has no more.
+    /// Bytes from the other side; ends when it has no more.
     pub inbox: mpsc::Receiver<Bytes>,
-    /// Bytes for the client.
+    /// Bytes for the other side.
     pub sink: Sink,
 }
 
@@ -100,21 +102,69 @@ where
     let (opened, streams) = mpsc::channel(16);
     let (out, pieces) = outbox();
     tokio::spawn(write_frames(write, pieces));
-    tokio::spawn({
-        let out = out.clone();
-        async move {
-            let reading = read_frames(read, &out, &opened);
-            let result = tokio::select! {
-                result = reading => result,
-                () = out.closed() => Ok(()),
-            };
-            if let Err(error) = result {
-                tracing::debug!(%error, "SPDY");
-            }
-        }
-    });
+    tokio::spawn(read_until_closed(
+        read,
+        out.clone(),
+        opened,
+        HashMap::new(),
+    ));
     (streams, out)
 }
+
+/// Speaks SPDY on a connection as the client, and opens streams with these headers. Data may be
+/// sent at once: it comes after the opening. Streams end when the other side is gone.
+pub async fn open<IO>(io: IO, wanted: Vec<Headers>) -> io::Result<(Vec<Stream>, Outbox)>
+where
+    IO: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (read, mut write) = tokio::io::split(io);
+    let (out, pieces) = outbox();
+    let mut encoder = HeaderEncoder::new();
+    let mut inboxes = HashMap::new();
+    let mut streams = Vec::new();
+    // A client's streams have odd numbers.
+    for (id, headers) in (1..).step_by(2).zip(wanted) {
+        let mut body = u32::to_be_bytes(id).to_vec();
+        // No associated stream, the highest priority.
+        body.extend([0; 6]);
+        body.extend(encoder.encode(&headers));
+        write.write_all(&control_frame(SYN_STREAM, &body)).await?;
+        let (sender, inbox) = mpsc::channel(INBOX);
+        inboxes.insert(id, sender);
+        let sink = Sink::new(id, out.clone());
+        streams.push(Stream {
+            headers,
+            inbox,
+            sink,
+        });
+    }
+    write.flush().await?;
+    // The server opens none.
+    let (opened, _) = mpsc::channel(1);
+    tokio::spawn(write_frames(write, pieces));
+    tokio::spawn(read_until_closed(read, out.clone(), opened, inboxes));
+    Ok((streams, out))
+}
+
+/// Reads frames until either side closes the connection.
+async fn read_until_closed<R: AsyncRead>(
+    read: R,
+    out: Outbox,
+    opened: mpsc::Sender<Stream>,
+    inboxes: Inboxes,
+) {
+    let reading = read_frames(read, &out, &opened, inboxes);
+    let result = tokio::select! {
+        result = reading => result,
+        () = out.closed() => Ok(()),
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "SPDY");
+    }
+}
+
+/// Where the bytes of each stream go.
+type Inboxes = HashMap<u32, mpsc::Sender<Bytes>>;
 
 async fn write_frames<W: AsyncWrite>(write: W, mut pieces: mpsc::Receiver<Out>) {
     let mut write = std::pin::pin!(write);
@@ -160,15 +210,15 @@ fn data_frame(id: u32, flags: u8, bytes: &[u8]) -> BytesMut {
     frame
 }
 
-/// Reads frames until the client is gone.
+/// Reads frames until the other side is gone.
 async fn read_frames<R: AsyncRead>(
     read: R,
     out: &Outbox,
     opened: &mpsc::Sender<Stream>,
+    mut inboxes: Inboxes,
 ) -> io::Result<()> {
     let mut read = std::pin::pin!(read);
     let mut decoder = HeaderDecoder::new();
-    let mut inboxes: HashMap<u32, mpsc::Sender<Bytes>> = HashMap::new();
     loop {
         let mut head = [0; 8];
         match read.read_exact(&mut head).await {
@@ -417,5 +467,25 @@ mod tests {
         let mut data = [0; 11];
         read.read_exact(&mut data).await.unwrap();
         assert_eq!(&data, b"\0\0\0\x01\0\0\0\x03out");
+    }
+
+    #[tokio::test]
+    async fn client_and_server_understand_each_other() {
+        let (near, far) = tokio::io::duplex(4096);
+        let (mut served, _out) = serve(far);
+        let name = |n: u8| Headers::from([("streamtype".to_owned(), n.to_string())]);
+        let (mut streams, _out) = open(near, vec![name(0), name(1)]).await.unwrap();
+        for (n, stream) in streams.iter_mut().enumerate() {
+            stream.sink.send(Bytes::from_static(b"there")).await;
+            stream.sink.finish().await;
+            let mut seen = served.recv().await.unwrap();
+            assert_eq!(seen.headers, name(n as u8));
+            assert_eq!(seen.inbox.recv().await.unwrap(), "there");
+            assert_eq!(seen.inbox.recv().await, None);
+            seen.sink.send(Bytes::from_static(b"back")).await;
+            seen.sink.finish().await;
+            assert_eq!(stream.inbox.recv().await.unwrap(), "back");
+            assert_eq!(stream.inbox.recv().await, None);
+        }
     }
 }

@@ -23,6 +23,7 @@
 
 mod archive;
 mod builtin;
+mod export;
 mod pull;
 mod reference;
 mod store;
@@ -30,6 +31,7 @@ mod unpack;
 
 pub use archive::load_archive;
 pub(in crate::runtime) use builtin::is_builtin;
+pub(in crate::runtime) use export::Scratch;
 pub use pull::Puller;
 pub use reference::Reference;
 pub use store::{ImageConfig, ImageRecord, ImageStore};

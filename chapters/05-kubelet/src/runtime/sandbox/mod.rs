@@ -57,7 +57,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 // What other runtimes share: a pod's link to the node, and the form of its logs.
 pub(in crate::runtime) use shim::{log as shim_log, network as shim_network};
 
+pub(crate) use node_network::{Addresses, PodCidr, pod_network, set_up_bridge};
+pub(crate) use record::PodNetwork;
 pub use runtime::SandboxRuntime;
+pub(crate) use shim::{connect, hardware_address};
 pub use users::ImageUsers;
 
 /// Where a node's embedded runtime keeps its things.

@@ -83,6 +83,11 @@ impl Addresses {
         self.last = self.last.max(ip.into());
     }
 
+    /// Goes on after an address that was the last to be given.
+    pub fn begin_after(&mut self, ip: Ipv4Addr) {
+        self.last = ip.into();
+    }
+
     /// Takes an address back.
     pub fn release(&mut self, ip: Ipv4Addr) {
         self.used.remove(&ip);

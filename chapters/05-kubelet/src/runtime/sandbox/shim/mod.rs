@@ -33,7 +33,7 @@ use rustix::thread::UnshareFlags;
 
 use super::record::{SANDBOX_FILE, SandboxRecord, read_json};
 use super::sys;
-pub use network::hardware_address;
+pub use network::{connect, hardware_address};
 use rootfs::{SetupResult, doing};
 use supervisor::Supervisor;
 

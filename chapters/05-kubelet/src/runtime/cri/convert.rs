@@ -1,0 +1,362 @@
+//! From the kubelet's words to CRI's and back: pure.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::messages as cri;
+use crate::runtime::{
+    Container, ContainerConfig, ContainerState, Image, PodMetadata, Resources, SandboxConfig,
+};
+
+/// The period of CPU limits, in microseconds. Upstream: `pkg/kubelet/cm/helpers_linux.go`.
+const CPU_PERIOD_MICROS: i64 = 100_000;
+
+/// What a container sees as empty, unless it is privileged. Upstream: `pkg/securitycontext/util.go`.
+const MASKED_PATHS: [&str; 11] = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+];
+/// What a container cannot write, unless it is privileged.
+const READ_ONLY_PATHS: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// A sandbox, as CRI wants it described.
+pub fn sandbox_config(config: &SandboxConfig, cgroup_root: &str) -> cri::PodSandboxConfig {
+    let pod = &config.metadata;
+    let labels = [
+        ("io.kubernetes.pod.name", &pod.name),
+        ("io.kubernetes.pod.namespace", &pod.namespace),
+        ("io.kubernetes.pod.uid", &pod.uid),
+    ];
+    // A pod in the node's network has the node's name.
+    let hostname = if config.host_network {
+        String::new()
+    } else {
+        config.hostname.clone()
+    };
+    cri::PodSandboxConfig {
+        metadata: Some(cri::PodSandboxMetadata {
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            namespace: pod.namespace.clone(),
+            attempt: pod.attempt,
+        }),
+        hostname,
+        log_directory: config.log_directory.display().to_string(),
+        dns_config: Some(dns_config(&config.resolv_conf)),
+        labels: labels
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .into(),
+        annotations: Default::default(),
+        linux: Some(cri::LinuxPodSandboxConfig {
+            cgroup_parent: pod_cgroup(cgroup_root, &pod.uid),
+            security_context: Some(cri::LinuxSandboxSecurityContext {
+                namespace_options: Some(namespaces(config, None)),
+                privileged: false,
+                seccomp: Some(runtime_default()),
+            }),
+            sysctls: config.sysctls.clone(),
+        }),
+    }
+}
+
+/// The cgroup of a pod: its containers are below it.
+pub fn pod_cgroup(cgroup_root: &str, uid: &str) -> String {
+    format!("{}/kubepods/pod{uid}", cgroup_root.trim_end_matches('/'))
+}
+
+/// Which namespaces are the pod's, the container's own, the node's or another container's.
+fn namespaces(config: &SandboxConfig, pid_target: Option<&str>) -> cri::NamespaceOption {
+    use cri::NamespaceMode::{Container, Node, Pod, Target};
+    let node_or_pod = |is_node| if is_node { Node } else { Pod };
+    let pid = match pid_target {
+        Some(_) => Target,
+        None if config.host_pid => Node,
+        None if config.share_process_namespace => Pod,
+        None => Container,
+    };
+    cri::NamespaceOption {
+        network: node_or_pod(config.host_network) as i32,
+        pid: pid as i32,
+        ipc: node_or_pod(config.host_ipc) as i32,
+        target_id: pid_target.unwrap_or_default().to_owned(),
+    }
+}
+
+/// What a `resolv.conf` says, in CRI's fields: the runtime writes the file anew from them.
+fn dns_config(resolv_conf: &str) -> cri::DnsConfig {
+    let mut config = cri::DnsConfig::default();
+    for line in resolv_conf.lines() {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        match words.next().as_deref() {
+            Some("nameserver") => config.servers.extend(words.next()),
+            Some("search") => config.searches = words.collect(),
+            Some("options") => config.options.extend(words),
+            _ => {}
+        }
+    }
+    config
+}
+
+/// A container, as CRI wants it described. `mounts` are the pod's `/etc/hosts` and what the image
+/// takes from the machine; the container's own win.
+pub fn container_config(
+    config: &ContainerConfig,
+    sandbox: &SandboxConfig,
+    mounts: Vec<cri::Mount>,
+) -> cri::ContainerConfig {
+    let own = config.mounts.iter().map(|mount| cri::Mount {
+        container_path: mount.container_path.display().to_string(),
+        host_path: mount.host_path.display().to_string(),
+        readonly: mount.read_only,
+    });
+    let own: Vec<_> = own.collect();
+    let is_free = |mount: &cri::Mount| {
+        let mut paths = own.iter().map(|own| &own.container_path);
+        paths.all(|path| *path != mount.container_path)
+    };
+    let mut mounts: Vec<_> = mounts.into_iter().filter(is_free).collect();
+    mounts.extend(own.iter().cloned());
+    let envs = config.env.iter().map(|(key, value)| cri::KeyValue {
+        key: key.clone(),
+        value: value.clone(),
+    });
+    cri::ContainerConfig {
+        metadata: Some(cri::ContainerMetadata {
+            name: config.name.clone(),
+            attempt: config.attempt,
+        }),
+        image: Some(cri::ImageSpec {
+            image: config.image_id.clone(),
+        }),
+        command: config.command.clone(),
+        args: config.args.clone(),
+        working_dir: config.working_dir.clone(),
+        envs: envs.collect(),
+        mounts,
+        labels: config.labels.clone(),
+        annotations: Default::default(),
+        log_path: config.log_path.display().to_string(),
+        stdin: config.stdin,
+        stdin_once: config.stdin_once,
+        tty: config.tty,
+        linux: Some(cri::LinuxContainerConfig {
+            resources: Some(resources(&Resources {
+                cpu_request_millis: config.cpu_request_millis,
+                cpu_limit_millis: config.cpu_limit_millis,
+                memory_limit_bytes: config.memory_limit_bytes,
+            })),
+            security_context: Some(security(config, sandbox)),
+        }),
+    }
+}
+
+fn security(
+    config: &ContainerConfig,
+    sandbox: &SandboxConfig,
+) -> cri::LinuxContainerSecurityContext {
+    let security = &config.security;
+    let number = |value: u32| cri::Int64Value {
+        value: value.into(),
+    };
+    let paths = |paths: &[&str]| match security.privileged {
+        true => Vec::new(),
+        false => paths.iter().map(|path| (*path).to_owned()).collect(),
+    };
+    cri::LinuxContainerSecurityContext {
+        capabilities: Some(cri::Capability {
+            add_capabilities: security.add_capabilities.clone(),
+            drop_capabilities: security.drop_capabilities.clone(),
+        }),
+        privileged: security.privileged,
+        namespace_options: Some(namespaces(sandbox, config.pid_target.as_deref())),
+        run_as_user: security.run_as_user.map(number),
+        run_as_group: security.run_as_group.map(number),
+        readonly_rootfs: security.read_only_root_filesystem,
+        supplemental_groups: security
+            .supplemental_groups
+            .iter()
+            .map(|group| i64::from(*group))
+            .collect(),
+        no_new_privs: security.no_new_privileges,
+        masked_paths: paths(&MASKED_PATHS),
+        readonly_paths: paths(&READ_ONLY_PATHS),
+        // A pod that asks for no profile has none: `seccompDefault` is off, as upstream.
+        seccomp: Some(cri::SecurityProfile {
+            profile_type: cri::ProfileType::Unconfined as i32,
+            localhost_ref: String::new(),
+        }),
+    }
+}
+
+fn runtime_default() -> cri::SecurityProfile {
+    cri::SecurityProfile {
+        profile_type: cri::ProfileType::RuntimeDefault as i32,
+        localhost_ref: String::new(),
+    }
+}
+
+/// Limits and requests as the kernel counts them. Upstream: `MilliCPUToShares`, `MilliCPUToQuota`.
+pub fn resources(resources: &Resources) -> cri::LinuxContainerResources {
+    // A limit without a request is the request too, which the API server fills in.
+    let request = resources.cpu_request_millis.or(resources.cpu_limit_millis);
+    let shares = request.unwrap_or(0) * 1024 / 1000;
+    let quota = resources
+        .cpu_limit_millis
+        .filter(|limit| *limit > 0)
+        .map_or(0, |limit| (limit * CPU_PERIOD_MICROS / 1000).max(1000));
+    cri::LinuxContainerResources {
+        cpu_period: CPU_PERIOD_MICROS,
+        cpu_quota: quota,
+        cpu_shares: shares.clamp(2, 262_144),
+        memory_limit_in_bytes: resources.memory_limit_bytes.unwrap_or(0),
+        oom_score_adj: 0,
+    }
+}
+
+/// Who a sandbox belongs to.
+pub fn pod_metadata(metadata: cri::PodSandboxMetadata) -> PodMetadata {
+    PodMetadata {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        attempt: metadata.attempt,
+    }
+}
+
+/// A container, as the kubelet sees it.
+pub fn container(status: cri::ContainerStatus, sandbox_id: String) -> Container {
+    let metadata = status.metadata.unwrap_or_default();
+    let state = match cri::ContainerState::try_from(status.state) {
+        Ok(cri::ContainerState::Created) => ContainerState::Created,
+        Ok(cri::ContainerState::Running) => ContainerState::Running,
+        Ok(cri::ContainerState::Exited) => ContainerState::Exited {
+            exit_code: status.exit_code,
+            finished_at: timestamp(status.finished_at),
+            reason: status.reason,
+            message: status.message,
+        },
+        // Upstream: `kuberuntime_container.go: toKubeContainerState` and what becomes of it.
+        Ok(cri::ContainerState::Unknown) | Err(_) => ContainerState::Exited {
+            exit_code: 137,
+            finished_at: timestamp(status.finished_at),
+            reason: "ContainerStatusUnknown".to_owned(),
+            message: "The container could not be located when the pod was terminated".to_owned(),
+        },
+    };
+    Container {
+        id: status.id,
+        sandbox_id,
+        name: metadata.name,
+        attempt: metadata.attempt,
+        image: status.image.unwrap_or_default().image,
+        image_ref: status.image_ref,
+        state,
+        created_at: timestamp(status.created_at),
+        started_at: (status.started_at > 0).then(|| timestamp(status.started_at)),
+        log_path: status.log_path.into(),
+        labels: status.labels,
+    }
+}
+
+/// An image, as the kubelet sees it.
+pub fn image(image: cri::Image) -> Image {
+    Image {
+        user: match image.uid {
+            Some(uid) => uid.value.to_string(),
+            None => image.username,
+        },
+        id: image.id,
+        repo_tags: image.repo_tags,
+        repo_digests: image.repo_digests,
+        size_bytes: image.size,
+    }
+}
+
+/// A mount of the same path, read-only.
+pub fn read_only_mount(path: &Path) -> cri::Mount {
+    cri::Mount {
+        container_path: path.display().to_string(),
+        host_path: path.display().to_string(),
+        readonly: true,
+    }
+}
+
+/// Nanoseconds since 1970.
+pub fn timestamp(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A limit in whole seconds, which is all that CRI has; 0 would be no limit.
+pub fn whole_seconds(limit: Duration) -> i64 {
+    let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
+    seconds.clamp(1, i64::MAX as u64) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_looked_up_as_the_file_says() {
+        let text = "nameserver 10.96.0.10\nsearch a.b c\noptions ndots:5\noptions edns0\n# x\n";
+        let config = dns_config(text);
+        assert_eq!(config.servers, ["10.96.0.10"]);
+        assert_eq!(config.searches, ["a.b", "c"]);
+        assert_eq!(config.options, ["ndots:5", "edns0"]);
+    }
+
+    #[test]
+    fn cpu_is_counted_as_upstream_counts() {
+        let of = |request: Option<i64>, limit: Option<i64>| {
+            let counted = resources(&Resources {
+                cpu_request_millis: request,
+                cpu_limit_millis: limit,
+                memory_limit_bytes: None,
+            });
+            (counted.cpu_shares, counted.cpu_quota)
+        };
+        assert_eq!(of(None, None), (2, 0));
+        assert_eq!(of(Some(100), None), (102, 0));
+        assert_eq!(of(None, Some(500)), (512, 50_000));
+        assert_eq!(of(Some(1), Some(1)), (2, 1000));
+    }
+
+    #[test]
+    fn limits_are_whole_seconds() {
+        let seconds = |millis| whole_seconds(Duration::from_millis(millis));
+        assert_eq!([seconds(0), seconds(1), seconds(1000), seconds(1001)], [1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn who_is_in_whose_namespace() {
+        let config = |json: &str| -> SandboxConfig { serde_json::from_str(json).unwrap() };
+        let pod = config(
+            r#"{"metadata":{"name":"a","namespace":"b","uid":"c","attempt":0},"hostname":"a",
+            "resolv_conf":"","hosts":"","log_directory":"/l","host_network":true,"host_pid":false,
+            "host_ipc":false,"share_process_namespace":false,"sysctls":{}}"#,
+        );
+        let modes = |option: cri::NamespaceOption| (option.network, option.pid, option.ipc);
+        assert_eq!(modes(namespaces(&pod, None)), (2, 1, 0));
+        assert_eq!(modes(namespaces(&pod, Some("x"))), (2, 3, 0));
+        assert_eq!(sandbox_config(&pod, "/x/").hostname, "");
+        let linux = sandbox_config(&pod, "/x/").linux.unwrap();
+        assert_eq!(linux.cgroup_parent, "/x/kubepods/podc");
+    }
+}
