@@ -32,7 +32,8 @@
 //!
 //! Where to read on: [`decide`] is the core, with stories in `tests/sync/*.txt`; `pods/worker.rs`
 //! carries it out; `node` keeps the Node object; `volumes`, `images` and `server` are each on
-//! their own; [`runtime`] is the seam, `runtime::sandbox` and `runtime::docker` what is behind it.
+//! their own; [`runtime`] is the seam, `runtime::sandbox`, `runtime::docker` and `runtime::cri` what is behind it;
+//! [`cni`] is what gives the pods of a CRI runtime their network.
 //!
 //! Left out so far: ephemeral containers, static pods, host ports, eviction under pressure, volumes from
 //! storage plugins, `/stats/summary`, in-place resize, and env from files (`fileKeyRef`). A pod

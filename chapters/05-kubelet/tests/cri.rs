@@ -166,7 +166,10 @@ async fn connect(dir: &Path) -> CriRuntime {
 }
 
 fn cgroup_root(dir: &Path) -> String {
-    format!("/workshop-test{}", dir.file_name().unwrap().to_str().unwrap())
+    format!(
+        "/workshop-test{}",
+        dir.file_name().unwrap().to_str().unwrap()
+    )
 }
 
 /// Removes the test's cgroups, of one hierarchy or several, from the leaves on. Returns whether
@@ -276,7 +279,10 @@ fn a_pod_from_its_start_to_its_end() {
 
         let second = runtime.run_pod_sandbox(node.pod("other")).await.unwrap();
         assert_eq!(second.ips[0].to_string(), "10.244.7.3");
-        let ping = shell("main", "bash -c ': > /dev/tcp/10.244.7.3/1' 2>&1 | grep -q refused && echo 1");
+        let ping = shell(
+            "main",
+            "bash -c ': > /dev/tcp/10.244.7.3/1' 2>&1 | grep -q refused && echo 1",
+        );
         let (_, log) = node.run(&sandbox.id, "web", with_name(ping, "ping")).await;
         assert_eq!(log, "stdout F 1", "the other pod answers");
 
@@ -376,7 +382,11 @@ fn volumes_users_and_limits() {
         let limit = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max \
                      2> /dev/null";
         let minute = Duration::from_secs(60);
-        let said = node.runtime.exec_sync(&id, sh(limit), minute).await.unwrap();
+        let said = node
+            .runtime
+            .exec_sync(&id, sh(limit), minute)
+            .await
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&said.stdout), "67108864\n");
         let more = Resources {
             memory_limit_bytes: Some(96 << 20),
@@ -384,7 +394,11 @@ fn volumes_users_and_limits() {
         };
         let updated = node.runtime.update_container_resources(&id, more).await;
         updated.unwrap();
-        let said = node.runtime.exec_sync(&id, sh(limit), minute).await.unwrap();
+        let said = node
+            .runtime
+            .exec_sync(&id, sh(limit), minute)
+            .await
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&said.stdout), "100663296\n");
         node.runtime.stop_container(&id, 0).await.unwrap();
         assert_eq!(node.exit_code(&id).await, 137);
@@ -496,7 +510,11 @@ fn exec_attach_and_port_forward() {
 fn a_restarted_kubelet_finds_its_pods() {
     on_a_node(|| async {
         let mut node = Node::start().await;
-        let sandbox = node.runtime.run_pod_sandbox(node.pod("stay")).await.unwrap();
+        let sandbox = node
+            .runtime
+            .run_pod_sandbox(node.pod("stay"))
+            .await
+            .unwrap();
         let config = shell("main", "exec sleep 1000");
         let id = node.start_container(&sandbox.id, config).await;
         node.runtime = connect(node.dir.path()).await;
@@ -510,6 +528,19 @@ fn a_restarted_kubelet_finds_its_pods() {
         assert_eq!(of_pod.len(), 1);
         let of_other = node.runtime.list_containers(Some("other")).await.unwrap();
         assert!(of_other.is_empty());
+        let talks = "while :; do echo talking; sleep 0.01; done";
+        let talking = with_name(shell("main", talks), "talking");
+        node.start_container(&sandbox.id, talking).await;
+        while !node.log("stay", "talking").contains("talking") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        node.runtime.rotate_logs(1).await.unwrap();
+        let logs = node.dir.path().join("logs/stay/talking");
+        assert_eq!(std::fs::read_dir(logs).unwrap().count(), 2);
+        while !node.log("stay", "talking").contains("talking") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+
         let second = with_name(shell("main", "cat /etc/hosts"), "second");
         let (_, log) = node.run(&sandbox.id, "stay", second).await;
         assert!(log.contains("10.244.7.2 stay"), "{log}");

@@ -56,7 +56,8 @@ impl Held {
             .map_err(|error| Error::new(11, error.to_string()))?;
         let write = |name: &str, text: &str| {
             let path = self.dir.join(name);
-            std::fs::write(&path, text).map_err(|error| Error::io(&path.display().to_string(), error))
+            std::fs::write(&path, text)
+                .map_err(|error| Error::io(&path.display().to_string(), error))
         };
         write(&ip.to_string(), container_id)?;
         write(LAST, &ip.to_string())?;

@@ -103,10 +103,7 @@ impl Request {
 ///
 /// # Errors
 /// With the code that the specification has for it.
-pub fn parse(
-    environment: impl Fn(&str) -> Option<String>,
-    input: &[u8],
-) -> Result<Request, Error> {
+pub fn parse(environment: impl Fn(&str) -> Option<String>, input: &[u8]) -> Result<Request, Error> {
     let command = match environment("CNI_COMMAND").as_deref() {
         Some("ADD") => Command::Add,
         Some("DEL") => Command::Del,
@@ -127,7 +124,10 @@ pub fn parse(
     let variable = |name: &str, is_needed: bool| match environment(name) {
         Some(value) if !value.is_empty() => Ok(value),
         _ if !is_needed => Ok(String::new()),
-        _ => Err(Error::new(4, format!("required env variable {name} is missing"))),
+        _ => Err(Error::new(
+            4,
+            format!("required env variable {name} is missing"),
+        )),
     };
     let about_a_container = command != Command::Version;
     let container_id = variable("CNI_CONTAINERID", about_a_container)?;
@@ -139,7 +139,10 @@ pub fn parse(
     let request = Request {
         command,
         container_id,
-        netns: variable("CNI_NETNS", matches!(command, Command::Add | Command::Check))?,
+        netns: variable(
+            "CNI_NETNS",
+            matches!(command, Command::Add | Command::Check),
+        )?,
         interface: variable("CNI_IFNAME", about_a_container)?,
         config,
     };
@@ -173,7 +176,10 @@ mod tests {
         let request = request(&ADD, CONFIG).unwrap();
         assert_eq!(request.command, Command::Add);
         assert_eq!(request.interface, "eth0");
-        assert_eq!(request.pod_cidr().unwrap().gateway().to_string(), "10.244.1.1");
+        assert_eq!(
+            request.pod_cidr().unwrap().gateway().to_string(),
+            "10.244.1.1"
+        );
     }
 
     #[test]

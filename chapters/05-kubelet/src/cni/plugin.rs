@@ -118,7 +118,9 @@ fn open_netns(request: &Request) -> Result<File, Error> {
 }
 
 fn result(request: &Request, network: &PodNetwork) -> Value {
-    let mac = hardware_address(network.ip).map(|byte| format!("{byte:02x}")).join(":");
+    let mac = hardware_address(network.ip)
+        .map(|byte| format!("{byte:02x}"))
+        .join(":");
     json!({
         "cniVersion": request.config.cni_version,
         "interfaces": [

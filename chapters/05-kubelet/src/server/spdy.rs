@@ -102,12 +102,7 @@ where
     let (opened, streams) = mpsc::channel(16);
     let (out, pieces) = outbox();
     tokio::spawn(write_frames(write, pieces));
-    tokio::spawn(read_until_closed(
-        read,
-        out.clone(),
-        opened,
-        HashMap::new(),
-    ));
+    tokio::spawn(read_until_closed(read, out.clone(), opened, HashMap::new()));
     (streams, out)
 }
 

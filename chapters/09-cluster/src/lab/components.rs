@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::layout::Layout;
-use super::record::{Node, Record};
+use super::record::{Node, Record, Runtime};
 
 /// Addresses of Services.
 pub const SERVICE_CIDR: &str = "10.96.0.0/12";
@@ -65,7 +65,10 @@ pub fn of(layout: &Layout, record: &Record, node: &Node, listener: i32) -> Vec<C
         }
         components.push(scheduler);
     }
-    components.push(component("kubelet", kubelet(layout, node)));
+    if record.runtime == Runtime::Containerd {
+        components.push(containerd(layout, node));
+    }
+    components.push(component("kubelet", kubelet(layout, record, node)));
     components.push(component("proxy", proxy(layout, node)));
     components
     // ANCHOR_END: exercise-09.1
@@ -115,7 +118,30 @@ fn scheduler(layout: &Layout) -> Vec<String> {
         .args
 }
 
-fn kubelet(layout: &Layout, node: &Node) -> Vec<String> {
+/// The program is not ours, and knows of proxies only by its environment.
+fn containerd(layout: &Layout, node: &Node) -> Component {
+    let config = layout.containerd(&node.name).config();
+    let args = [
+        format!("HTTP_PROXY={IMAGE_PROXY}"),
+        format!("HTTPS_PROXY={IMAGE_PROXY}"),
+        "containerd".to_owned(),
+        format!("--config={}", config.display()),
+    ];
+    Component {
+        name: "containerd".into(),
+        program: "env".into(),
+        args: args.into(),
+        log: layout.log(&node.name, "containerd"),
+        listener: None,
+    }
+}
+
+/// The cgroup of all pods of a lab; one of each node is in it.
+pub fn cgroup(lab: &str) -> String {
+    format!("/workshop-{lab}")
+}
+
+fn kubelet(layout: &Layout, record: &Record, node: &Node) -> Vec<String> {
     let pki = |end: &str| layout.pki_file(&format!("kubelet-{}{end}", node.name));
     let mut flags = Flags::default()
         .path("kubeconfig", &pki(".kubeconfig"))
@@ -129,6 +155,14 @@ fn kubelet(layout: &Layout, node: &Node) -> Vec<String> {
         .path("client-ca-file", &layout.pki_file("ca.crt"))
         .path("tls-cert-file", &pki("-serving.crt"))
         .path("tls-private-key-file", &pki("-serving.key"));
+    if record.runtime == Runtime::Containerd {
+        let cgroup = format!("{}/{}", cgroup(&record.name), node.name);
+        let endpoint = layout.containerd(&node.name).endpoint();
+        flags = flags
+            .text("container-runtime-endpoint", endpoint)
+            .text("cgroup-root", cgroup);
+        flags.args.push("--bring-pause-image".to_owned());
+    }
     if node.is_control_plane() {
         flags = flags.text(
             "register-with-taints",

@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use super::control::{Conversation, Request};
 use super::layout::{Layout, has_lab};
 use super::record::{Process, Record};
-use super::{Error, enter};
+use super::{Error, components, enter};
 
 /// Ends the lab and removes its folder.
 ///
@@ -30,6 +30,7 @@ pub fn run(name: &str, layout: &Layout) -> Result<(), Error> {
         kill(supervisor)?;
     }
     if rustix::process::getuid().is_root() {
+        remove_cgroups(&components::cgroup(name));
         remove(&layout.dir)?;
     } else {
         // Files of other users of the lab belong to sub-uids, to which only a user namespace
@@ -41,6 +42,25 @@ pub fn run(name: &str, layout: &Layout) -> Result<(), Error> {
     }
     println!("The lab {name:?} is gone.");
     Ok(())
+}
+
+/// Removes the cgroups that containerd made for the lab's pods: of the one hierarchy (v2), or of
+/// each controller's (v1). What was in them ended with the lab.
+fn remove_cgroups(cgroup: &str) {
+    fn remove(dir: &Path) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove(&entry.path());
+            }
+        }
+        let _not_there = std::fs::remove_dir(dir);
+    }
+    let base = Path::new("/sys/fs/cgroup");
+    let cgroup = cgroup.trim_start_matches('/');
+    remove(&base.join(cgroup));
+    for hierarchy in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        remove(&hierarchy.path().join(cgroup));
+    }
 }
 
 /// Ends the supervisor, and with it everything in the lab, and waits for it.

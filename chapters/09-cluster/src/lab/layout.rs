@@ -16,6 +16,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kubelet::runtime::cri::containerd::ContainerdDir;
+
 /// The files of one lab.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -79,6 +81,11 @@ impl Layout {
     /// What the kubelet of `node` keeps.
     pub fn node(&self, node: &str) -> PathBuf {
         self.dir.join("nodes").join(node)
+    }
+
+    /// The containerd of `node`, where there is one.
+    pub fn containerd(&self, node: &str) -> ContainerdDir {
+        ContainerdDir::new(self.node(node).join("containerd"))
     }
 
     /// All logs.

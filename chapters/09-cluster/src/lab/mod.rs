@@ -21,6 +21,12 @@
 //! 1: whatever happens, no process, namespace, mount or rule stays. What stays is the state on
 //! disk, and `lab up` goes on from it.
 //!
+//! With `--runtime containerd`, which needs root, each node has a containerd as well: its folder is
+//! the node's, its pods are in the node's namespaces and end with them, and this very program is
+//! the CNI plugin that gives them their network (`kubelet::cni`). Of all that, only the cgroups
+//! (`/workshop-NAME`) are not ended by the kernel: `lab down` removes them. CRI-O is not made: what
+//! it would need is its own config; a kubelet takes any `--container-runtime-endpoint`.
+//!
 //! Start reading at [`up`] (what the command does), then [`enter`] (into the namespaces), then
 //! [`supervisor`] (what keeps it running).
 //!

@@ -5,16 +5,22 @@
 //! kernel ends everything in its PID namespace: pulling a node's plug is killing one process.
 
 use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use rustix::mount::{MountFlags, mount};
+use rustix::fs::CWD;
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::components::Component;
 use super::{Error, reaper, sys};
+
+/// Where containerd has its shims' sockets and libcni its memory, whatever the config says: each
+/// node has them to itself, and they end with it.
+const CONTAINERD_DIRS: [&str; 2] = ["/run/containerd", "/var/lib/cni"];
 
 /// What the supervisor can tell a node's process 1, a line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +61,9 @@ pub struct NodeInit {
     /// Takes the place of `/etc/resolv.conf`
     #[arg(long)]
     resolv_conf: PathBuf,
+    /// Make ready for a containerd: cgroups, and the places that it has no setting for
+    #[arg(long)]
+    containerd: bool,
     /// A descriptor that only the programs that ask for it may have
     #[arg(long)]
     listener: Option<i32>,
@@ -83,16 +92,36 @@ pub fn run(config: &NodeInit) -> Result<(), Error> {
 fn mount_own(config: &NodeInit) -> Result<(), Error> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", "/proc", "proc", flags, None).map_err(Error::system("mount /proc"))?;
+    let cgroups = config.containerd.then(take_cgroups).transpose()?;
     // Where another file system lies over a part of the host's /sys, an ordinary user may not
     // mount a fresh one; the host's then stays, and shows the host's network devices.
     if let Err(errno) = mount("sysfs", "/sys", "sysfs", flags | MountFlags::RDONLY, None) {
         eprintln!("warning: /sys stays the host's: {errno}");
+    }
+    if let Some(cgroups) = cgroups {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(&cgroups, "", CWD, "/sys/fs/cgroup", flags)
+            .map_err(Error::system("mount /sys/fs/cgroup"))?;
+        for dir in CONTAINERD_DIRS {
+            std::fs::create_dir_all(dir).map_err(Error::system(format!("make {dir}")))?;
+            let flags = MountFlags::NOSUID | MountFlags::NODEV;
+            mount("tmpfs", dir, "tmpfs", flags, None)
+                .map_err(Error::system(format!("mount {dir}")))?;
+        }
     }
     let resolv_conf = rustix::mount::mount_bind(&config.resolv_conf, "/etc/resolv.conf");
     if let Err(errno) = resolv_conf {
         eprintln!("warning: /etc/resolv.conf stays the host's: {errno}");
     }
     Ok(())
+}
+
+/// The host's cgroups, of one hierarchy or several, before another /sys lies over them.
+fn take_cgroups() -> Result<OwnedFd, Error> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    open_tree(CWD, "/sys/fs/cgroup", flags).map_err(Error::system("open /sys/fs/cgroup"))
 }
 
 async fn serve() -> Result<(), Error> {

@@ -43,6 +43,8 @@ pub enum Runtime {
     Embedded,
     /// A Docker engine: nodes and pods are its containers
     Docker,
+    /// containerd and runc, one containerd for each node: root only
+    Containerd,
 }
 
 /// A process, told apart from a later one that was given the same number.

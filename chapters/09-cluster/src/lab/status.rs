@@ -131,7 +131,10 @@ fn assign(record: &Record, status: &Status, processes: &[LabProcess]) -> Vec<Row
 }
 
 fn is_role(process: &LabProcess, role: &str) -> bool {
-    process.command.get(1).is_some_and(|arg| arg == role)
+    let argument = |number: usize| process.command.get(number);
+    argument(1).is_some_and(|arg| arg == role)
+        // containerd has its name as its own.
+        || argument(0).is_some_and(|program| program == role)
         // A scheduler that takes the place of ours is a program of its own.
         || (role == "scheduler" && process.command.iter().any(|arg| arg.contains("scheduler.kube")))
 }

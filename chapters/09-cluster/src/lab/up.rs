@@ -61,6 +61,9 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
     if runtime == Runtime::Docker {
         return in_docker(name, layout, options, before, progress);
     }
+    if runtime == Runtime::Containerd {
+        can_have_containerd()?;
+    }
     let listener = ports::bind(options.port, before.as_ref().map(|record| record.port))?;
     let mut record = Record {
         name: name.into(),
@@ -99,6 +102,23 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
         took.as_secs_f64()
     );
     say_what_to_try(name, layout);
+    Ok(())
+}
+
+/// Whether containerd can run here.
+fn can_have_containerd() -> Result<(), Error> {
+    if !rustix::process::getuid().is_root() {
+        let message = "containerd needs root: `sudo -E cargo xtask lab --runtime containerd`; \
+                       the embedded runtime does not";
+        return Err(Error::Machine(message.into()));
+    }
+    for program in ["containerd", "ctr", "runc", "containerd-shim-runc-v2"] {
+        if !enter::is_installed(program) {
+            return Err(Error::Machine(format!(
+                "{program} is not installed: on Debian and Ubuntu, `apt-get install containerd`"
+            )));
+        }
+    }
     Ok(())
 }
 

@@ -341,7 +341,10 @@ mod tests {
     #[test]
     fn limits_are_whole_seconds() {
         let seconds = |millis| whole_seconds(Duration::from_millis(millis));
-        assert_eq!([seconds(0), seconds(1), seconds(1000), seconds(1001)], [1, 1, 1, 2]);
+        assert_eq!(
+            [seconds(0), seconds(1), seconds(1000), seconds(1001)],
+            [1, 1, 1, 2]
+        );
     }
 
     #[test]

@@ -271,7 +271,10 @@ mod tests {
         let whole = Bytes::from_static(b"\0\0\0\0\x03\x0a\x01x");
         assert_eq!(unframed::<String>(whole.clone()).unwrap(), "x");
         for length in 0..whole.len() {
-            assert!(unframed::<String>(whole.slice(..length)).is_err(), "{length}");
+            assert!(
+                unframed::<String>(whole.slice(..length)).is_err(),
+                "{length}"
+            );
         }
     }
 }

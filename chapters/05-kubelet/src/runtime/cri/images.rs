@@ -59,7 +59,9 @@ impl CriRuntime {
     async fn bring(&self, image: &str) -> Result<String> {
         let name = full_name(image)?;
         if self.images.find(image)?.is_none() {
-            return Err(RuntimeError::Pull(format!("{image} is not on this machine")));
+            return Err(RuntimeError::Pull(format!(
+                "{image} is not on this machine"
+            )));
         }
         let reference = name.clone();
         self.bring_archive(&name, move |store| store.export(&reference))

@@ -36,6 +36,7 @@ mod messages;
 mod pause;
 mod records;
 mod relist;
+mod rotation;
 mod streaming;
 
 use std::collections::HashMap;
@@ -112,6 +113,7 @@ impl CriRuntime {
         };
         let client = Arc::new(Client::new(socket));
         let version = version(&client).await?;
+        rotation::start(&client);
         let runtime = CriRuntime {
             relist: Relist::start(client.clone()),
             client,
@@ -206,9 +208,22 @@ impl CriRuntime {
         Ok(containers)
     }
 
+    /// Puts aside the logs that are longer than that, which else happens now and then.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub async fn rotate_logs(&self, length_max: u64) -> Result<()> {
+        rotation::look(&self.client, length_max)
+            .await
+            .map_err(other)
+    }
+
     /// Whether pods can be given a network, or why not.
     async fn network(&self) -> std::result::Result<(), String> {
-        let reply = self.client.call(&cri::StatusRequest {}, LIST_DEADLINE).await;
+        let reply = self
+            .client
+            .call(&cri::StatusRequest {}, LIST_DEADLINE)
+            .await;
         let reply = reply.map_err(|status| status.to_string())?;
         let conditions = reply.status.unwrap_or_default().conditions;
         let not_ready = conditions.into_iter().find(|condition| !condition.status);
@@ -250,7 +265,18 @@ impl ContainerRuntime for CriRuntime {
     }
 
     async fn status(&self) -> Result<()> {
-        self.relist.health()
+        let reply = self
+            .client
+            .call(&cri::StatusRequest {}, LIST_DEADLINE)
+            .await;
+        let conditions = reply.map_err(other)?.status.unwrap_or_default().conditions;
+        let mut failing = conditions
+            .iter()
+            .filter(|condition| condition.r#type == "RuntimeReady" && !condition.status);
+        match failing.next() {
+            Some(condition) => Err(other(&condition.message)),
+            None => Ok(()),
+        }
     }
 
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()> {
@@ -352,9 +378,9 @@ impl ContainerRuntime for CriRuntime {
         self.relist.soon();
         match started {
             Ok(cri::Empty {}) => Ok(()),
-            Err(status) if status.code == Code::NotFound => {
-                Err(RuntimeError::NotFound(format!("container {container_id:?}")))
-            }
+            Err(status) if status.code == Code::NotFound => Err(RuntimeError::NotFound(format!(
+                "container {container_id:?}"
+            ))),
             Err(status) => Err(RuntimeError::Start(status.to_string())),
         }
     }

@@ -5,27 +5,24 @@
 //! kubelet did itself, at once. Upstream: `pkg/kubelet/pleg/generic.go`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
 use super::grpc::{Client, Status};
 use super::messages as cri;
-use crate::runtime::{Result, RuntimeError, RuntimeEvent};
+use crate::runtime::RuntimeEvent;
 
 /// How often the runtime is asked. Upstream: `genericPlegRelistPeriod`.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Silence after which the runtime counts as down. Upstream: `baseRuntimeSyncThreshold`.
-const DOWN_AFTER: Duration = Duration::from_secs(30);
 
 /// The states last seen, and who is told of changes.
 pub struct Relist {
     events: broadcast::Sender<RuntimeEvent>,
     again: Notify,
-    answered: Mutex<Instant>,
 }
 
 /// State and pod of each sandbox and container, by id.
@@ -37,7 +34,6 @@ impl Relist {
         let relist = Arc::new(Relist {
             events: broadcast::channel(256).0,
             again: Notify::new(),
-            answered: Mutex::new(Instant::now()),
         });
         let weak = Arc::downgrade(&relist);
         tokio::spawn(async move {
@@ -65,22 +61,9 @@ impl Relist {
         self.again.notify_one();
     }
 
-    /// Whether the runtime answers.
-    ///
-    /// # Errors
-    /// When it did not for a while, in upstream's words.
-    pub fn health(&self) -> Result<()> {
-        let answered = *self.answered.lock().expect("no panics inside");
-        match answered.elapsed() {
-            silence if silence < DOWN_AFTER => Ok(()),
-            _ => Err(RuntimeError::Other("container runtime is down".to_owned())),
-        }
-    }
-
     async fn look(&self, client: &Client, states: &mut States) {
         match list(client).await {
             Ok(new) => {
-                *self.answered.lock().expect("no panics inside") = Instant::now();
                 for pod_uid in changed(states, &new) {
                     let _nobody_listens = self.events.send(RuntimeEvent { pod_uid });
                 }
@@ -93,7 +76,9 @@ impl Relist {
 
 async fn list(client: &Client) -> std::result::Result<States, Status> {
     let mut states = States::new();
-    let sandboxes = client.call(&cri::ListPodSandboxRequest {}, DEADLINE).await?;
+    let sandboxes = client
+        .call(&cri::ListPodSandboxRequest {}, DEADLINE)
+        .await?;
     for sandbox in sandboxes.items {
         let uid = sandbox.metadata.unwrap_or_default().uid;
         states.insert(sandbox.id, (sandbox.state, uid));
@@ -111,7 +96,9 @@ async fn list(client: &Client) -> std::result::Result<States, Status> {
 /// The pods of which something came, went or changed, each once.
 fn changed(old: &States, new: &States) -> Vec<String> {
     let pods_of = |some: &States, others: &States| -> Vec<String> {
-        let differ = some.iter().filter(|(id, state)| others.get(*id) != Some(state));
+        let differ = some
+            .iter()
+            .filter(|(id, state)| others.get(*id) != Some(state));
         differ.map(|(_, (_, uid))| uid.clone()).collect()
     };
     let mut pods = [pods_of(old, new), pods_of(new, old)].concat();
@@ -132,8 +119,18 @@ mod tests {
             };
             list.iter().map(entry).collect()
         };
-        let old = states(&[("s1", 0, "a"), ("c1", 1, "a"), ("s2", 0, "b"), ("s3", 0, "c")]);
-        let new = states(&[("s1", 1, "a"), ("c1", 2, "a"), ("s2", 0, "b"), ("s4", 0, "d")]);
+        let old = states(&[
+            ("s1", 0, "a"),
+            ("c1", 1, "a"),
+            ("s2", 0, "b"),
+            ("s3", 0, "c"),
+        ]);
+        let new = states(&[
+            ("s1", 1, "a"),
+            ("c1", 2, "a"),
+            ("s2", 0, "b"),
+            ("s4", 0, "d"),
+        ]);
         assert_eq!(changed(&old, &new), ["a", "c", "d"]);
         assert_eq!(changed(&new, &new), [""; 0]);
     }

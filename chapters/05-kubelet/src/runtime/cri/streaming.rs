@@ -24,9 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::StreamReader;
 
-use crate::runtime::{
-    Duplex, ExecRequest, ProcessStreams, Result, RuntimeError, TerminalSize,
-};
+use crate::runtime::{Duplex, ExecRequest, ProcessStreams, Result, RuntimeError, TerminalSize};
 use crate::server::outbox::{Out, Outbox, Sink};
 use crate::server::spdy::{self, Headers, Stream};
 
@@ -140,7 +138,9 @@ pub async fn port(url: &str, port: u16) -> Result<Pin<Box<dyn Duplex>>> {
     let upgraded = upgrade(url, "portforward.k8s.io").await?;
     let headers = |kind: &str| {
         let fields = [("streamtype", kind), ("requestid", "0")];
-        let mut headers: Headers = fields.map(|(name, value)| (name.into(), value.into())).into();
+        let mut headers: Headers = fields
+            .map(|(name, value)| (name.into(), value.into()))
+            .into();
         headers.insert("port".to_owned(), port.to_string());
         headers
     };

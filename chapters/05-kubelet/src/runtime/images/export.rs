@@ -46,6 +46,8 @@ impl ImageStore {
                 self.pack(|file| {
                     let mut tar = tar::Builder::new(file);
                     tar.follow_symlinks(false);
+                    // GNU's entries of files with holes are not in the image specification.
+                    tar.sparse(false);
                     tar.append_dir_all(".", &folder)?;
                     tar.into_inner()?.flush()
                 })
@@ -88,6 +90,7 @@ impl ImageStore {
     ) -> io::Result<Scratch> {
         let archive = Scratch(self.temporary());
         let mut tar = tar::Builder::new(File::create(&archive.0)?);
+        tar.sparse(false);
         for layer in layers {
             tar.append_path_with_name(&layer.packed.0, layer.file_name())?;
         }
@@ -132,7 +135,9 @@ fn config_json(config: &ImageConfig, layers: &[Layer]) -> Vec<u8> {
         "aarch64" => "arm64",
         other => other,
     };
-    let digests = layers.iter().map(|layer| format!("sha256:{}", layer.digest));
+    let digests = layers
+        .iter()
+        .map(|layer| format!("sha256:{}", layer.digest));
     let text = json!({
         "architecture": architecture,
         "os": "linux",
@@ -147,4 +152,67 @@ fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> io::
     header.set_size(bytes.len() as u64);
     header.set_mode(0o644);
     tar.append_data(&mut header, name, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, SeekFrom};
+
+    /// The image of one layer that is a program with a hole in it.
+    fn exported(dir: &Path) -> (ImageStore, Scratch) {
+        let store = ImageStore::open(&dir.join("store")).unwrap();
+        let config = ImageConfig {
+            entrypoint: vec!["/x".to_owned()],
+            ..ImageConfig::default()
+        };
+        let layer = |file: &mut File| {
+            let mut tar = tar::Builder::new(file);
+            let mut header = tar::Header::new_gnu();
+            header.set_size(1);
+            header.set_mode(0o755);
+            tar.append_data(&mut header, "x", &b"x"[..])?;
+            tar.into_inner()?.flush()
+        };
+        let archive = store.archive("docker.io/a/b:c", &config, layer).unwrap();
+        (store, archive)
+    }
+
+    #[test]
+    fn what_is_exported_can_be_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, archive) = exported(dir.path());
+        let names = super::super::load_archive(&store, archive.path()).unwrap();
+        assert_eq!(names, ["docker.io/a/b:c"]);
+        let again = store.export("a/b:c").unwrap();
+        let names = super::super::load_archive(&store, again.path()).unwrap();
+        assert_eq!(names.len(), 1);
+        let record = store.find("a/b:c").unwrap().unwrap();
+        assert_eq!(record.config.entrypoint, ["/x"]);
+        let path = archive.path().to_owned();
+        drop(archive);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn files_with_holes_are_plain_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, archive) = exported(dir.path());
+        super::super::load_archive(&store, archive.path()).unwrap();
+        let record = store.find("a/b:c").unwrap().unwrap();
+        let holey = store.layers_dir().join(&record.layers[0]).join("holey");
+        let mut file = File::create(holey).unwrap();
+        file.seek(SeekFrom::Start(1 << 20)).unwrap();
+        file.write_all(b"end").unwrap();
+        let archive = store.export("a/b:c").unwrap();
+        let mut outer = tar::Archive::new(File::open(archive.path()).unwrap());
+        let layer = outer.entries().unwrap().next().unwrap().unwrap();
+        let mut inner = tar::Archive::new(layer);
+        let kinds = inner.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            entry.header().entry_type()
+        });
+        let plain = [tar::EntryType::Regular, tar::EntryType::Directory];
+        assert!(kinds.into_iter().all(|kind| plain.contains(&kind)));
+    }
 }

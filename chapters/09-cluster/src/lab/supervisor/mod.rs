@@ -31,7 +31,7 @@ use super::gateway::{self, LabSide, node_ports};
 use super::layout::Layout;
 use super::network::{GATEWAY, LabNetwork};
 use super::node_init::Report;
-use super::record::{CONTROL_PLANE, Record};
+use super::record::{CONTROL_PLANE, Record, Runtime};
 use super::{Error, logs, reaper, sys};
 
 /// A start that takes longer has failed; nodes beyond the usual ones get more.
@@ -471,11 +471,16 @@ impl Supervisor {
     /// Brings the images of an archive into the store that the nodes share.
     fn load(&mut self, path: &Path, asker: Asker) -> Result<(), String> {
         let mut command = Command::new(self.layout.bin().join("cluster"));
-        command
-            .args(["image", "load"])
-            .arg("--image-store")
-            .arg(self.layout.images())
-            .arg(path);
+        command.args(["image", "load"]);
+        if self.record.runtime == Runtime::Containerd {
+            for node in self.nodes.iter().filter(|node| node.is_up()) {
+                let socket = self.layout.containerd(&node.node.name).socket();
+                command.arg("--containerd").arg(socket);
+            }
+        } else {
+            command.arg("--image-store").arg(self.layout.images());
+        }
+        command.arg(path);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

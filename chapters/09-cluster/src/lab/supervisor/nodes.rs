@@ -16,7 +16,7 @@ use crate::lab::control::ComponentStatus;
 use crate::lab::layout::Layout;
 use crate::lab::network::LabNetwork;
 use crate::lab::node_init::{Order, Report};
-use crate::lab::record::{Node, Record};
+use crate::lab::record::{Node, Record, Runtime};
 use crate::lab::sys::{self, UnshareFlags};
 use crate::lab::{Error, reaper};
 
@@ -105,7 +105,13 @@ impl NodeHandle {
         std::fs::create_dir_all(&dir).map_err(|source| Error::File { path: dir, source })?;
         self.life += 1;
         self.state = None;
-        let (init, reports) = spawn(layout, &self.node, network, listener)?;
+        let has_containerd = record.runtime == Runtime::Containerd;
+        if has_containerd {
+            let containerd = layout.containerd(&self.node.name);
+            let prepared = containerd.prepare(&layout.bin().join("cluster"));
+            prepared.map_err(Error::system("the node's containerd"))?;
+        }
+        let (init, reports) = spawn(layout, &self.node, has_containerd, network, listener)?;
         follow(reports, self.node.number, self.life, events.clone())?;
         self.init = Some(init);
         self.components = components::of(layout, record, &self.node, listener)
@@ -250,6 +256,7 @@ impl Running {
 fn spawn(
     layout: &Layout,
     node: &Node,
+    has_containerd: bool,
     network: &mut LabNetwork,
     listener: i32,
 ) -> Result<(Init, ChildStdout), Error> {
@@ -279,6 +286,7 @@ fn spawn(
                 "--resolv-conf={}",
                 layout.dir.join("resolv.conf").display()
             ));
+            command.args(has_containerd.then_some("--containerd"));
             let inherits = |inherited| sys::set_inherited(listener, inherited);
             if node.is_control_plane() {
                 command.arg(format!("--listener={listener}"));

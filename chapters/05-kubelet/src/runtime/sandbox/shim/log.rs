@@ -12,7 +12,7 @@ use jiff::Timestamp;
 /// A line longer than this is written in parts, all but the last marked `P`.
 const LINE_LEN_MAX: usize = 16 << 10;
 /// A log that reaches this length is put aside. Upstream: `containerLogMaxSize`.
-const LOG_LEN_MAX: u64 = 10 << 20;
+pub const LOG_LEN_MAX: u64 = 10 << 20;
 /// Files of one log, the current one among them. Upstream: `containerLogMaxFiles`.
 const LOG_FILES_MAX: usize = 5;
 
@@ -111,27 +111,43 @@ impl LogFile {
         Ok(())
     }
 
-    /// Puts the file aside as `{path}.{time}` and removes the oldest of those.
     fn rotate(&mut self, now: Timestamp) -> io::Result<()> {
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(format!(".{}", now.strftime("%Y%m%d-%H%M%S%.6f")));
-        std::fs::rename(&self.path, aside)?;
+        put_aside(&self.path, now)?;
         *self = LogFile::open(&self.path)?;
-        let (Some(dir), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Ok(());
-        };
-        let prefix = format!("{}.", name.to_string_lossy());
-        let mut old: Vec<PathBuf> = std::fs::read_dir(dir)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| {
-                path.file_name()
-                    .is_some_and(|n| n.to_string_lossy().starts_with(&prefix))
-            })
-            .collect();
-        old.sort();
-        let surplus = old.len().saturating_sub(LOG_FILES_MAX - 1);
-        old.iter().take(surplus).try_for_each(std::fs::remove_file)
+        remove_surplus(&self.path)
     }
+}
+
+/// Puts a log aside as `{path}.{time}`, which it returns.
+///
+/// # Errors
+/// As `rename(2)`.
+pub fn put_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let mut aside = path.to_owned().into_os_string();
+    aside.push(format!(".{}", now.strftime("%Y%m%d-%H%M%S%.6f")));
+    std::fs::rename(path, &aside)?;
+    Ok(aside.into())
+}
+
+/// Removes the oldest of the logs that were put aside, if they are too many.
+///
+/// # Errors
+/// As `unlink(2)`.
+pub fn remove_surplus(path: &Path) -> io::Result<()> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let prefix = format!("{}.", name.to_string_lossy());
+    let mut old: Vec<PathBuf> = std::fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with(&prefix))
+        })
+        .collect();
+    old.sort();
+    let surplus = old.len().saturating_sub(LOG_FILES_MAX - 1);
+    old.iter().take(surplus).try_for_each(std::fs::remove_file)
 }
 
 #[cfg(test)]
