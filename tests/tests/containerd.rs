@@ -31,8 +31,8 @@ fn lab(name: &str) -> Option<Lab> {
 /// The number of a component of the worker, on the host.
 fn pid(lab: &Lab, component: &str) -> String {
     let status = lab.lab(&["status"]).unwrap();
-    let of_worker = status.lines().skip_while(|line| !line.contains("worker-1"));
-    let mut lines = of_worker.filter(|line| line.contains(component));
+    let is_it = |line: &&str| line.starts_with("worker-1") && line.contains(component);
+    let mut lines = status.lines().filter(is_it);
     let line = lines.next().unwrap_or_else(|| panic!("{status}"));
     let mut words = line.split_whitespace();
     let number = words.find(|word| word.parse::<u32>().is_ok());
@@ -86,9 +86,9 @@ fn a_user_finds_what_every_lab_has() {
     assert!(logs.is_ok(), "{logs:?}");
 
     let cgroups = || {
-        let found = Command::new("find").args(["/sys/fs/cgroup", "-name", "workshop-cri-user"]);
-        let mut found = found.to_owned();
-        String::from_utf8(found.output().unwrap().stdout).unwrap()
+        let mut find = Command::new("find");
+        find.args(["/sys/fs/cgroup", "-name", "workshop-cri-user"]);
+        String::from_utf8(find.output().unwrap().stdout).unwrap()
     };
     assert!(!cgroups().is_empty(), "the pods are in the lab's cgroup");
     let shims = || {
