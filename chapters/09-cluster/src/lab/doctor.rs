@@ -7,9 +7,10 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::Error;
 use super::enter::{is_installed, sub_ids, user_name};
+use super::record::Runtime;
 use super::sys::{UnshareFlags, unshare};
+use super::{Error, docker};
 
 /// Folders and layers of a lab need about as much.
 const DISK_BYTES_MIN: u64 = 1 << 30;
@@ -43,21 +44,21 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    fn good(what: impl Into<String>) -> Self {
+    pub(super) fn good(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             verdict: Verdict::Good,
         }
     }
 
-    fn less(what: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn less(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             verdict: Verdict::Less(fix.into()),
         }
     }
 
-    fn bad(what: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn bad(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             verdict: Verdict::Bad(fix.into()),
@@ -65,11 +66,45 @@ impl Finding {
     }
 }
 
-/// Looks at everything and says it.
+/// `lab doctor`
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// What is to run nodes and pods
+    #[arg(long, value_enum, default_value = "embedded")]
+    runtime: Runtime,
+}
+
+/// Looks at everything that the lab needs and says it.
 ///
 /// # Errors
 /// When the lab cannot run here.
-pub fn run() -> Result<(), Error> {
+pub fn run(options: &Doctor) -> Result<(), Error> {
+    let (findings, command) = match options.runtime {
+        Runtime::Docker => {
+            let mut findings = docker::verbs::block_on(docker::doctor::findings())?;
+            findings.push(kubectl());
+            (findings, "cargo xtask lab --runtime docker")
+        }
+        _ => (of_this_machine(), "cargo xtask lab"),
+    };
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let bad = findings
+        .iter()
+        .filter(|finding| matches!(finding.verdict, Verdict::Bad(_)))
+        .count();
+    if bad > 0 {
+        return Err(Error::Machine(format!(
+            "{bad} of these keep the lab from running here"
+        )));
+    }
+    println!("\nThe lab runs here: {command}");
+    Ok(())
+}
+
+/// What the embedded lab needs.
+fn of_this_machine() -> Vec<Finding> {
     let mut findings = Vec::new();
     let root = rustix::process::getuid().is_root();
     if root {
@@ -85,20 +120,7 @@ pub fn run() -> Result<(), Error> {
     findings.push(kubectl());
     findings.push(disk());
     findings.push(static_libc());
-    for finding in &findings {
-        println!("{finding}");
-    }
-    let bad = findings
-        .iter()
-        .filter(|finding| matches!(finding.verdict, Verdict::Bad(_)))
-        .count();
-    if bad > 0 {
-        return Err(Error::Machine(format!(
-            "{bad} of these keep the lab from running here"
-        )));
-    }
-    println!("\nThe lab runs here: cargo xtask lab");
-    Ok(())
+    findings
 }
 
 /// What keeps an ordinary user from making namespaces; empty when nothing is known to.

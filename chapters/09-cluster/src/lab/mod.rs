@@ -163,7 +163,7 @@ enum Command {
     /// Measure the start of labs and pods, and memory at rest
     Bench(bench::Bench),
     /// Say what this machine can run, and how to mend what it can't
-    Doctor,
+    Doctor(doctor::Doctor),
     #[command(hide = true)]
     Enter(enter::Enter),
     #[command(hide = true)]
@@ -223,7 +223,7 @@ pub fn run(lab: Lab) -> Result<(), Error> {
         }
         Command::Trace(options) => trace::run(&lab.name, &layout, &options),
         Command::Bench(options) => bench::run(&options),
-        Command::Doctor => doctor::run(),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Enter(config) => enter::run(&config),
         Command::DockerNode(config) => docker::init::run(&config),
         Command::Supervise(config) => supervisor::run(&config),

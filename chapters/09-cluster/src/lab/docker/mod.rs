@@ -29,6 +29,7 @@
 //! reaches them). With an engine that is not on this machine's Linux (Docker Desktop) nobody ran
 //! this yet: the program has to be built for Linux first, which `cargo xtask lab` does not do there.
 
+pub mod doctor;
 pub mod engine;
 pub mod files;
 pub mod image;
