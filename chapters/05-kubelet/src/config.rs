@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::decide::eviction::Thresholds;
+
 /// What runs a node's containers.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RuntimeKind {
@@ -65,6 +67,9 @@ pub struct Config {
     /// Labels the node registers itself with: `key=value`.
     #[arg(long, value_name = "LABEL", value_delimiter = ',')]
     pub node_labels: Vec<String>,
+    /// How much has to be left of memory and disk, or pods are evicted.
+    #[arg(long, value_name = "LIST", default_value_t = Thresholds::default())]
+    pub eviction_hard: Thresholds,
     /// Seconds that a node which goes down gives its pods to end; without it they go on, and the
     /// next kubelet takes them up.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]

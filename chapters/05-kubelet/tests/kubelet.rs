@@ -81,6 +81,9 @@ impl Machine {
             "127.0.0.1",
             "--port",
             "0",
+            // However full the disk of whoever runs this is.
+            "--eviction-hard",
+            "memory.available<1Mi",
             "--pod-cidr",
             "10.244.1.0/24",
         ];
@@ -595,4 +598,47 @@ async fn the_pods_of_a_node_that_goes_end_first() {
             .all(|c| c.state != ContainerState::Running),
         "{containers:?}"
     );
+}
+
+#[tokio::test]
+async fn a_probe_follows_redirects_to_the_same_host_only() {
+    use axum::response::Redirect;
+    use axum::{Router, http::StatusCode, routing::get};
+    let server = Router::new()
+        .route("/here", get(|| async { Redirect::to("/bad") }))
+        .route("/bad", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/away", get(|| async { Redirect::to("http://192.0.2.1/") }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move { axum::serve(listener, server).await });
+
+    let machine = Machine::new();
+    let asks = |name: &str| {
+        let get = json!({ "host": "127.0.0.1", "port": port, "path": format!("/{name}") });
+        let probe = json!({ "httpGet": get, "periodSeconds": 1 });
+        pod(
+            name,
+            json!({ "containers": [{ "name": "c", "image": "i", "readinessProbe": probe }] }),
+        )
+    };
+    machine.api.put("pods", asks("here"));
+    machine.api.put("pods", asks("away"));
+    let _kubelet = machine.start();
+    let told = |reason: &str, message: &str| {
+        let events = machine.api.list("events");
+        events
+            .iter()
+            .any(|event| event["reason"] == reason && event["message"] == message)
+    };
+    let warning = "Readiness probe warning: Probe terminated redirects";
+    let failure = "Readiness probe failed: HTTP probe failed with statuscode: 500";
+    machine
+        .api
+        .wait("both answers count", || {
+            machine.is_ready("away") && told("ProbeWarning", warning) && told("Unhealthy", failure)
+        })
+        .await;
+    assert!(!machine.is_ready("here"));
 }

@@ -14,7 +14,7 @@ use std::fmt::Write;
 
 use goldenscript::{Command, Context, Runner};
 use k8s_openapi::api::core::v1::Pod;
-use kubelet::decide::eviction::{self, Candidate, Signals, Supply};
+use kubelet::decide::eviction::{self, Candidate, Shortage, Signals, Supply, Thresholds};
 use kubelet::decide::shutdown;
 use serde_json::json;
 
@@ -29,8 +29,13 @@ fn name(pod: &Pod) -> &str {
 }
 
 impl Story {
+    fn shortage(&self) -> Option<Shortage> {
+        let short = eviction::shortages(&self.signals, &Thresholds::default());
+        short.into_iter().next()
+    }
+
     fn evict(&mut self) -> String {
-        let Some(short) = eviction::shortage(&self.signals) else {
+        let Some(short) = self.shortage() else {
             return "there is enough\n".to_owned();
         };
         let candidates = self
@@ -88,7 +93,7 @@ impl Runner for Story {
             }
             "evict" => return Ok(self.evict()),
             "admit" => {
-                let short = eviction::shortage(&self.signals);
+                let short = self.shortage();
                 return Ok(match eviction::admit(&pod(command)?.0, short.as_ref()) {
                     Ok(()) => "taken\n".to_owned(),
                     Err(why) => format!("{}: {}\n", why.reason, why.message),

@@ -5,12 +5,16 @@
 //!
 //! Upstream: `pkg/kubelet/eviction`.
 
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
 use k8s_openapi::api::core::v1::Pod;
 
 use super::admission::Rejection;
 use super::requests::pod_requests;
 use super::static_pod;
-use super::{qos, spec};
+use super::{qos, quantity, spec};
 
 /// Priority from which on a pod is one that the cluster cannot do without.
 pub const CRITICAL_PRIORITY: i32 = 2_000_000_000;
@@ -48,21 +52,93 @@ pub struct Shortage {
     pub available: u64,
 }
 
-/// Decides whether the node is short of anything, by upstream's default thresholds: 100 MiB of
-/// memory, 10 % of the disk, 5 % of its inodes. Memory first, as it is short at once.
-pub fn shortage(signals: &Signals) -> Option<Shortage> {
-    let below = |resource, supply: Option<Supply>, threshold: fn(u64) -> u64| {
-        let supply = supply?;
-        let threshold = threshold(supply.capacity);
-        (supply.available < threshold).then_some(Shortage {
-            resource,
-            threshold,
-            available: supply.available,
-        })
-    };
-    below("memory", signals.memory, |_| 100 << 20)
-        .or_else(|| below("ephemeral-storage", signals.disk, |all| all / 10))
-        .or_else(|| below("inodes", signals.inodes, |all| all / 20))
+/// How much has to be left of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Least {
+    Amount(u64),
+    Percent(u64),
+}
+
+/// What has to be left: `memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%`, which
+/// is upstream's default. What is not named may run out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thresholds(BTreeMap<&'static str, Least>);
+
+/// The signals that there are, and the resource that each is about; what is short at once first.
+const SIGNALS: [(&str, &str); 3] = [
+    ("memory.available", "memory"),
+    ("nodefs.available", "ephemeral-storage"),
+    ("nodefs.inodesFree", "inodes"),
+];
+
+impl Default for Thresholds {
+    fn default() -> Thresholds {
+        Thresholds(BTreeMap::from([
+            ("memory.available", Least::Amount(100 << 20)),
+            ("nodefs.available", Least::Percent(10)),
+            ("nodefs.inodesFree", Least::Percent(5)),
+        ]))
+    }
+}
+
+impl FromStr for Thresholds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Thresholds, String> {
+        let mut thresholds = BTreeMap::new();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let (name, least) = part
+                .split_once('<')
+                .ok_or_else(|| format!("{part:?} is not signal<quantity"))?;
+            let known = SIGNALS.iter().find(|(signal, _)| *signal == name);
+            let (signal, _) = known.ok_or_else(|| format!("there is no signal {name:?}"))?;
+            let malformed = || format!("{least:?} is neither a quantity nor a percentage");
+            let least = match least.strip_suffix('%') {
+                Some(percent) => Least::Percent(percent.parse().map_err(|_| malformed())?),
+                None => {
+                    let nanos = quantity::parse_nanos(least).ok_or_else(malformed)?;
+                    let whole = u64::try_from(nanos / 1_000_000_000);
+                    Least::Amount(whole.map_err(|_| malformed())?)
+                }
+            };
+            thresholds.insert(*signal, least);
+        }
+        Ok(Thresholds(thresholds))
+    }
+}
+
+impl Display for Thresholds {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, (signal, least)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            match least {
+                Least::Amount(amount) => write!(f, "{comma}{signal}<{amount}")?,
+                Least::Percent(percent) => write!(f, "{comma}{signal}<{percent}%")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Of what the node is short, what is short at once first.
+pub fn shortages(signals: &Signals, thresholds: &Thresholds) -> Vec<Shortage> {
+    let supplies = [signals.memory, signals.disk, signals.inodes];
+    let short = SIGNALS
+        .iter()
+        .zip(supplies)
+        .filter_map(|((signal, resource), supply)| {
+            let supply = supply?;
+            let threshold = match thresholds.0.get(signal)? {
+                Least::Amount(amount) => *amount,
+                Least::Percent(percent) => supply.capacity / 100 * percent,
+            };
+            (supply.available < threshold).then_some(Shortage {
+                resource,
+                threshold,
+                available: supply.available,
+            })
+        });
+    short.collect()
 }
 
 /// A pod that may be evicted.
@@ -152,4 +228,34 @@ fn tolerates_memory_pressure(pod: &Pod) -> bool {
             && matches!(any_effect, "" | "NoSchedule")
     });
     of_the_taint.next().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_read_as_they_are_written() {
+        let default = Thresholds::default();
+        assert_eq!(default.to_string().parse(), Ok(default));
+        let none: Thresholds = "".parse().unwrap();
+        let empty = Supply {
+            available: 0,
+            capacity: 1,
+        };
+        let signals = Signals {
+            memory: Some(empty),
+            ..Signals::default()
+        };
+        assert_eq!(shortages(&signals, &none), []);
+        assert_eq!(shortages(&signals, &Thresholds::default()).len(), 1);
+        for malformed in [
+            "memory.available",
+            "memory<1Mi",
+            "memory.available<x",
+            "nodefs.available<-1%",
+        ] {
+            assert!(malformed.parse::<Thresholds>().is_err(), "{malformed}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 
-use crate::decide::eviction::{Signals, Supply};
+use crate::decide::eviction::{self, Signals, Supply, Thresholds};
 
 /// What the machine has to give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,18 +41,13 @@ pub struct Pressure {
     pub pid: bool,
 }
 
-/// Reads how short the machine is. Thresholds are upstream's default `evictionHard`.
-pub fn pressure(root_dir: &Path) -> Pressure {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = meminfo_bytes(&meminfo, "MemAvailable:");
-    let disk = rustix::fs::statvfs(root_dir).is_ok_and(|fs| {
-        // File systems without a fixed number of inodes say 0.
-        let few_inodes = fs.f_files > 0 && fs.f_favail * 20 < fs.f_files;
-        fs.f_bavail * 10 < fs.f_blocks || few_inodes
-    });
+/// Reads how short the machine is, by the thresholds of evictions.
+pub fn pressure(root_dir: &Path, thresholds: &Thresholds) -> Pressure {
+    let short = eviction::shortages(&signals(root_dir), thresholds);
+    let short_of = |resource: &str| short.iter().any(|short| short.resource == resource);
     Pressure {
-        memory: available.is_some_and(|bytes| bytes < 100 << 20),
-        disk,
+        memory: short_of("memory"),
+        disk: short_of("ephemeral-storage") || short_of("inodes"),
         pid: processes_left().is_some_and(|left| left < 100),
     }
 }

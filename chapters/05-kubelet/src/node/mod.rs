@@ -251,7 +251,7 @@ impl NodeKeeper {
             port: context.config.port,
             max_pods: context.config.max_pods,
             capacity: machine::capacity(root_dir),
-            pressure: machine::pressure(root_dir),
+            pressure: machine::pressure(root_dir, &self.context.config.eviction_hard),
             info: machine::system_info(context.runtime.version()),
             images: context.runtime.list_images().await.unwrap_or_default(),
             not_ready: health::not_ready(runtime_down, network),

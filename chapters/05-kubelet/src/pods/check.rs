@@ -8,20 +8,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Full, Limited};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{
     Container, ExecAction, GRPCAction, HTTPGetAction, Pod, TCPSocketAction,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::net::TcpStream;
 
+use super::health;
 use crate::context::Context;
 use crate::decide::spec;
 use crate::runtime::Duplex;
-
-/// Most that is read of an answer.
-const BODY_LIMIT: usize = 10 << 10;
 
 /// The container that is asked.
 #[derive(Clone)]
@@ -49,6 +47,15 @@ pub enum Action<'a> {
     Grpc(&'a GRPCAction),
 }
 
+/// A good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// All is well.
+    Fine,
+    /// Good enough, but somebody should know: what `ProbeWarning` says.
+    Warning(String),
+}
+
 /// Carries out an action. The error is what the container said, or why it could not be asked.
 ///
 /// # Errors
@@ -58,9 +65,12 @@ pub async fn run(
     target: &Target,
     action: Action<'_>,
     timeout: Duration,
-) -> Result<(), String> {
+) -> Result<Answer, String> {
     match action {
-        Action::Exec(action) => exec(context, target, action, timeout).await,
+        Action::Exec(action) => {
+            let asked = exec(context, target, action, timeout).await;
+            asked.map(|()| Answer::Fine)
+        }
         Action::Http(action) => {
             let asked = http_get(target, action);
             let url = || url_of(target, action).unwrap_or_default();
@@ -80,13 +90,14 @@ pub async fn run(
             let address = join(host, port);
             let connected = tokio::time::timeout(timeout, TcpStream::connect(&address)).await;
             match connected {
-                Ok(Ok(_)) => Ok(()),
+                Ok(Ok(_)) => Ok(Answer::Fine),
                 Ok(Err(error)) => Err(dial_error(&address, &error)),
                 Err(_) => Err(format!("dial tcp {address}: i/o timeout")),
             }
         }
         Action::Grpc(action) => {
-            let asked = tokio::time::timeout(timeout, grpc(target, action)).await;
+            let asked = tokio::time::timeout(timeout, health::check(target, action)).await;
+            let asked = asked.map(|answer| answer.map(|()| Answer::Fine));
             asked.unwrap_or_else(|_| {
                 let port = action.port;
                 Err(format!(
@@ -138,8 +149,58 @@ fn url_of(target: &Target, action: &HTTPGetAction) -> Result<String, String> {
     Ok(format!("{scheme}://{}{slash}{path}", join(host, port)))
 }
 
-async fn http_get(target: &Target, action: &HTTPGetAction) -> Result<(), String> {
-    let url = url_of(target, action)?;
+/// Most redirects that are followed, as upstream.
+const REDIRECTS: usize = 10;
+
+/// Asks, and follows redirects to the same host. One to another host is a good answer with a
+/// warning: what is there says nothing about this container.
+async fn http_get(target: &Target, action: &HTTPGetAction) -> Result<Answer, String> {
+    let mut url = url_of(target, action)?;
+    let first = host_of(&url);
+    for _ in 0..=REDIRECTS {
+        let (status, location) = http_get_once(&url, action).await?;
+        let Some(location) = location.filter(|_| status.is_redirection()) else {
+            return judge(status);
+        };
+        url = redirected(&url, &location);
+        if host_of(&url) != first {
+            return Ok(Answer::Warning("Probe terminated redirects".to_owned()));
+        }
+    }
+    Err(format!(
+        "Get \"{url}\": stopped after {REDIRECTS} redirects"
+    ))
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let uri: http::Uri = url.parse().ok()?;
+    uri.host().map(str::to_owned)
+}
+
+/// Where a `Location` leads, seen from a page.
+fn redirected(from: &str, location: &str) -> String {
+    if location.contains("://") {
+        return location.to_owned();
+    }
+    let (scheme, rest) = from.split_once("://").unwrap_or(("http", from));
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if let Some(other) = location.strip_prefix("//") {
+        format!("{scheme}://{other}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{host}{location}")
+    } else {
+        let path = path.split('?').next().unwrap_or_default();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let slash = if folder.is_empty() { "" } else { "/" };
+        format!("{scheme}://{host}/{folder}{slash}{location}")
+    }
+}
+
+/// One request: its status, and where it leads.
+async fn http_get_once(
+    url: &str,
+    action: &HTTPGetAction,
+) -> Result<(StatusCode, Option<String>), String> {
     let said = |error: String| format!("Get \"{url}\": {error}");
     let uri: http::Uri = url.parse().map_err(|error| said(format!("{error}")))?;
     let address = uri.authority().map(ToString::to_string).unwrap_or_default();
@@ -175,80 +236,23 @@ async fn http_get(target: &Target, action: &HTTPGetAction) -> Result<(), String>
     let (mut sender, connection) = handshake.map_err(broken)?;
     let connection = tokio::spawn(connection);
     let answer = sender.send_request(request).await.map_err(broken);
-    let result = match answer {
-        Ok(answer) => judge(answer.status()),
-        Err(error) => Err(error),
-    };
+    let result = answer.map(|answer| {
+        let location = answer.headers().get("location");
+        let location = location.and_then(|location| location.to_str().ok());
+        (answer.status(), location.map(str::to_owned))
+    });
     connection.abort();
     result
 }
 
-/// Redirects are not followed: they count as an answer, as upstream counts those to another host.
-fn judge(status: StatusCode) -> Result<(), String> {
+fn judge(status: StatusCode) -> Result<Answer, String> {
     if (200..400).contains(&status.as_u16()) {
-        return Ok(());
+        return Ok(Answer::Fine);
     }
     Err(format!(
         "HTTP probe failed with statuscode: {}",
         status.as_u16()
     ))
-}
-
-/// One unary call, by hand: a five-byte frame and a message of one field each way.
-async fn grpc(target: &Target, action: &GRPCAction) -> Result<(), String> {
-    let address = join(&target.pod_ip, u16::try_from(action.port).unwrap_or(0));
-    let failed = |error: String| format!("error: {error}");
-    let stream = TcpStream::connect(&address).await;
-    let stream = stream.map_err(|error| {
-        format!(
-            "timeout: failed to connect service \"{address}\": {}",
-            dial_error(&address, &error)
-        )
-    })?;
-    let handshake =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| failed(error.to_string()))?;
-    let connection = tokio::spawn(connection);
-    let service = action.service.clone().unwrap_or_default();
-    let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(Full::new(health_check_request(&service)))
-        .map_err(|error| failed(error.to_string()))?;
-    let result = async {
-        let answer = sender
-            .send_request(request)
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
-        let body = body.map_err(|error| failed(error.to_string()))?.to_bytes();
-        if serves(&body) {
-            Ok(())
-        } else {
-            Err("service unhealthy (responded with \"NOT_SERVING\")".to_owned())
-        }
-    };
-    let result = result.await;
-    connection.abort();
-    result
-}
-
-fn health_check_request(service: &str) -> Bytes {
-    let mut message = Vec::new();
-    // Field 1, a string; service names are short, so one byte of length is enough.
-    if !service.is_empty() {
-        let service = &service.as_bytes()[..service.len().min(127)];
-        message.extend([0x0a, service.len() as u8]);
-        message.extend(service);
-    }
-    let mut frame = vec![0, 0, 0, 0, message.len() as u8];
-    frame.extend(message);
-    Bytes::from(frame)
-}
-
-/// Whether a `HealthCheckResponse` says `SERVING`: field 1, an enum, is 1.
-fn serves(frame: &[u8]) -> bool {
-    frame.get(5..7) == Some(&[0x08, 0x01])
 }
 
 /// A port by number, or by its name in the container.
@@ -275,7 +279,7 @@ fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
     }
 }
 
-fn join(host: &str, port: u16) -> String {
+pub(super) fn join(host: &str, port: u16) -> String {
     match host.parse() {
         Ok(ip) => SocketAddr::new(ip, port).to_string(),
         Err(_) => format!("{host}:{port}"),
@@ -287,7 +291,7 @@ pub fn nobody_listens(error: &str) -> bool {
     error.contains("connect: connection refused")
 }
 
-fn dial_error(address: &str, error: &std::io::Error) -> String {
+pub(super) fn dial_error(address: &str, error: &std::io::Error) -> String {
     let what = match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         std::io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
@@ -305,4 +309,24 @@ pub fn pod_ip(context: &Context, pod: &Pod, ips: &[std::net::IpAddr]) -> String 
         ips.first()
     };
     ip.map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_seen_from_its_page() {
+        let from = "http://10.0.0.1:80/a/b?c";
+        for (location, expected) in [
+            ("/d", "http://10.0.0.1:80/d"),
+            ("d?e", "http://10.0.0.1:80/a/d?e"),
+            ("//other/d", "http://other/d"),
+            ("https://other/", "https://other/"),
+        ] {
+            assert_eq!(redirected(from, location), expected);
+        }
+        assert_eq!(redirected("http://h/", "d"), "http://h/d");
+        assert_eq!(host_of("http://10.0.0.1:80/d").as_deref(), Some("10.0.0.1"));
+    }
 }

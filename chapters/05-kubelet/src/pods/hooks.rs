@@ -18,15 +18,21 @@ pub async fn run(
     timeout: Duration,
 ) -> Result<(), String> {
     if let Some(action) = &handler.exec {
-        check::run(context, target, Action::Exec(action), timeout).await
+        check::run(context, target, Action::Exec(action), timeout)
+            .await
+            .map(drop)
     } else if let Some(action) = &handler.http_get {
-        check::run(context, target, Action::Http(action), timeout).await
+        check::run(context, target, Action::Http(action), timeout)
+            .await
+            .map(drop)
     } else if let Some(sleep) = &handler.sleep {
         let wanted = Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0));
         tokio::time::sleep(wanted.min(timeout)).await;
         Ok(())
     } else if let Some(action) = &handler.tcp_socket {
-        check::run(context, target, Action::Tcp(action), timeout).await
+        check::run(context, target, Action::Tcp(action), timeout)
+            .await
+            .map(drop)
     } else {
         Ok(())
     }

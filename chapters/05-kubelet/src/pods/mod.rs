@@ -6,6 +6,7 @@
 
 mod allocation;
 pub mod check;
+mod health;
 mod hooks;
 mod kill;
 pub mod launch;

@@ -16,7 +16,9 @@ use crate::node::machine;
 
 /// Of what the machine is short now.
 pub fn shortage(context: &Context) -> Option<Shortage> {
-    eviction::shortage(&machine::signals(&context.config.root_dir))
+    let signals = machine::signals(&context.config.root_dir);
+    let short = eviction::shortages(&signals, &context.config.eviction_hard);
+    short.into_iter().next()
 }
 
 /// The pod that has to go because the node is short of something, and its order to go.

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod, Probe};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::check::{self, Action, Target};
+use super::check::{self, Action, Answer, Target};
 use crate::context::Context;
 use crate::decide::probe::{Kind, ProbeState};
 use crate::decide::{Outcome, ProbeResults, RuntimePod, spec};
@@ -161,11 +161,16 @@ impl Prober {
             } else {
                 Outcome::Failure
             };
-            if let Err(output) = result {
-                let message = format!("{} probe failed: {output}", self.kind.title());
+            let told = match result {
+                Ok(Answer::Fine) => None,
+                Ok(Answer::Warning(warning)) => Some(("ProbeWarning", "warning", warning)),
+                Err(output) => Some(("Unhealthy", "failed", output)),
+            };
+            if let Some((reason, word, output)) = told {
+                let message = format!("{} probe {word}: {output}", self.kind.title());
                 let (pod, name) = (&self.target.pod, &self.target.container.name);
                 let recorder = &self.context.recorder;
-                recorder.container(pod, name, Severity::Warning, "Unhealthy", message);
+                recorder.container(pod, name, Severity::Warning, reason, message);
             }
             if let Some(verdict) = state.record(&self.probe, outcome) {
                 self.tell(verdict);
@@ -177,7 +182,7 @@ impl Prober {
         }
     }
 
-    async fn ask(&self, action: Action<'_>) -> Result<(), String> {
+    async fn ask(&self, action: Action<'_>) -> Result<Answer, String> {
         let timeout = seconds(self.probe.timeout_seconds, 1);
         check::run(&self.context, &self.target, action, timeout).await
     }

@@ -127,7 +127,10 @@ impl Api {
             }
         });
         if waited.await.is_err() {
-            panic!("never came: {what}; pods: {:#?}", self.list("pods"));
+            let events = self.list("events");
+            let events = events.iter().map(|event| format!("\n{}", event["message"]));
+            let events: String = events.collect();
+            panic!("never came: {what}; pods: {:#?}{events}", self.list("pods"));
         }
     }
 }
