@@ -9,8 +9,10 @@ use crate::context::Context;
 use crate::decide::env::{self, EnvInput, Objects};
 use crate::decide::fields::PodAddresses;
 use crate::decide::status::Waiting;
-use crate::decide::{dns, quantity, spec, static_pod};
-use crate::runtime::{ContainerConfig, Image, Mount, PodMetadata, SandboxConfig, Security};
+use crate::decide::{dns, qos, quantity, spec, static_pod};
+use crate::runtime::{
+    ContainerConfig, Image, Mount, PodMetadata, QOS_LABEL, SandboxConfig, Security,
+};
 use crate::volumes::sub_path;
 
 /// Label under which a container's termination message file is kept with it.
@@ -250,6 +252,7 @@ impl Launch<'_> {
                 text(&meta.namespace),
             ),
             ("io.kubernetes.pod.uid".to_owned(), text(&meta.uid)),
+            (QOS_LABEL.to_owned(), qos::qos_class(self.pod).to_owned()),
             (
                 "io.kubernetes.container.name".to_owned(),
                 self.container.name.clone(),

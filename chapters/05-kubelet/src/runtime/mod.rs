@@ -161,6 +161,10 @@ pub struct ContainerConfig {
     pub labels: BTreeMap<String, String>,
 }
 
+/// Label of a container that tells its pod's quality of service: what group of the node's pods its
+/// own is in.
+pub const QOS_LABEL: &str = "io.kubernetes.pod.qosClass";
+
 /// What a running container may use. CRI: `LinuxContainerResources`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Resources {

@@ -33,10 +33,12 @@
 //! # What is left out
 //!
 //! seccomp and AppArmor profiles, mount propagation other than `None`, IPv6, checkpoints, and
-//! mapping each pod to users of its own. Memory and CPU limits are not enforced (a log line says
-//! so): in the user namespace that the lab runs in there is mostly no cgroup to write to.
+//! mapping each pod to users of its own. Where no control group can be written (an ordinary user
+//! to whom none was delegated) memory and CPU are not limited, and a log line says so; see
+//! [`cgroups`].
 //! Upstream: containerd `internal/cri`, runc `libcontainer`.
 
+mod cgroups;
 mod client;
 pub(in crate::runtime) mod node_network;
 mod pods;
@@ -96,6 +98,12 @@ pub fn kill_node(root_dir: &Path) -> usize {
     };
     pods.filter_map(|entry| kill_shim(&entry.ok()?.path()))
         .count()
+}
+
+/// Removes the control groups of the node whose runtime kept its things in that folder, once all
+/// its processes were killed.
+pub fn remove_cgroups(root_dir: &Path) {
+    cgroups::remove_node(root_dir);
 }
 
 /// Kills the shim of the sandbox in that folder, and with it all that runs in the pod.

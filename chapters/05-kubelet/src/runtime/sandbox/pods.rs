@@ -69,7 +69,8 @@ impl State {
             .ok_or_else(|| RuntimeError::NotFound(format!("sandbox {id:?}")))
     }
 
-    fn entry_mut(&mut self, id: &str) -> Option<&mut Entry> {
+    /// A container's entry, to be changed.
+    pub fn entry_mut(&mut self, id: &str) -> Option<&mut Entry> {
         self.pods
             .values_mut()
             .find_map(|pod| pod.containers.get_mut(id))

@@ -2,6 +2,7 @@
 
 mod containers;
 mod exec;
+mod resources;
 mod sandboxes;
 mod volumes;
 
@@ -14,13 +15,15 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use super::SandboxRuntimeConfig;
+use super::cgroups::Cgroups;
 use super::node_network::{PodCidr, set_up_bridge};
 use super::pods::Pods;
 use super::users::IdMap;
 use crate::runtime::images::{ImageStore, Puller};
 use crate::runtime::{
     Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
-    ProcessStreams, PullAuth, Result, RuntimeError, RuntimeEvent, Sandbox, SandboxConfig,
+    ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
+    SandboxConfig,
 };
 
 /// The embedded implementation of [`ContainerRuntime`].
@@ -31,6 +34,7 @@ pub struct SandboxRuntime {
     puller: Puller,
     uid_map: IdMap,
     gid_map: IdMap,
+    cgroups: Option<Cgroups>,
 }
 
 impl SandboxRuntime {
@@ -51,15 +55,22 @@ impl SandboxRuntime {
         };
         let puller = Puller::new(config.image_proxy.clone());
         let (uid_map, gid_map) = (id_map("uid_map"), id_map("gid_map"));
+        let cgroups = Cgroups::open(&root).inspect_err(|why| {
+            let node = &config.node_name;
+            tracing::warn!(node, why, "memory and CPU of containers are not limited");
+        });
         sandboxes::adopt_all(&pods).await;
-        Ok(SandboxRuntime {
+        let runtime = SandboxRuntime {
             config,
             pods,
             images,
             puller,
             uid_map,
             gid_map,
-        })
+            cgroups: cgroups.ok(),
+        };
+        runtime.remove_stale_cgroups();
+        Ok(runtime)
     }
 }
 
@@ -105,6 +116,14 @@ impl ContainerRuntime for SandboxRuntime {
 
     async fn stop_container(&self, container_id: &str, grace_period_seconds: i64) -> Result<()> {
         self.stop(container_id, grace_period_seconds).await
+    }
+
+    async fn update_container_resources(
+        &self,
+        container_id: &str,
+        resources: Resources,
+    ) -> Result<()> {
+        self.update_resources(container_id, resources)
     }
 
     async fn remove_container(&self, container_id: &str) -> Result<()> {

@@ -52,6 +52,9 @@ pub struct ContainerSpec {
     pub log_path: PathBuf,
     /// What it may use, where the machine lets it be enforced.
     pub limits: Limits,
+    /// Folders of the control groups that its processes are in; none where there can be none.
+    #[serde(default)]
+    pub cgroups: Vec<PathBuf>,
 }
 
 /// What a container's root file system is made of.
@@ -154,6 +157,7 @@ pub fn container_spec(
             cpu_millis: config.cpu_limit_millis,
             cpu_request_millis: config.cpu_request_millis,
         },
+        cgroups: Vec::new(),
     })
 }
 

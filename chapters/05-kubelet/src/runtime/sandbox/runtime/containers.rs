@@ -38,7 +38,7 @@ impl SandboxRuntime {
                 uid_map: &self.uid_map,
                 gid_map: &self.gid_map,
             };
-            ContainerRecord {
+            let mut record = ContainerRecord {
                 id: id.clone(),
                 name: config.name.clone(),
                 attempt: config.attempt,
@@ -47,18 +47,10 @@ impl SandboxRuntime {
                 created_at: Timestamp::now(),
                 labels: config.labels.clone(),
                 spec: container_spec(&config, root, context)?,
-            }
+            };
+            self.make_cgroups(pod, &mut record)?;
+            record
         };
-        if config
-            .memory_limit_bytes
-            .or(config.cpu_limit_millis)
-            .is_some()
-        {
-            tracing::debug!(
-                container = config.name,
-                "limits are not enforced by this runtime"
-            );
-        }
         let dir = self.pods.container_dir(sandbox_id, &id);
         let created = |error: io::Error| RuntimeError::Create(error.to_string());
         std::fs::create_dir_all(&dir).map_err(created)?;
@@ -153,6 +145,7 @@ impl SandboxRuntime {
         };
         // A shim that is gone has forgotten it already.
         let _ = client::call(&self.pods.dir(&sandbox_id), request).await;
+        self.remove_cgroups(container_id);
         if let Some(pod) = self.pods.lock().pods.get_mut(&sandbox_id) {
             pod.containers.remove(container_id);
         }

@@ -81,6 +81,7 @@ impl SandboxRuntime {
             }
         }
         let _ = rustix::mount::unmount(dir.join("shm"), rustix::mount::UnmountFlags::DETACH);
+        self.remove_pod_cgroups(sandbox_id);
         if !dir.join(STOPPED_FILE).exists() {
             std::fs::write(dir.join(STOPPED_FILE), "").map_err(other)?;
             let mut state = self.pods.lock();

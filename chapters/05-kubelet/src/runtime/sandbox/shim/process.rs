@@ -24,6 +24,7 @@ use rustix::thread::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::super::cgroups;
 use super::super::protocol::{receive, send};
 use super::super::spec::{ContainerSpec, DEFAULT_PATH};
 use super::super::sys;
@@ -61,7 +62,14 @@ pub fn start(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<Spawned>
     if spec.own_pid_namespace {
         namespaces |= UnshareFlags::NEWPID;
     }
-    let setup = || rootfs::enter(spec, folders);
+    let setup = || {
+        if !spec.cgroups.is_empty() {
+            // So that its own group is all that it sees of them.
+            sys::unshare(UnshareFlags::NEWCGROUP)
+                .map_err(doing("making the control group namespace"))?;
+        }
+        rootfs::enter(spec, folders)
+    };
     if spec.tty {
         return spawn(namespaces, spec, &spec.argv, None, setup);
     }
@@ -97,7 +105,9 @@ pub fn exec(
             .map_err(doing("entering the container's process namespace"))?;
     }
     let spawned = spawn(UnshareFlags::empty(), spec, argv, stdio, || {
-        move_into_thread_name_spaces(target.as_fd(), ThreadNameSpaceType::MOUNT)
+        let mut namespaces = ThreadNameSpaceType::MOUNT;
+        namespaces.set(ThreadNameSpaceType::CONTROL_GROUP, !spec.cgroups.is_empty());
+        move_into_thread_name_spaces(target.as_fd(), namespaces)
             .map_err(doing("entering the container's mount namespace"))
     });
     if spec.own_pid_namespace {
@@ -173,6 +183,8 @@ fn become_program(
     channel: &OwnedFd,
 ) -> SetupResult<Infallible> {
     setsid().map_err(doing("setsid"))?;
+    // While the node's folders are still to be seen.
+    cgroups::join(&spec.cgroups).map_err(doing("joining the control groups"))?;
     setup()?;
     match stdio {
         Some([stdin, stdout, stderr]) => set_stdio(spec, stdin, stdout, stderr)?,

@@ -77,6 +77,7 @@ pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
         fd: mount_overlay(&spec.root, folders.container)?,
     };
     root.mount_system(spec.privileged, folders)?;
+    root.mount_cgroups(spec)?;
     for path in &spec.root.host_paths {
         root.bind(path, path, true)?;
     }
@@ -218,6 +219,30 @@ impl Root {
         // Message queues are a part of the kernel that may be left out.
         let _ = self.mount_at("mqueue", "/dev/mqueue", quiet, "");
         self.bind(&folders.sandbox.join("shm"), Path::new("/dev/shm"), false)
+    }
+
+    /// Shows the container its own control groups, as if there were no others.
+    fn mount_cgroups(&self, spec: &ContainerSpec) -> SetupResult<()> {
+        let mount = Path::new("/sys/fs/cgroup");
+        let read_only = !spec.privileged;
+        match spec.cgroups.as_slice() {
+            [] => Ok(()),
+            [group] if group.join("cgroup.controllers").exists() => {
+                self.bind(group, mount, read_only)
+            }
+            groups => {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+                self.mount_at("tmpfs", "/sys/fs/cgroup", flags, "mode=755,size=64k")?;
+                for group in groups {
+                    // The hierarchy's own folder says which controllers it is for.
+                    let hierarchy = group.strip_prefix(mount).ok();
+                    let name = hierarchy.and_then(|path| path.iter().next());
+                    let name = name.ok_or_else(|| format!("{} is no group", group.display()))?;
+                    self.bind(group, &mount.join(name), read_only)?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Hides or freezes what shows or changes the whole machine.

@@ -14,6 +14,7 @@ use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{RecvFlags, SocketFlags, accept_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
+use super::super::cgroups;
 use super::super::protocol::{Reply, Request, receive, send};
 use super::super::record::{
     CONTAINER_FILE, CONTAINERS_DIR, ContainerRecord, ContainerStatus, Exit, read_json,
@@ -314,10 +315,15 @@ impl Supervisor {
         let Some(container) = self.containers.get_mut(id) else {
             return;
         };
+        let reason = match code {
+            0 => "Completed",
+            _ if cgroups::oom_kills(&container.record.spec.cgroups) > 0 => "OOMKilled",
+            _ => "Error",
+        };
         let exit = Exit {
             code,
             finished_at: Timestamp::now(),
-            reason: if code == 0 { "Completed" } else { "Error" }.into(),
+            reason: reason.into(),
             message: String::new(),
         };
         container.pid = None;
