@@ -23,6 +23,8 @@ pub enum Kind {
     Rootless,
     /// A Docker engine.
     Docker,
+    /// Namespaces of root, with a containerd in each node.
+    Containerd,
 }
 
 /// Makes a test of a scenario for each kind of lab: `embedded::name`, `rootless::name` and
@@ -81,6 +83,30 @@ pub fn has_engine() -> bool {
     }
 }
 
+/// Whether there can be a containerd: it is installed, and root runs the test. In CI it is.
+///
+/// # Panics
+/// When `CI` is set and it is not installed.
+pub fn has_containerd() -> bool {
+    if !rustix::process::getuid().is_root() {
+        eprintln!("skipped: containerd wants root");
+        return false;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_installed =
+        |program: &&str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    let missing = ["containerd", "ctr", "runc"]
+        .into_iter()
+        .find(|program| !is_installed(program));
+    let Some(missing) = missing else { return true };
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{missing} is not installed"
+    );
+    eprintln!("skipped: {missing} is not installed");
+    false
+}
+
 /// A lab that ends with its test.
 pub struct Lab {
     name: String,
@@ -120,10 +146,10 @@ impl Lab {
     /// When it can have no folder.
     pub fn new_on(kind: Kind, name: &str) -> Self {
         let home = tempfile::Builder::new().prefix("workshop-").tempdir();
-        // An engine is shared with whoever else tests on this machine.
+        // An engine, or the machine's cgroups, are shared with whoever else tests on this machine.
         let name = match kind {
             Kind::Embedded | Kind::Rootless => name.to_owned(),
-            Kind::Docker => format!("{name}-{}", std::process::id()),
+            Kind::Docker | Kind::Containerd => format!("{name}-{}", std::process::id()),
         };
         Self {
             name,
@@ -150,7 +176,7 @@ impl Lab {
     /// When the node has no address.
     pub fn node_port_host(&self) -> String {
         match self.kind {
-            Kind::Embedded | Kind::Rootless => "127.0.0.1".to_owned(),
+            Kind::Embedded | Kind::Rootless | Kind::Containerd => "127.0.0.1".to_owned(),
             Kind::Docker => self.kubectl(
                 "get node control-plane -o jsonpath={.status.addresses[?(@.type==\"InternalIP\")].address}",
             ),
@@ -187,6 +213,7 @@ impl Lab {
         let runtime: &[&str] = match self.kind {
             Kind::Embedded | Kind::Rootless => &[],
             Kind::Docker => &["--runtime", "docker"],
+            Kind::Containerd => &["--runtime", "containerd"],
         };
         self.lab(&[&["up"], runtime, args].concat())
             .unwrap_or_else(|said| panic!("lab up: {said}"))
@@ -199,7 +226,7 @@ impl Lab {
     pub fn lab(&self, args: &[&str]) -> Result<String, String> {
         let mut command = match self.kind {
             Kind::Rootless => as_nobody(self.home.path()),
-            Kind::Embedded | Kind::Docker => Command::new(cluster()),
+            Kind::Embedded | Kind::Docker | Kind::Containerd => Command::new(cluster()),
         };
         command.args(["lab", "--name", &self.name]).args(args);
         if let Some(host) = &self.engine {

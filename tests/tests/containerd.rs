@@ -1,31 +1,16 @@
 //! The lab whose pods are containerd's: what a user does, and what goes wrong with a runtime.
-//! Skipped, with the reason, where containerd is not installed or this user is not root.
+//! Skipped, with the reason, where root does not run it; in CI containerd is installed.
 
 use std::process::Command;
 use std::time::Duration;
 
-use workshop_tests::{Lab, free_port};
+use workshop_tests::{Kind, Lab, has_containerd};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// A lab with one worker, where there can be a containerd.
+/// A lab, where there can be a containerd.
 fn lab(name: &str) -> Option<Lab> {
-    for program in ["containerd", "runc"] {
-        let found = Command::new("which").arg(program).output();
-        if !found.is_ok_and(|found| found.status.success()) {
-            eprintln!("skipped: {program} is not installed");
-            return None;
-        }
-    }
-    let id = Command::new("id").arg("-u").output().expect("id runs");
-    if id.stdout != b"0\n" {
-        eprintln!("skipped: containerd wants root");
-        return None;
-    }
-    let lab = Lab::new(name);
-    let port = free_port();
-    lab.start(&["--runtime", "containerd", "--nodes", "1", "--port", &port]);
-    Some(lab)
+    has_containerd().then(|| Lab::up_on(Kind::Containerd, name))
 }
 
 /// The number of a component of the worker, on the host.
@@ -87,7 +72,8 @@ fn a_user_finds_what_every_lab_has() {
 
     let cgroups = || {
         let mut find = Command::new("find");
-        find.args(["/sys/fs/cgroup", "-name", "workshop-cri-user"]);
+        find.args(["/sys/fs/cgroup", "-name"]);
+        find.arg(format!("workshop-{}", lab.name()));
         String::from_utf8(find.output().unwrap().stdout).unwrap()
     };
     assert!(!cgroups().is_empty(), "the pods are in the lab's cgroup");
@@ -96,7 +82,7 @@ fn a_user_finds_what_every_lab_has() {
             .args(["-fa", "containerd-shim"])
             .output();
         let shims = String::from_utf8(shims.unwrap().stdout).unwrap();
-        let ours = shims.lines().filter(|line| line.contains("cri-user"));
+        let ours = shims.lines().filter(|line| line.contains(lab.name()));
         ours.count()
     };
     assert!(shims() > 0);

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use crate::columns::{Row, View};
+use crate::columns::View;
 use crate::engine::{self, Node, Query};
 use crate::format::{Format, Options};
 use crate::{filter, nodes};
