@@ -29,6 +29,14 @@ pub fn run(name: &str, layout: &Layout) -> Result<(), Error> {
     if let Some(supervisor) = supervisor {
         kill(supervisor)?;
     }
+    for folder in std::fs::read_dir(layout.dir.join("nodes"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        // Control groups are none of the folders below: they would outlive the lab.
+        kubelet::runtime::sandbox::remove_cgroups(&folder.path());
+    }
     if rustix::process::getuid().is_root() {
         remove_cgroups(&components::cgroup(name));
         remove(&layout.dir)?;
