@@ -14,6 +14,9 @@ use super::{Inner, labels};
 const ACTIONS: [&str; 5] = ["create", "destroy", "die", "oom", "start"];
 /// The wait before an engine is asked again that does not answer.
 const RETRY: Duration = Duration::from_millis(500);
+/// After an event a pod is looked at twice: an engine tells of a container's end before its list
+/// shows it (20.10 does so every time).
+const SHOWN_AFTER: Duration = Duration::from_millis(300);
 
 /// Tells what happens, as long as the process lives. When the stream breaks, something may have
 /// been missed: all pods are looked at again.
@@ -37,7 +40,7 @@ pub(super) async fn follow(inner: Arc<Inner>) {
             Err(_) => events.next().await,
         };
         while let Some(Ok(event)) = next {
-            inner.tell(event);
+            inner.clone().tell(event);
             next = events.next().await;
         }
         tracing::info!("the engine's events ended; asking for them again");
@@ -46,16 +49,23 @@ pub(super) async fn follow(inner: Arc<Inner>) {
 }
 
 impl Inner {
-    fn tell(&self, event: EventMessage) {
+    fn tell(self: Arc<Self>, event: EventMessage) {
         let action = event.action.unwrap_or_default();
         if !ACTIONS.contains(&action.as_str()) {
             return;
         }
         let actor = event.actor.unwrap_or_default();
+        // What it was then is not what it is now, whatever the list says.
+        self.state().seen.remove(&actor.id.unwrap_or_default());
         let uid = labels::text(&actor.attributes.unwrap_or_default(), labels::POD_UID);
-        if !uid.is_empty() {
-            self.changed(uid);
+        if uid.is_empty() {
+            return;
         }
+        self.changed(uid.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(SHOWN_AFTER).await;
+            self.changed(uid);
+        });
     }
 
     /// Has all pods looked at.
