@@ -41,6 +41,7 @@ pub mod doctor;
 pub mod down;
 pub mod enter;
 pub mod gateway;
+pub mod k3d;
 pub mod layout;
 pub mod logs;
 pub mod network;
@@ -195,6 +196,9 @@ pub fn run(lab: Lab) -> Result<(), Error> {
             return Err(Error::Usage(message.into()));
         }
     };
+    if let Some(verb) = in_k3d(&lab.name, &layout, &command) {
+        return verb;
+    }
     let record = record::Record::load(&layout);
     if let Some(record) = record.filter(|record| record.runtime == record::Runtime::Docker)
         && let Some(verb) = in_docker(&lab.name, &layout, &record, &command)
@@ -256,6 +260,26 @@ fn in_docker(
             verbs::block_on(verbs::logs(record, &options.what, options.follow))
         }
         Command::Load { file } => verbs::block_on(verbs::load(file)),
+        _ => return None,
+    })
+}
+
+/// Does what the command line says to a lab that k3d made; nothing for other labs, and for the
+/// commands that are the same in any lab.
+fn in_k3d(name: &str, layout: &Layout, command: &Command) -> Option<Result<(), Error>> {
+    if !k3d::file(layout).exists() {
+        return None;
+    }
+    Some(match command {
+        Command::Down => k3d::down(name, layout),
+        Command::Status(options) => k3d::status(name, options.json),
+        Command::StopNode { node } => k3d::node(name, "stop", node),
+        Command::StartNode { node } => k3d::node(name, "start", node),
+        Command::Load { file } => k3d::load_images(name, file),
+        Command::Logs(_) | Command::Trace(_) => Err(Error::Usage(
+            "logs and traces are of our own components; `docker logs` shows those of a k3d node"
+                .into(),
+        )),
         _ => return None,
     })
 }

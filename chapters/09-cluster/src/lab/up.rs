@@ -4,6 +4,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use super::control::{Conversation, Reply, Request};
+use super::k3d::{self, Backend, K3dOptions};
 use super::layout::Layout;
 use super::progress::Progress;
 use super::record::{Record, Runtime};
@@ -27,6 +28,40 @@ pub struct Up {
     /// What runs nodes and pods [default: embedded]
     #[arg(long, value_enum)]
     runtime: Option<Runtime>,
+    /// What makes the nodes [default: workshop]
+    #[arg(long, value_enum)]
+    backend: Option<Backend>,
+    #[command(flatten)]
+    k3d: K3dOptions,
+}
+
+impl Up {
+    /// What is to make the nodes: what made them, once they are there.
+    fn backend(&self, layout: &Layout) -> Result<Backend, Error> {
+        let before = if k3d::file(layout).exists() {
+            Some(Backend::K3d)
+        } else {
+            Record::load(layout).map(|_| Backend::Workshop)
+        };
+        let backend = self.backend.or(before).unwrap_or(Backend::Workshop);
+        if before.is_some_and(|before| before != backend) {
+            return Err(Error::Usage(
+                "the lab is there already, with another backend; `cargo xtask lab down` ends it, \
+                 `--name` starts another one beside it"
+                    .into(),
+            ));
+        }
+        let ours = self.runtime.is_some() || self.scheduler.is_some();
+        match backend {
+            Backend::K3d if ours => Err(Error::Usage(
+                "--runtime and --scheduler are of our own nodes, not of k3d's".into(),
+            )),
+            Backend::Workshop if self.k3d != K3dOptions::default() => Err(Error::Usage(
+                "--image, --publish, --volume and those of registries need --backend k3d".into(),
+            )),
+            backend => Ok(backend),
+        }
+    }
 }
 
 /// Starts the lab and waits until it answers; or waits for one that is starting.
@@ -34,6 +69,9 @@ pub struct Up {
 /// # Errors
 /// What the machine lacks, or which component failed and what its log says.
 pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
+    if options.backend(layout)? == Backend::K3d {
+        return k3d::up(name, layout, options.nodes, options.port, &options.k3d);
+    }
     let before = Record::load(layout);
     let runtime = runtime(options, before.as_ref())?;
     let running = Conversation::start(layout, &Request::Wait);
