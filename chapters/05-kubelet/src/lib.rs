@@ -35,11 +35,12 @@
 //! their own; [`runtime`] is the seam, `runtime::sandbox`, `runtime::docker` and `runtime::cri` what is behind it;
 //! [`cni`] is what gives the pods of a CRI runtime their network.
 //!
-//! Left out so far: host ports, volumes from storage plugins, `/stats/summary`. A pod that asks for
-//! one of those volumes gets an event that says so. Of admission: making room for critical pods by
+//! Left out so far: host ports, seccomp profiles, volumes from storage plugins, env from files
+//! (`fileKeyRef`), `/stats/summary`, RuntimeClass. A pod that asks for one of those volumes gets an
+//! event that says so. Of admission: making room for critical pods by
 //! ending others. Of eviction: soft thresholds, and how much memory a pod uses, so that of two pods
 //! the one goes that asked for none. Of resizes: resources of the pod as a whole. Of restart rules:
-//! the action `RestartAllContainers`; `lifecycle.stopSignal`; both are off in v1.36 as well.
+//! the action `RestartAllContainers`. Of lifecycles: `stopSignal`.
 //!
 //! Upstream: `pkg/kubelet` in kubernetes/kubernetes.
 

@@ -18,8 +18,8 @@ use crate::lab::Error;
 
 /// How long the engine may take for one answer.
 const TIMEOUT_SECONDS: u64 = 120;
-/// Networks that are tried, one after another: labs run side by side.
-const NETWORKS: std::ops::RangeInclusive<u8> = 1..=250;
+/// How many networks are tried, one after another: labs run side by side.
+const NETWORKS: u8 = 250;
 
 /// A connection to the engine.
 #[derive(Debug, Clone)]
@@ -101,13 +101,14 @@ impl Engine {
             .unwrap_or_default())
     }
 
-    /// Makes the lab's network, the first of those tried that overlaps with no other. Returns the
-    /// third number of its addresses.
+    /// Makes the lab's network, one that overlaps with no other. Returns the third number of its
+    /// addresses.
     ///
     /// # Errors
     /// When none is free.
     pub async fn create_network(&self, lab: &str) -> Result<u8, Error> {
-        for number in NETWORKS {
+        let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+        for number in candidates(lab).filter(|number| !is_routed(&routes, *number)) {
             let request = NetworkCreateRequest {
                 name: super::network(lab),
                 driver: Some("bridge".into()),
@@ -180,6 +181,26 @@ impl Engine {
     }
 }
 
+/// The third numbers of networks, in the order in which they are tried. Each lab begins with
+/// another one: of two that start at once neither sees the other's network yet.
+fn candidates(lab: &str) -> impl Iterator<Item = u8> {
+    let sum = |sum: u32, byte: u8| sum.wrapping_mul(31).wrapping_add(byte.into());
+    let first = lab.bytes().fold(7, sum) % u32::from(NETWORKS);
+    (0..u32::from(NETWORKS)).map(move |n| ((first + n) % u32::from(NETWORKS)) as u8 + 1)
+}
+
+/// Whether this machine has a route of its own to 172.30.N.0/24: the network of another engine,
+/// which this one knows nothing of. `routes` is the text of `/proc/net/route`, where addresses are
+/// hexadecimal, the last byte first.
+fn is_routed(routes: &str, number: u8) -> bool {
+    let destinations = routes
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().nth(1));
+    let wanted = format!("00{number:02X}1EAC");
+    destinations.into_iter().any(|it| it == wanted)
+}
+
 /// The label of a lab, for what is made.
 pub fn labels(lab: &str) -> HashMap<String, String> {
     HashMap::from([(LAB.to_owned(), lab.to_owned())])
@@ -221,4 +242,24 @@ fn unreachable(socket: &str, error: &Bollard) -> Error {
          ordinary user has to be in the group `docker`",
         said(error)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_is_tried_once() {
+        let mut tried: Vec<u8> = candidates("workshop").collect();
+        tried.sort_unstable();
+        assert_eq!(tried, (1..=NETWORKS).collect::<Vec<_>>());
+        assert_ne!(candidates("one").next(), candidates("two").next());
+    }
+
+    #[test]
+    fn networks_of_another_engine_are_left_alone() {
+        let routes = "Iface Destination Gateway\neth0 00000000 0100000A\nbr-1 00091EAC 00000000\n";
+        assert!(is_routed(routes, 9));
+        assert!(!is_routed(routes, 8));
+    }
 }
