@@ -21,7 +21,7 @@ enum Command {
     #[command(subcommand)]
     Image(image::Image),
     /// A whole cluster on this machine
-    Lab(lab::Lab),
+    Lab(Box<lab::Lab>),
     /// Hold a pod's namespaces by being there, and reap whom it inherits
     #[command(hide = true)]
     Pause,
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Command::Lab(lab) => {
             component::open_exercise::end_at_holes();
             // Its text has the cause in it.
-            lab::run(lab).map_err(|error| anyhow::anyhow!("{error}"))
+            lab::run(*lab).map_err(|error| anyhow::anyhow!("{error}"))
         }
     };
     match result {
