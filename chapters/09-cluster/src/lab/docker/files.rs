@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tar::{Builder, EntryType, Header};
 
-use super::node::{SOCKET, STATE};
+use super::node::{STATE, socket_inside};
 use super::{LAB, container};
 use crate::lab::Error;
 use crate::lab::components::{self, Component};
@@ -19,8 +19,8 @@ const CLUSTER: &str = "/cluster";
 /// What runs on a node that is a container.
 ///
 /// The components are those of any lab. What differs: the program is in the image, nobody hands
-/// over a socket, and the kubelet's runtime is the engine.
-pub fn components(record: &Record, node: &Node) -> Vec<Component> {
+/// over a socket, and the kubelet's runtime is the engine that listens at `socket`.
+pub fn components(record: &Record, node: &Node, socket: &str) -> Vec<Component> {
     let nobody = -1;
     let mut components = components::of(&Layout::at(STATE), record, node, nobody);
     for component in &mut components {
@@ -34,7 +34,7 @@ pub fn components(record: &Record, node: &Node) -> Vec<Component> {
         if component.name == "kubelet" {
             args.extend([
                 "--container-runtime=docker".to_owned(),
-                format!("--docker-host=unix://{SOCKET}"),
+                format!("--docker-host=unix://{}", socket_inside(socket)),
                 format!(
                     "--docker-node-container={}",
                     container(&record.name, &node.name)
@@ -50,7 +50,12 @@ pub fn components(record: &Record, node: &Node) -> Vec<Component> {
 ///
 /// # Errors
 /// When a certificate cannot be read.
-pub fn archive(layout: &Layout, record: &Record, node: &Node) -> Result<Vec<u8>, Error> {
+pub fn archive(
+    layout: &Layout,
+    record: &Record,
+    node: &Node,
+    socket: &str,
+) -> Result<Vec<u8>, Error> {
     let mut tar = Builder::new(Vec::new());
     let own = Path::new("nodes").join(&node.name);
     for dir in [
@@ -76,7 +81,7 @@ pub fn archive(layout: &Layout, record: &Record, node: &Node) -> Result<Vec<u8>,
         let bytes = std::fs::read(&path).map_err(|source| Error::File { path, source })?;
         file(&mut tar, &Path::new("pki").join(name), &bytes)?;
     }
-    let list = serde_json::to_vec_pretty(&components(record, node));
+    let list = serde_json::to_vec_pretty(&components(record, node, socket));
     let list = list.expect("components have only plain fields");
     file(&mut tar, Path::new(COMPONENTS), &list)?;
     tar.into_inner().map_err(Error::system("an archive"))
@@ -142,7 +147,7 @@ mod tests {
     fn the_runtime_is_the_engine_and_the_program_the_image_s() {
         let record = record();
         for node in record.nodes() {
-            for component in components(&record, &node) {
+            for component in components(&record, &node, "/s") {
                 assert_eq!(component.program, Path::new("/cluster"));
                 let args = component.args.join(" ");
                 assert!(

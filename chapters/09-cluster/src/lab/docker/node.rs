@@ -1,6 +1,7 @@
 //! What a node's container is made from: pure.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, NetworkingConfig,
@@ -12,8 +13,15 @@ use crate::lab::record::{Node, Record};
 
 /// Where a node keeps everything: its volume.
 pub const STATE: &str = "/var/lib/workshop";
-/// Where it finds the engine's socket.
-pub const SOCKET: &str = "/var/run/docker.sock";
+/// Where it finds the folder of the engine's socket. The folder, since an engine that is restarted
+/// makes a new socket: a mount of the old one would lead nowhere.
+const ENGINE: &str = "/run/engine";
+
+/// The engine's socket as a node sees it; `socket` is its path on this machine.
+pub fn socket_inside(socket: &str) -> String {
+    let name = Path::new(socket).file_name().unwrap_or_default();
+    format!("{ENGINE}/{}", name.to_string_lossy())
+}
 
 /// What a node may do beyond an ordinary container, and why it has to.
 ///
@@ -39,7 +47,12 @@ const CAPABILITIES: [&str; 5] = [
 pub fn spec(record: &Record, node: &Node, image: &str, socket: &str) -> ContainerCreateBody {
     let name = super::container(&record.name, &node.name);
     let labels = [(LAB, &*record.name), (NODE, &*node.name), (ROLE, "node")];
-    let binds = vec![format!("{name}:{STATE}"), format!("{socket}:{SOCKET}")];
+    let folder = Path::new(socket).parent().unwrap_or(Path::new("/"));
+    let binds = vec![
+        format!("{name}:{STATE}"),
+        // Nothing in it can be changed; a socket can be spoken to all the same.
+        format!("{}:{ENGINE}:ro", folder.display()),
+    ];
     let api_server = node.is_control_plane().then(|| {
         let binding = PortBinding {
             host_ip: Some("127.0.0.1".into()),
@@ -66,6 +79,7 @@ pub fn spec(record: &Record, node: &Node, image: &str, socket: &str) -> Containe
         env: Some(vec![
             format!("WORKSHOP_LAB={}", record.name),
             format!("WORKSHOP_NODE={}", node.name),
+            format!("DOCKER_HOST=unix://{}", socket_inside(socket)),
         ]),
         labels: Some(labels.map(|(key, value)| (key.into(), value.into())).into()),
         exposed_ports: node.is_control_plane().then(|| vec!["6443/tcp".to_owned()]),
@@ -134,6 +148,17 @@ mod tests {
             assert_eq!(host.privileged, None);
             assert_eq!(host.cap_add.expect("has some").len(), CAPABILITIES.len());
         }
+    }
+
+    #[test]
+    fn the_socket_is_found_by_its_folder() {
+        let record = record();
+        let spec = spec(&record, &record.nodes()[1], "i", "/x/docker.sock");
+        let binds = spec.host_config.and_then(|host| host.binds);
+        assert!(binds.is_some_and(|binds| binds.contains(&"/x:/run/engine:ro".to_owned())));
+        let environment = spec.env.expect("has one");
+        let host = "DOCKER_HOST=unix:///run/engine/docker.sock".to_owned();
+        assert!(environment.contains(&host), "{environment:?}");
     }
 
     #[test]

@@ -74,7 +74,7 @@ async fn create(
     let spec = node::spec(record, node, image, &engine.socket);
     let made = engine.docker.create_container(Some(options), spec).await;
     made.map_err(failed("make a node"))?;
-    let archive = files::archive(layout, record, node)?;
+    let archive = files::archive(layout, record, node, &engine.socket)?;
     let options = UploadToContainerOptions {
         path: node::STATE.into(),
         ..UploadToContainerOptions::default()
