@@ -1,6 +1,7 @@
 //! Which port of the host's loopback the API server gets.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
 
 use super::Error;
 use super::layout::Layout;
@@ -10,6 +11,8 @@ use super::record::Record;
 const FIRST: u16 = 6443;
 /// How many are tried after it.
 const TRIES: u16 = 100;
+/// How long the port that the lab had before is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Binds the lab's port. One that the user named, or that the lab had before, must be had; else
 /// the first that is free is taken, so that labs run side by side.
@@ -20,7 +23,24 @@ pub fn bind(named: Option<u16>, before: Option<u16>) -> Result<TcpListener, Erro
     let Some(port) = named.or(before) else {
         return bind_free();
     };
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| match source.kind() {
+    // Of a lab that was killed just now, a process may still be on its way out.
+    let patience = if before == Some(port) {
+        PATIENCE
+    } else {
+        Duration::ZERO
+    };
+    let began = Instant::now();
+    let bound = loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AddrInUse && began.elapsed() < patience =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bound => break bound,
+        }
+    };
+    bound.map_err(|source| match source.kind() {
         std::io::ErrorKind::AddrInUse => Error::Machine(format!(
             "port {port} of 127.0.0.1 is in use{}; `--port` chooses another one",
             holder(port)
@@ -100,6 +120,21 @@ fn listening_inode(table: &str, port: u16) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_port_of_before_is_waited_for() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = held.local_addr().unwrap().port();
+        let freed = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(held);
+        });
+        assert_eq!(
+            bind(None, Some(port)).unwrap().local_addr().unwrap().port(),
+            port
+        );
+        freed.join().unwrap();
+    }
 
     #[test]
     fn a_port_in_use_is_refused_with_its_holder() {
