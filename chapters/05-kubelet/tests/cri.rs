@@ -224,15 +224,19 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
+/// Says why a test is not run. In CI every one is.
+fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    eprintln!("skipped: {why}");
+}
+
 /// Runs a test on a thread in a new network namespace, where there can be a containerd.
 fn on_a_node<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
     if !is_installed("containerd") || !is_installed("runc") {
-        eprintln!("skipped: containerd and runc are not installed");
-        return;
+        return skip("containerd and runc are not installed");
     }
     if !rustix::process::getuid().is_root() {
-        eprintln!("skipped: containerd wants root");
-        return;
+        return skip("containerd wants root");
     }
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -195,19 +195,24 @@ fn sh(script: &str) -> Vec<String> {
     vec!["/bin/sh".into(), "-c".into(), script.into()]
 }
 
+/// Says why a test is not run. In CI every one is.
+fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    eprintln!("skipped: {why}");
+}
+
 /// Runs a test on a thread in a new network namespace, if there is an engine.
 fn on_a_machine(test: impl FnOnce() + Send) {
     let test = || {
         if let Err(error) = netlink::netns::unshare_network() {
-            eprintln!("skipped: no network namespaces: {error}");
-            return;
+            return skip(&format!("no network namespaces: {error}"));
         }
         match life(async || Docker::connect_with_host(&host())?.ping().await) {
             Ok(_) => {
                 life(make_image);
                 test();
             }
-            Err(error) => eprintln!("skipped: no engine at {}: {error}", host()),
+            Err(error) => skip(&format!("no engine at {}: {error}", host())),
         }
     };
     std::thread::scope(|scope| {
