@@ -38,13 +38,10 @@ pub fn trace(args: &[OsString]) -> Result<()> {
     hand_over(trace.arg0("cargo xtask").args(["lab", "trace"]).args(args))
 }
 
-/// `cargo xtask bench boot`
-pub fn bench_boot(rounds: u32, pods: u32) -> Result<()> {
-    let mut command = Command::new(cluster()?);
-    command
-        .args(["lab", "bench", "--rounds"])
-        .arg(rounds.to_string());
-    hand_over(command.arg("--pods").arg(pods.to_string()))
+/// `cargo xtask bench …`: becomes `cluster lab bench …`.
+pub fn bench(args: &[OsString]) -> Result<()> {
+    let mut bench = Command::new(cluster()?);
+    hand_over(bench.arg0("cargo xtask").args(["lab", "bench"]).args(args))
 }
 
 /// Whether the command line starts a lab: `up`, or options alone.

@@ -76,23 +76,11 @@ enum Command {
     Exercise(exercise::Exercise),
     /// Planted bugs: list, start, check, hint, reset, solve
     Bug(exercise::Bug),
-    /// Measure
+    /// Measure the start of labs and pods (`bench --help` lists what)
+    #[command(disable_help_flag = true)]
     Bench {
-        #[command(subcommand)]
-        what: Bench,
-    },
-}
-
-#[derive(Subcommand)]
-enum Bench {
-    /// The start of a lab, the start of a pod, memory at rest
-    Boot {
-        /// Labs to start, one after the other
-        #[arg(long, default_value_t = 3)]
-        rounds: u32,
-        /// Pods to start in the last of them, one after the other
-        #[arg(long, default_value_t = 50)]
-        pods: u32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
     },
 }
 
@@ -108,9 +96,7 @@ fn main() -> ExitCode {
         Command::Bless { name } => bless::run(name),
         Command::Exercise(exercise) => exercise::run_exercise(&exercise),
         Command::Bug(bug) => exercise::run_bug(&bug),
-        Command::Bench {
-            what: Bench::Boot { rounds, pods },
-        } => build::bench_boot(rounds, pods),
+        Command::Bench { args } => build::bench(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -161,7 +161,7 @@ enum Command {
     },
     /// Run a command and draw who called whom because of it
     Trace(trace::Trace),
-    /// Measure the start of labs and pods, and memory at rest
+    /// Measure: the start of labs, the start of pods, a node full of pods
     Bench(bench::Bench),
     /// Say what this machine can run, and how to mend what it can't
     Doctor(doctor::Doctor),

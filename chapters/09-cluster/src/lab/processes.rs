@@ -60,9 +60,7 @@ fn read(pid: i32, parent: i32) -> LabProcess {
         .filter(|arg| !arg.is_empty())
         .map(|arg| String::from_utf8_lossy(arg).into_owned())
         .collect();
-    let rollup = dir.join("smaps_rollup");
-    let pss_kib = field(&rollup, "Pss:").unwrap_or(0);
-    let rss_kib = field(&rollup, "Rss:").unwrap_or(0);
+    let (pss_kib, rss_kib) = memory_kib(pid);
     LabProcess {
         pid,
         parent,
@@ -70,6 +68,14 @@ fn read(pid: i32, parent: i32) -> LabProcess {
         pss_kib,
         rss_kib,
     }
+}
+
+/// The memory of a process in KiB: what is its own and its share of what is shared, and all that it
+/// maps.
+pub fn memory_kib(pid: i32) -> (u64, u64) {
+    let rollup = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
+    let field = |name| field(&rollup, name).unwrap_or(0);
+    (field("Pss:"), field("Rss:"))
 }
 
 /// The number that follows `name` in one of `/proc`'s tables.

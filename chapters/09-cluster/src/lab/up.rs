@@ -144,7 +144,10 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
 }
 
 /// Whether containerd can run here.
-fn can_have_containerd() -> Result<(), Error> {
+///
+/// # Errors
+/// What it lacks.
+pub fn can_have_containerd() -> Result<(), Error> {
     if !rustix::process::getuid().is_root() {
         let message = "containerd needs root: `sudo -E cargo xtask lab --runtime containerd`; \
                        the embedded runtime does not";

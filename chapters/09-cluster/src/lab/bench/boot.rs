@@ -1,4 +1,4 @@
-//! `lab bench`: how quick a start is, of a lab and of a pod, and what a cluster costs at rest.
+//! `lab bench boot`: how quick a start is, of a lab and of a pod, and what a cluster costs at rest.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,19 +8,22 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 
-use super::control::{Conversation, Reply, Request};
-use super::layout::Layout;
-use super::status::{self, Row};
-use super::{Error, down};
+use crate::lab::control::{Conversation, Reply, Request};
+use crate::lab::layout::Layout;
+use crate::lab::status::{self, Row};
+use crate::lab::{Error, down};
+
+use super::Failure;
+use super::figures::percentile;
 
 /// How long the cluster is left alone before its memory is read.
 const REST: Duration = Duration::from_secs(5);
 /// A pod that takes longer is a failure, not a figure.
 const POD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `lab bench`
+/// `lab bench boot`
 #[derive(Debug, clap::Args)]
-pub struct Bench {
+pub struct Boot {
     /// Labs to start, one after the other
     #[arg(long, default_value_t = 3)]
     rounds: u32,
@@ -41,7 +44,7 @@ struct Start {
 ///
 /// # Errors
 /// When a lab does not start or a pod does not run.
-pub fn run(options: &Bench) -> Result<(), Error> {
+pub fn run(options: &Boot) -> Result<(), Error> {
     let name = format!("bench-{}", std::process::id());
     let layout = Layout::of(&name);
     let mut result = Ok(());
@@ -170,31 +173,10 @@ async fn start_pods(layout: &Layout, count: u32) -> Result<Vec<Duration>, Failur
     Ok(latencies)
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn pod(number: u32) -> Pod {
     serde_json::from_value(serde_json::json!({
         "metadata": {"name": format!("bench-{number}")},
         "spec": {"containers": [{"name": "echo", "image": "workshop/echo"}]},
     }))
     .expect("the pod is well-formed")
-}
-
-/// The value that `share` of a hundred values do not exceed (nearest rank).
-fn percentile(sorted: &[Duration], share: usize) -> Option<Duration> {
-    let rank = (sorted.len() * share).div_ceil(100);
-    sorted.get(rank.checked_sub(1)?).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_were_seen() {
-        let values: Vec<Duration> = (1..=50).map(Duration::from_millis).collect();
-        assert_eq!(percentile(&values, 50), Some(Duration::from_millis(25)));
-        assert_eq!(percentile(&values, 99), Some(Duration::from_millis(50)));
-        assert_eq!(percentile(&[], 50), None);
-    }
 }
