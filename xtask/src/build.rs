@@ -78,7 +78,9 @@ pub fn echo() -> Result<PathBuf> {
 
 /// Builds programs, optimised and static.
 ///
-/// Static, because they are also what runs inside images without any file beside it.
+/// Static, because they are also what runs inside images without any file beside it; and at fixed
+/// addresses, because a program that can lie anywhere mends 180,000 pointers each time it starts:
+/// two milliseconds and 2 MiB for every pod, whose shim is this program again.
 fn static_programs(packages: &[&str], options: &[&str]) -> Result<()> {
     let host = host()?;
     let variable = format!(
@@ -93,7 +95,7 @@ fn static_programs(packages: &[&str], options: &[&str]) -> Result<()> {
         .args(options)
         .env(
             &variable,
-            format!("{flags} -Ctarget-feature=+crt-static").trim_start(),
+            format!("{flags} -Ctarget-feature=+crt-static -Crelocation-model=static").trim_start(),
         )
         .current_dir(root())
         .status()
