@@ -154,7 +154,10 @@ fn real_cargo() -> PathBuf {
 }
 
 /// The program that `cargo xtask` starts.
-fn xtask() -> PathBuf {
+///
+/// # Panics
+/// When this is no test.
+pub fn xtask() -> PathBuf {
     let named = std::env::var_os("WORKSHOP_XTASK").map(PathBuf::from);
     named.unwrap_or_else(|| programs().join("xtask"))
 }

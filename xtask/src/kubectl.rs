@@ -1,7 +1,7 @@
 //! `cargo xtask kubectl`: the stock kubectl, pointed at a lab.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -14,7 +14,7 @@ pub fn run(args: &[OsString]) -> Result<()> {
         [option, lab, rest @ ..] if option == "--name" => (lab.clone(), rest),
         _ => ("workshop".into(), args),
     };
-    let kubeconfig = home().join(&lab).join("kubeconfig");
+    let kubeconfig = kubeconfig(&lab);
     if !kubeconfig.exists() {
         let name = if lab == "workshop" {
             String::new()
@@ -23,6 +23,21 @@ pub fn run(args: &[OsString]) -> Result<()> {
         };
         bail!("there is no such lab; `cargo xtask lab{name}` starts it");
     }
+    ensure()?;
+    hand_over(
+        Command::new("kubectl")
+            .env("KUBECONFIG", kubeconfig)
+            .args(args),
+    )
+}
+
+/// The kubeconfig of a lab, if there is one.
+pub fn kubeconfig(lab: impl AsRef<Path>) -> PathBuf {
+    home().join(lab).join("kubeconfig")
+}
+
+/// Says how to get kubectl where it is missing.
+pub fn ensure() -> Result<()> {
     if !is_installed("kubectl") {
         bail!(
             "kubectl is not installed. One file is enough:\n\
@@ -36,11 +51,7 @@ pub fn run(args: &[OsString]) -> Result<()> {
             }
         );
     }
-    hand_over(
-        Command::new("kubectl")
-            .env("KUBECONFIG", kubeconfig)
-            .args(args),
-    )
+    Ok(())
 }
 
 /// Where all labs of this user are: as `lab::layout::home` of the cluster crate has it, which is

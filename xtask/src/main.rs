@@ -6,6 +6,7 @@
 mod bless;
 mod book;
 mod build;
+mod compare;
 mod exercise;
 mod image;
 mod kubectl;
@@ -45,6 +46,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Run one script of kubectl lines on two clusters and show what differs
+    Diff(compare::Diff),
     /// Put the image workshop/echo into the Docker engine, built from this workspace
     Image {
         /// Its name there
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Lab { args } => build::lab(&args),
         Command::Kubectl { args } => kubectl::run(&args),
         Command::Trace { args } => build::trace(&args),
+        Command::Diff(diff) => compare::run(&diff),
         Command::Image { name } => image::run(&name),
         Command::Test { args } => test::run(&args),
         Command::Tidy => tidy::run(),

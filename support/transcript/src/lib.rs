@@ -18,6 +18,7 @@
 //! one of the rules of [`mask`], so the files stay the same and are still pleasant to read. The
 //! book shows [`shown`]: the session alone.
 
+pub mod compare;
 mod difference;
 pub mod mask;
 mod player;
