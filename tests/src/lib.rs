@@ -27,8 +27,8 @@ pub enum Kind {
     Containerd,
 }
 
-/// Makes a test of a scenario for each kind of lab: `embedded::name`, `rootless::name` and
-/// `docker::name`. A scenario is a function of a [`Kind`].
+/// Makes a test of a scenario for each kind of lab: `embedded::name`, `rootless::name`,
+/// `docker::name` and `containerd::name`. A scenario is a function of a [`Kind`].
 #[macro_export]
 macro_rules! on_each_lab {
     ($($scenario:ident),+ $(,)?) => {
@@ -51,6 +51,14 @@ macro_rules! on_each_lab {
             fn $scenario() {
                 if $crate::has_engine() {
                     super::$scenario($crate::Kind::Docker);
+                }
+            })+
+        }
+        mod containerd {
+            $(#[test]
+            fn $scenario() {
+                if $crate::has_containerd() {
+                    super::$scenario($crate::Kind::Containerd);
                 }
             })+
         }
