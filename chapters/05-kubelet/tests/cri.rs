@@ -290,11 +290,15 @@ fn a_pod_from_its_start_to_its_end() {
         let (_, log) = node.run(&sandbox.id, "web", with_name(ping, "ping")).await;
         assert_eq!(log, "stdout F 1", "the other pod answers");
 
+        let of_second = runtime.list_pod_sandboxes(Some(&second.metadata.uid)).await;
+        let of_second = of_second.unwrap().into_iter().map(|one| one.id);
+        assert_eq!(of_second.collect::<Vec<_>>(), [second.id.as_str()]);
+
         for sandbox in [&sandbox, &second] {
             runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
             runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
         }
-        let sandboxes = runtime.list_pod_sandboxes().await.unwrap();
+        let sandboxes = runtime.list_pod_sandboxes(None).await.unwrap();
         assert_eq!(sandboxes[0].state, SandboxState::NotReady);
         let addresses = node.dir.path().join("containerd/cni/addresses");
         let given = std::fs::read_dir(addresses).unwrap();
@@ -307,7 +311,7 @@ fn a_pod_from_its_start_to_its_end() {
             runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
             runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
         }
-        assert!(runtime.list_pod_sandboxes().await.unwrap().is_empty());
+        assert!(runtime.list_pod_sandboxes(None).await.unwrap().is_empty());
         let records = std::fs::read_dir(node.dir.path().join("node/cri")).unwrap();
         assert_eq!(records.count(), 0);
     });
@@ -523,7 +527,7 @@ fn a_restarted_kubelet_finds_its_pods() {
         let id = node.start_container(&sandbox.id, config).await;
         node.runtime = connect(node.dir.path()).await;
         node.runtime.update_pod_cidr("10.244.7.0/24").await.unwrap();
-        let sandboxes = node.runtime.list_pod_sandboxes().await.unwrap();
+        let sandboxes = node.runtime.list_pod_sandboxes(None).await.unwrap();
         assert_eq!(sandboxes[0].id, sandbox.id);
         assert_eq!(sandboxes[0].state, SandboxState::Ready);
         assert_eq!(sandboxes[0].ips, sandbox.ips);

@@ -324,7 +324,10 @@ fn a_pod_from_its_start_to_its_end() {
         for _ in 0..2 {
             runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
         }
-        let sandboxes = runtime.list_pod_sandboxes().await.unwrap();
+        let of_another = runtime.list_pod_sandboxes(Some("nobody")).await;
+        assert!(of_another.unwrap().is_empty());
+        let uid = sandbox.metadata.uid.as_str();
+        let sandboxes = runtime.list_pod_sandboxes(Some(uid)).await.unwrap();
         assert_eq!(sandboxes[0].state, SandboxState::NotReady);
         for _ in 0..2 {
             runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
@@ -421,7 +424,7 @@ fn a_restarted_kubelet_goes_on_with_pods_addresses_and_logs() {
         });
         life(async || {
             node.restart_kubelet().await;
-            let sandboxes = node.runtime.list_pod_sandboxes().await.unwrap();
+            let sandboxes = node.runtime.list_pod_sandboxes(None).await.unwrap();
             assert_eq!(sandboxes[0].id, sandbox.id);
             assert_eq!(sandboxes[0].state, SandboxState::Ready);
             let other = node.runtime.run_pod_sandbox(node.pod("other")).await;
@@ -588,7 +591,7 @@ fn nodes_that_share_an_engine_do_not_see_each_other() {
         assert!(
             neighbour
                 .runtime
-                .list_pod_sandboxes()
+                .list_pod_sandboxes(None)
                 .await
                 .unwrap()
                 .is_empty()

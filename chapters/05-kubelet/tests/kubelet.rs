@@ -190,8 +190,8 @@ impl ContainerRuntime for Deadly {
     async fn remove_pod_sandbox(&self, id: &str) -> Result<()> {
         self.call(self.inner.remove_pod_sandbox(id)).await
     }
-    async fn list_pod_sandboxes(&self) -> Result<Vec<Sandbox>> {
-        self.inner.list_pod_sandboxes().await
+    async fn list_pod_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>> {
+        self.inner.list_pod_sandboxes(pod_uid).await
     }
     async fn create_container(&self, sandbox: &str, config: ContainerConfig) -> Result<String> {
         self.call(self.inner.create_container(sandbox, config))
@@ -296,7 +296,11 @@ async fn starts_in_spite_of_death(deadly: usize, carried_out: bool) -> usize {
         ["log", "proxy", "setup", "web"],
         "{when}: each is made once"
     );
-    let sandboxes = machine.runtime.list_pod_sandboxes().await.expect("a table");
+    let sandboxes = machine
+        .runtime
+        .list_pod_sandboxes(None)
+        .await
+        .expect("a table");
     assert_eq!(sandboxes.len(), 1, "{when}");
     runtime.calls.load(Ordering::SeqCst)
 }
@@ -342,7 +346,7 @@ async fn ends_in_spite_of_death(deadly: usize, carried_out: bool) -> usize {
     });
     let second = machine.kubelet(runtime.clone(), died.clone());
     let is_gone = || {
-        let sandboxes = machine.runtime.list_pod_sandboxes().now_or_never();
+        let sandboxes = machine.runtime.list_pod_sandboxes(None).now_or_never();
         machine.phase("web").is_none()
             && sandboxes.expect("is a table").expect("a table").is_empty()
     };

@@ -217,11 +217,20 @@ fn a_pod_from_its_start_to_its_end() {
 
         node.runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
         node.runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
-        let sandboxes = node.runtime.list_pod_sandboxes().await.unwrap();
+        let of_another = node.runtime.list_pod_sandboxes(Some("nobody")).await;
+        assert!(of_another.unwrap().is_empty());
+        let uid = sandbox.metadata.uid.as_str();
+        let sandboxes = node.runtime.list_pod_sandboxes(Some(uid)).await.unwrap();
         assert_eq!(sandboxes[0].state, SandboxState::NotReady);
         node.runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
         node.runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
-        assert!(node.runtime.list_pod_sandboxes().await.unwrap().is_empty());
+        assert!(
+            node.runtime
+                .list_pod_sandboxes(None)
+                .await
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(
             std::fs::read_dir(node.dir.path().join("node/sandboxes"))
                 .unwrap()
@@ -329,7 +338,7 @@ fn what_a_container_may_use() {
             return;
         };
         let sandbox = node.runtime.run_pod_sandbox(node.pod("use")).await.unwrap();
-        let mut config = shell("main", &format!("{SEEN}; exec sleep 1000"));
+        let mut config = shell("main", "exec sleep 1000");
         config.cpu_request_millis = Some(1000);
         config.cpu_limit_millis = Some(1500);
         config.memory_limit_bytes = Some(64 << 20);
@@ -699,7 +708,7 @@ fn pods_outlive_the_kubelet_but_not_their_shim() {
         node.exit_code(&brief).await;
 
         let node = node.restart_kubelet().await;
-        let sandboxes = node.runtime.list_pod_sandboxes().await.unwrap();
+        let sandboxes = node.runtime.list_pod_sandboxes(None).await.unwrap();
         assert_eq!(sandboxes[0].state, SandboxState::Ready);
         assert_eq!(node.state(&long).await, ContainerState::Running);
         assert_eq!(node.exit_code(&brief).await, 9);
@@ -724,7 +733,7 @@ fn pods_outlive_the_kubelet_but_not_their_shim() {
         let code = node.exit_code(&long).await;
         assert_eq!(code, 137);
         let node = node.restart_kubelet().await;
-        let sandboxes = node.runtime.list_pod_sandboxes().await.unwrap();
+        let sandboxes = node.runtime.list_pod_sandboxes(None).await.unwrap();
         assert!(
             sandboxes
                 .iter()

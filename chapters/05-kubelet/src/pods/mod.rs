@@ -323,7 +323,7 @@ impl Manager {
         if !self.synced {
             return;
         }
-        match self.context.runtime.list_pod_sandboxes().await {
+        match self.context.runtime.list_pod_sandboxes(None).await {
             Ok(sandboxes) => {
                 for sandbox in sandboxes {
                     let uid = sandbox.metadata.uid.clone();

@@ -248,13 +248,9 @@ impl Worker {
 
     /// What the runtime says there is.
     pub(super) async fn look(&self, pod: &Pod) -> Result<RuntimePod> {
-        let mut sandboxes = self.context.runtime.list_pod_sandboxes().await?;
-        sandboxes.retain(|sandbox| sandbox.metadata.uid == self.uid);
-        let containers = self
-            .context
-            .runtime
-            .list_containers(Some(&self.uid))
-            .await?;
+        let (runtime, uid) = (&self.context.runtime, Some(self.uid.as_str()));
+        let sandboxes = runtime.list_pod_sandboxes(uid).await?;
+        let containers = runtime.list_containers(uid).await?;
         let mut runtime = RuntimePod {
             sandboxes,
             containers,

@@ -169,8 +169,10 @@ impl ContainerRuntime for FakeRuntime {
         Ok(())
     }
 
-    async fn list_pod_sandboxes(&self) -> Result<Vec<Sandbox>> {
-        Ok(self.lock().sandboxes.clone())
+    async fn list_pod_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>> {
+        let mut sandboxes = self.lock().sandboxes.clone();
+        sandboxes.retain(|sandbox| pod_uid.is_none_or(|uid| uid == sandbox.metadata.uid));
+        Ok(sandboxes)
     }
 
     async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String> {

@@ -356,8 +356,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     async fn stop_pod_sandbox(&self, sandbox_id: &str) -> Result<()>;
     /// Forgets a stopped sandbox and its containers. Idempotent.
     async fn remove_pod_sandbox(&self, sandbox_id: &str) -> Result<()>;
-    /// All sandboxes, newest first.
-    async fn list_pod_sandboxes(&self) -> Result<Vec<Sandbox>>;
+    /// All sandboxes, of one pod if asked, newest first.
+    async fn list_pod_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>>;
 
     /// Makes a container, not started.
     async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String>;

@@ -214,7 +214,7 @@ impl Shared {
         let sandboxes = self
             .context
             .runtime
-            .list_pod_sandboxes()
+            .list_pod_sandboxes(None)
             .await
             .map_err(internal)?;
         let mut states: HashMap<&str, usize> = HashMap::new();

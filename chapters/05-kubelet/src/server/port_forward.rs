@@ -40,12 +40,12 @@ pub(super) async fn serve(
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     let sandboxes = context
         .runtime
-        .list_pod_sandboxes()
+        .list_pod_sandboxes(Some(uid))
         .await
         .map_err(internal)?;
     let sandbox = sandboxes
         .into_iter()
-        .find(|s| s.metadata.uid == uid && s.state == SandboxState::Ready)
+        .find(|sandbox| sandbox.state == SandboxState::Ready)
         .ok_or_else(|| {
             let name = pod.metadata.name.as_deref().unwrap_or_default();
             Refusal(StatusCode::NOT_FOUND, format!("pod {name} is not running"))

@@ -292,7 +292,16 @@ pub struct PodIp {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct ListPodSandboxRequest {}
+pub struct ListPodSandboxRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: Option<PodSandboxFilter>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct PodSandboxFilter {
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub label_selector: Map,
+}
 
 #[derive(Clone, PartialEq, Message)]
 pub struct ListPodSandboxResponse {

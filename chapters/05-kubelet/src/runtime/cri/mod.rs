@@ -336,8 +336,11 @@ impl ContainerRuntime for CriRuntime {
         Ok(())
     }
 
-    async fn list_pod_sandboxes(&self) -> Result<Vec<Sandbox>> {
-        let request = cri::ListPodSandboxRequest {};
+    async fn list_pod_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>> {
+        let filter = pod_uid.map(|uid| cri::PodSandboxFilter {
+            label_selector: [("io.kubernetes.pod.uid".to_owned(), uid.to_owned())].into(),
+        });
+        let request = cri::ListPodSandboxRequest { filter };
         let reply = self.client.call(&request, LIST_DEADLINE).await;
         let listed = reply.map_err(other)?.items;
         let each = listed.into_iter().map(|sandbox| self.sandbox(sandbox));

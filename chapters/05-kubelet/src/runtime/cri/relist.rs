@@ -77,7 +77,7 @@ impl Relist {
 async fn list(client: &Client) -> std::result::Result<States, Status> {
     let mut states = States::new();
     let sandboxes = client
-        .call(&cri::ListPodSandboxRequest {}, DEADLINE)
+        .call(&cri::ListPodSandboxRequest { filter: None }, DEADLINE)
         .await?;
     for sandbox in sandboxes.items {
         let uid = sandbox.metadata.unwrap_or_default().uid;

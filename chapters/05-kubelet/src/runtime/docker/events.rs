@@ -70,7 +70,7 @@ impl Inner {
 
     /// Has all pods looked at.
     async fn tell_all(&self) {
-        let sandboxes = self.list_sandboxes().await.unwrap_or_default();
+        let sandboxes = self.list_sandboxes(None).await.unwrap_or_default();
         let containers = self
             .engine
             .list(self.own_labels())

@@ -211,8 +211,8 @@ impl ContainerRuntime for DockerRuntime {
         self.inner.remove_sandbox(sandbox_id).await
     }
 
-    async fn list_pod_sandboxes(&self) -> Result<Vec<Sandbox>> {
-        self.inner.list_sandboxes().await
+    async fn list_pod_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>> {
+        self.inner.list_sandboxes(pod_uid).await
     }
 
     async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String> {

@@ -198,9 +198,10 @@ impl Inner {
         self.engine.list(wanted).await
     }
 
-    pub(super) async fn list_sandboxes(&self) -> Result<Vec<Sandbox>> {
+    pub(super) async fn list_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>> {
         let mut wanted = self.own_labels();
         wanted.push(format!("{}={}", labels::TYPE, labels::SANDBOX));
+        wanted.extend(pod_uid.map(|uid| format!("{}={uid}", labels::POD_UID)));
         let found = self.engine.list(wanted).await?;
         let mut sandboxes: Vec<Sandbox> = found.into_iter().map(describe).collect();
         sandboxes.sort_by_key(|sandbox| {
@@ -212,7 +213,7 @@ impl Inner {
     /// Takes up what an earlier kubelet left: addresses and logs. A sandbox whose network is gone
     /// was on a node that has ended since, and ends now.
     pub(super) async fn adopt_all(&self) -> Result<()> {
-        for sandbox in self.list_sandboxes().await? {
+        for sandbox in self.list_sandboxes(None).await? {
             if sandbox.state != SandboxState::Ready {
                 continue;
             }

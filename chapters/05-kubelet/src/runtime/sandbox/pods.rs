@@ -198,9 +198,16 @@ impl Pods {
         self.changed(&uid);
     }
 
-    /// The sandboxes, newest first.
-    pub fn list_sandboxes(&self) -> Vec<Sandbox> {
-        let mut sandboxes: Vec<Sandbox> = self.lock().pods.values().map(describe_pod).collect();
+    /// The sandboxes, of one pod if asked, newest first.
+    pub fn list_sandboxes(&self, pod_uid: Option<&str>) -> Vec<Sandbox> {
+        let state = self.lock();
+        let wanted = |pod: &&Pod| pod_uid.is_none_or(|uid| uid == pod.record.config.metadata.uid);
+        let mut sandboxes: Vec<Sandbox> = state
+            .pods
+            .values()
+            .filter(wanted)
+            .map(describe_pod)
+            .collect();
         sandboxes.sort_by_key(|sandbox| std::cmp::Reverse(sandbox.created_at));
         sandboxes
     }

@@ -102,8 +102,8 @@ impl ContainerRuntime for SandboxRuntime {
         self.remove_sandbox(sandbox_id).await
     }
 
-    async fn list_pod_sandboxes(&self) -> Result<Vec<Sandbox>> {
-        Ok(self.pods.list_sandboxes())
+    async fn list_pod_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>> {
+        Ok(self.pods.list_sandboxes(pod_uid))
     }
 
     async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String> {
