@@ -9,8 +9,9 @@ pub mod docker;
 pub mod fake;
 pub mod images;
 pub mod sandbox;
+pub mod usage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -18,6 +19,8 @@ use std::pin::Pin;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc, oneshot};
+
+use usage::{ContainerUsage, DiskUsage, NetworkUsage};
 
 /// An error of the runtime, named by what the kubelet does about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -421,6 +424,21 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Undoes [`Self::mount_image`]. Idempotent.
     fn unmount_image(&self, target: &std::path::Path) {
         let _ = target;
+    }
+
+    /// What each running container uses of processors and memory. Cheap: asked every few seconds.
+    /// Those of which nothing is known are left out. CRI: `ListContainerStats`.
+    async fn container_usage(&self) -> Result<Vec<ContainerUsage>> {
+        Ok(Vec::new())
+    }
+    /// What the network of each sandbox has carried. Sandboxes in the host's are left out.
+    async fn network_usage(&self) -> Result<Vec<NetworkUsage>> {
+        Ok(Vec::new())
+    }
+    /// The writable layers of containers, by id: what each has written beside its image and its
+    /// volumes. May look at every file.
+    async fn writable_layers(&self) -> Result<HashMap<String, DiskUsage>> {
+        Ok(HashMap::new())
     }
 
     /// Changes, as they happen. A receiver that lags relists.
