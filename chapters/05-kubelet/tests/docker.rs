@@ -516,6 +516,45 @@ fn commands_in_containers() {
     });
 }
 
+/// Takes time, memory and a mebibyte of disk, says so, and stays: two processes.
+const BUSY: &str = "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); echo $i filler filler filler \
+                    filler filler filler filler filler; done > /file; \
+                    sleep 1000 & : > /done; exec sleep 1000";
+
+#[test]
+fn what_a_container_uses() {
+    on_a_node(async || {
+        let node = Node::start("uses").await;
+        let runtime = &node.runtime;
+        let sandbox = runtime.run_pod_sandbox(node.pod("use")).await.unwrap();
+        let id = node.run(&sandbox.id, shell("main", BUSY)).await;
+        let done = sh("until [ -e /done ]; do sleep 0.01; done");
+        let time = Duration::from_secs(10);
+        let waited = runtime.exec_sync(&id, done, time).await.unwrap();
+        assert_eq!(waited.exit_code, 0);
+        let usages = runtime.container_usage().await.unwrap();
+        assert_eq!(usages.len(), 1);
+        let usage = &usages[0];
+        assert_eq!(usage.container_id, id);
+        assert!(usage.cpu_nanos.unwrap() > 1_000_000, "{usage:?}");
+        let memory = usage.memory.unwrap();
+        assert!(memory.working_set_bytes > 10_000, "{usage:?}");
+        assert!(memory.working_set_bytes <= memory.usage_bytes, "{usage:?}");
+        assert_eq!(usage.processes, Some(2));
+        let networks = runtime.network_usage().await.unwrap();
+        assert_eq!(networks.len(), 1);
+        assert_eq!(networks[0].sandbox_id, sandbox.id);
+        let mut links = networks[0].interfaces.iter();
+        assert!(links.any(|link| link.name == "eth0"), "{networks:?}");
+        let layers = runtime.writable_layers().await.unwrap();
+        assert!(layers[&id].bytes >= 1 << 20, "{layers:?}");
+        runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
+        assert_eq!(runtime.container_usage().await.unwrap(), []);
+        assert_eq!(runtime.network_usage().await.unwrap(), []);
+        runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
+    });
+}
+
 #[test]
 fn a_container_may_end_in_its_own_way() {
     on_a_node(async || {

@@ -38,6 +38,7 @@ rpcs! {
         "ListContainers" ListContainersRequest -> ListContainersResponse,
         "ContainerStatus" ContainerStatusRequest -> ContainerStatusResponse,
         "UpdateContainerResources" UpdateContainerResourcesRequest -> Empty,
+        "ListContainerStats" ListContainerStatsRequest -> ListContainerStatsResponse,
         "ReopenContainerLog" ReopenContainerLogRequest -> Empty,
         "ExecSync" ExecSyncRequest -> ExecSyncResponse,
         "Exec" ExecRequest -> UrlResponse,
@@ -63,6 +64,13 @@ pub struct Empty {}
 pub struct Int64Value {
     #[prost(int64, tag = "1")]
     pub value: i64,
+}
+
+/// Likewise, of what cannot be negative.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct UInt64Value {
+    #[prost(uint64, tag = "1")]
+    pub value: u64,
 }
 
 // The runtime as a whole.
@@ -255,12 +263,17 @@ pub struct RemovePodSandboxRequest {
 pub struct PodSandboxStatusRequest {
     #[prost(string, tag = "1")]
     pub pod_sandbox_id: String,
+    #[prost(bool, tag = "2")]
+    pub verbose: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub struct PodSandboxStatusResponse {
     #[prost(message, optional, tag = "1")]
     pub status: Option<PodSandboxStatus>,
+    /// What a runtime tells beyond that, as JSON, when asked to be verbose.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub info: Map,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
@@ -568,6 +581,64 @@ pub struct ContainerStatus {
     pub annotations: Map,
     #[prost(string, tag = "15")]
     pub log_path: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListContainerStatsRequest {}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListContainerStatsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub stats: Vec<ContainerStats>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ContainerStats {
+    #[prost(message, optional, tag = "1")]
+    pub attributes: Option<ContainerAttributes>,
+    #[prost(message, optional, tag = "2")]
+    pub cpu: Option<CpuUsage>,
+    #[prost(message, optional, tag = "3")]
+    pub memory: Option<MemoryUsage>,
+    #[prost(message, optional, tag = "4")]
+    pub writable_layer: Option<FilesystemUsage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ContainerAttributes {
+    #[prost(string, tag = "1")]
+    pub id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct CpuUsage {
+    /// Nanoseconds since 1970.
+    #[prost(int64, tag = "1")]
+    pub timestamp: i64,
+    #[prost(message, optional, tag = "2")]
+    pub usage_core_nano_seconds: Option<UInt64Value>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct MemoryUsage {
+    #[prost(message, optional, tag = "2")]
+    pub working_set_bytes: Option<UInt64Value>,
+    #[prost(message, optional, tag = "4")]
+    pub usage_bytes: Option<UInt64Value>,
+    #[prost(message, optional, tag = "5")]
+    pub rss_bytes: Option<UInt64Value>,
+    #[prost(message, optional, tag = "6")]
+    pub page_faults: Option<UInt64Value>,
+    #[prost(message, optional, tag = "7")]
+    pub major_page_faults: Option<UInt64Value>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct FilesystemUsage {
+    #[prost(message, optional, tag = "3")]
+    pub used_bytes: Option<UInt64Value>,
+    #[prost(message, optional, tag = "4")]
+    pub inodes_used: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -22,7 +22,7 @@
 //! Where to read on: [`grpc`] is what a call is, [`convert`] what is said, [`streaming`] what does
 //! not fit in a call, [`import`] how the workshop's own images get there.
 //!
-//! Left out: `GetContainerEvents` (containerd 1.6 has none), statistics, user namespaces, seccomp
+//! Left out: `GetContainerEvents` (containerd 1.6 has none), user namespaces, seccomp
 //! and AppArmor profiles other than the default, images pulled by a runtime handler.
 //!
 //! Upstream: `pkg/kubelet/kuberuntime`, `staging/src/k8s.io/cri-client`.
@@ -38,6 +38,7 @@ mod records;
 mod relist;
 mod rotation;
 mod streaming;
+mod usage;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -53,6 +54,7 @@ use self::messages as cri;
 use self::records::Records;
 use self::relist::Relist;
 use super::images::ImageStore;
+use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
     Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
     ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
@@ -152,6 +154,7 @@ impl CriRuntime {
         }
         let request = cri::PodSandboxStatusRequest {
             pod_sandbox_id: sandbox_id.to_owned(),
+            verbose: false,
         };
         let reply = self.call(&request).await.map_err(other)?;
         let network = reply.status.unwrap_or_default().network.unwrap_or_default();
@@ -518,6 +521,18 @@ impl ContainerRuntime for CriRuntime {
             }),
         };
         self.call_idempotent(&request, DEADLINE).await
+    }
+
+    async fn container_usage(&self) -> Result<Vec<ContainerUsage>> {
+        self.usage().await
+    }
+
+    async fn network_usage(&self) -> Result<Vec<NetworkUsage>> {
+        self.networks().await
+    }
+
+    async fn writable_layers(&self) -> Result<HashMap<String, DiskUsage>> {
+        self.layers().await
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {

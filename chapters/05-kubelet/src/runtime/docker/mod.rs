@@ -56,6 +56,7 @@ pub mod memory;
 pub mod place;
 pub mod sandboxes;
 pub mod spec;
+pub mod usage;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -68,6 +69,7 @@ use bollard::models::ContainerSummaryStateEnum;
 use tokio::sync::broadcast;
 
 use super::sandbox::node_network::{Addresses, PodCidr, set_up_bridge};
+use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
     Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
     ProcessStreams, PullAuth, Resources, Result, RuntimeEvent, Sandbox, SandboxConfig,
@@ -278,6 +280,18 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn remove_image(&self, image: &str) -> Result<()> {
         self.inner.remove_image(image).await
+    }
+
+    async fn container_usage(&self) -> Result<Vec<ContainerUsage>> {
+        self.inner.usage().await
+    }
+
+    async fn network_usage(&self) -> Result<Vec<NetworkUsage>> {
+        self.inner.networks().await
+    }
+
+    async fn writable_layers(&self) -> Result<HashMap<String, DiskUsage>> {
+        self.inner.layers().await
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {

@@ -308,7 +308,7 @@ fn describe(found: ContainerSummary) -> Sandbox {
     }
 }
 
-fn runs(found: &ContainerSummary) -> bool {
+pub(super) fn runs(found: &ContainerSummary) -> bool {
     use ContainerSummaryStateEnum::{PAUSED, RUNNING};
     matches!(found.state, Some(RUNNING | PAUSED))
 }

@@ -42,6 +42,7 @@ mod cgroups;
 mod client;
 pub(in crate::runtime) mod node_network;
 mod pods;
+mod processes;
 mod protocol;
 mod record;
 mod runtime;

@@ -94,6 +94,9 @@ pub struct ContainerRecord {
 pub struct ContainerStatus {
     /// When its process was started.
     pub started_at: Option<Timestamp>,
+    /// The number of its process, as its shim sees it.
+    #[serde(default)]
+    pub pid: Option<i32>,
     /// How it ended.
     pub exit: Option<Exit>,
 }

@@ -4,8 +4,10 @@ mod containers;
 mod exec;
 mod resources;
 mod sandboxes;
+mod usage;
 mod volumes;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -20,6 +22,7 @@ use super::node_network::{PodCidr, set_up_bridge};
 use super::pods::Pods;
 use super::users::IdMap;
 use crate::runtime::images::{ImageStore, Puller};
+use crate::runtime::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use crate::runtime::{
     Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
     ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
@@ -177,6 +180,18 @@ impl ContainerRuntime for SandboxRuntime {
 
     fn unmount_image(&self, target: &Path) {
         volumes::unmount_image(&self.images, target);
+    }
+
+    async fn container_usage(&self) -> Result<Vec<ContainerUsage>> {
+        self.usage().await
+    }
+
+    async fn network_usage(&self) -> Result<Vec<NetworkUsage>> {
+        Ok(self.networks())
+    }
+
+    async fn writable_layers(&self) -> Result<HashMap<String, DiskUsage>> {
+        self.layers().await
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {

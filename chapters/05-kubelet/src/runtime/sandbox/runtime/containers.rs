@@ -100,6 +100,7 @@ impl SandboxRuntime {
                 };
                 let status = ContainerStatus {
                     started_at: None,
+                    pid: None,
                     exit: Some(exit.clone()),
                 };
                 let dir = self.pods.container_dir(&sandbox_id, container_id);

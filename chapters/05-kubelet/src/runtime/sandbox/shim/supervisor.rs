@@ -267,6 +267,7 @@ impl Supervisor {
             pid: Some(spawned.pid),
             status: ContainerStatus {
                 started_at: Some(Timestamp::now()),
+                pid: Some(spawned.pid.as_raw_nonzero().get()),
                 exit: None,
             },
             stdin: None,
