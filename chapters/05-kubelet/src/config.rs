@@ -42,7 +42,7 @@ pub struct Config {
     /// Domain of the cluster, searched by pods.
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,
-    /// CA of the clients that may call this kubelet; without it only `/healthz` answers.
+    /// CA of the clients that may call this kubelet; without it only those with a token may.
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
     /// Certificate of the kubelet's own server. Without it the kubelet makes a self-signed one,

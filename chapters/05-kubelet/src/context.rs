@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Service;
 use tokio::sync::watch;
@@ -11,9 +12,11 @@ use tokio::sync::watch;
 use crate::Config;
 use crate::decide::dns::NodeDns;
 use crate::events::Recorder;
+use crate::metrics::Metrics;
 use crate::objects::ObjectCache;
 use crate::pods::ledger::Ledger;
 use crate::runtime::ContainerRuntime;
+use crate::stats;
 
 /// The kubelet's common ground: handed to each worker as an `Arc`.
 pub struct Context {
@@ -37,6 +40,12 @@ pub struct Context {
     pub allocatable: BTreeMap<String, String>,
     /// The pods that the node has taken.
     pub ledger: Ledger,
+    /// When the loop that hears of pods last came round.
+    pub loop_entered: Mutex<Option<Instant>>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is remembered of what was used.
+    pub stats: stats::Memory,
     /// All services; `None` until they have been listed once.
     pub services: watch::Receiver<Option<Arc<Vec<Service>>>>,
     /// Whether pods can be given a network.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use jiff::{SignedDuration, Timestamp};
@@ -38,6 +38,8 @@ pub struct Images {
     wake: Arc<Notify>,
     pulls: Arc<Mutex<HashMap<String, Pull>>>,
     backoff: Backoff,
+    /// From the start of the first pull to the end of the last.
+    pulling: Arc<Mutex<Option<(Instant, Instant)>>>,
 }
 
 enum Pull {
@@ -54,6 +56,7 @@ impl Images {
             wake,
             pulls: Arc::default(),
             backoff: Backoff::new(),
+            pulling: Arc::default(),
         }
     }
 
@@ -93,6 +96,12 @@ impl Images {
             Some(Pull::Running(_)) | None => {}
         }
         self.look(pod, container, image).await
+    }
+
+    /// How long images were pulled, from the first to the last.
+    pub fn time_of_pulls(&self) -> Duration {
+        let pulling = self.pulling.lock().expect("no panics inside");
+        pulling.map_or(Duration::ZERO, |(first, last)| last - first)
     }
 
     /// Forgets pulls and their back-off: the containers' images changed, or the pod is gone.
@@ -150,12 +159,16 @@ impl Images {
 
     fn start_pull(&self, pod: &Pod, container: &Container, image: String) {
         let (context, wake) = (self.context.clone(), self.wake.clone());
-        let pulls = self.pulls.clone();
+        let (pulls, pulling) = (self.pulls.clone(), self.pulling.clone());
         let (pod, name) = (pod.clone(), container.name.clone());
         let task = tokio::spawn({
             let name = name.clone();
             async move {
+                let began = Instant::now();
                 let done = pull(&context, &pod, &name, &image).await;
+                let mut times = pulling.lock().expect("no panics inside");
+                *times = Some((times.map_or(began, |(first, _)| first), Instant::now()));
+                drop(times);
                 pulls
                     .lock()
                     .expect("no panics inside")

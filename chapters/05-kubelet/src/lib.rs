@@ -36,7 +36,7 @@
 //! [`cni`] is what gives the pods of a CRI runtime their network.
 //!
 //! Left out so far: host ports, seccomp profiles, volumes from storage plugins, env from files
-//! (`fileKeyRef`), `/stats/summary`, RuntimeClass. A pod that asks for one of those volumes gets an
+//! (`fileKeyRef`), RuntimeClass. A pod that asks for one of those volumes gets an
 //! event that says so. Of admission: making room for critical pods by
 //! ending others. Of eviction: soft thresholds, and how much memory a pod uses, so that of two pods
 //! the one goes that asked for none. Of resizes: resources of the pod as a whole. Of restart rules:
@@ -51,12 +51,14 @@ pub mod decide;
 mod error;
 mod events;
 mod images;
+mod metrics;
 mod node;
 mod objects;
 mod pods;
 mod retry;
 pub mod runtime;
 mod server;
+mod stats;
 mod volumes;
 
 use std::net::IpAddr;
@@ -82,6 +84,7 @@ use objects::ObjectCache;
 use runtime::ContainerRuntime;
 use runtime::cri::{CriConfig, CriRuntime};
 use runtime::docker::{DockerRuntime, DockerRuntimeConfig};
+use runtime::measured::Measured;
 use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
 
 /// Runs the node agent, with the runtime that the flags name, until `shutdown`. Its pods go on
@@ -154,6 +157,8 @@ pub async fn run_with(
     let (client, api_server) = connect(&config).await?;
     let node_ips = node_ips(&config, &api_server)?;
     let capacity = machine::capacity(&config.root_dir);
+    let metrics = Arc::new(metrics::Metrics::default());
+    let runtime = Arc::new(Measured::new(runtime, metrics.clone()));
     let (network_sender, network_ready) = watch::channel(false);
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), &node_name),
@@ -167,6 +172,9 @@ pub async fn run_with(
         },
         allocatable: status::resources(&capacity, config.max_pods),
         ledger: pods::ledger::Ledger::default(),
+        stats: stats::Memory::default(),
+        metrics,
+        loop_entered: std::sync::Mutex::default(),
         services: watch_services(client.clone()),
         node_name,
         node_ips,

@@ -44,6 +44,8 @@ pub struct Signals {
 /// Of what the node is short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
+    /// `memory.available`, `nodefs.available` or `nodefs.inodesFree`.
+    pub signal: &'static str,
     /// `memory`, `ephemeral-storage` or `inodes`.
     pub resource: &'static str,
     /// What has to be left.
@@ -78,6 +80,20 @@ impl Default for Thresholds {
             ("nodefs.available", Least::Percent(10)),
             ("nodefs.inodesFree", Least::Percent(5)),
         ]))
+    }
+}
+
+impl Thresholds {
+    /// By signal, as a kubelet's configuration writes them.
+    pub fn to_map(&self) -> BTreeMap<String, String> {
+        let entries = self.0.iter().map(|(signal, least)| {
+            let least = match least {
+                Least::Amount(amount) => amount.to_string(),
+                Least::Percent(percent) => format!("{percent}%"),
+            };
+            ((*signal).to_owned(), least)
+        });
+        entries.collect()
     }
 }
 
@@ -133,6 +149,7 @@ pub fn shortages(signals: &Signals, thresholds: &Thresholds) -> Vec<Shortage> {
                 Least::Percent(percent) => supply.capacity / 100 * percent,
             };
             (supply.available < threshold).then_some(Shortage {
+                signal,
                 resource,
                 threshold,
                 available: supply.available,

@@ -74,7 +74,8 @@ pub fn signals(root_dir: &Path) -> Signals {
     }
 }
 
-fn meminfo_bytes(meminfo: &str, field: &str) -> Option<u64> {
+/// A line of `/proc/meminfo`, in bytes.
+pub fn meminfo_bytes(meminfo: &str, field: &str) -> Option<u64> {
     let line = meminfo.lines().find(|line| line.starts_with(field))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes * 1024)

@@ -18,6 +18,7 @@ mod pressure;
 mod probes;
 mod start;
 mod terminate;
+mod timing;
 mod tls;
 mod upkeep;
 mod worker;
@@ -114,6 +115,8 @@ impl Manager {
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.tick().await;
         loop {
+            let now = Some(std::time::Instant::now());
+            *self.context.loop_entered.lock().expect("no panics inside") = now;
             tokio::select! {
                 Some(event) = pods.next() => self.pod_event(event).await,
                 event = events.recv() => match event {
@@ -283,6 +286,7 @@ impl Manager {
 
     fn worker_done(&mut self, uid: &str) {
         self.workers.remove(uid);
+        self.context.metrics.forget_pod(uid);
         self.known.lock().expect("no panics inside").remove(uid);
         self.start_static();
     }

@@ -40,6 +40,7 @@ pub fn eviction(context: &Context) -> Option<(Arc<Pod>, Order)> {
         return None;
     };
     let message = eviction::message(&short);
+    context.metrics.evicted(short.signal);
     tracing::warn!(pod = pod_key(first), message, "evicted");
     let order = Order {
         reason: "Evicted".to_owned(),

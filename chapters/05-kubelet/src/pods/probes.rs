@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::decide::probe::{Kind, ProbeState};
 use crate::decide::{Outcome, ProbeResults, RuntimePod, spec};
 use crate::events::Severity;
+use crate::metrics::ProbeLabels;
 use crate::runtime::ContainerState;
 
 /// The probes of one pod.
@@ -156,6 +157,7 @@ impl Prober {
         loop {
             tick.tick().await;
             let result = self.ask(action).await;
+            self.count(result.is_ok());
             let outcome = if result.is_ok() {
                 Outcome::Success
             } else {
@@ -185,6 +187,19 @@ impl Prober {
     async fn ask(&self, action: Action<'_>) -> Result<Answer, String> {
         let timeout = seconds(self.probe.timeout_seconds, 1);
         check::run(&self.context, &self.target, action, timeout).await
+    }
+
+    fn count(&self, good: bool) {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let meta = &self.target.pod.metadata;
+        self.context.metrics.probed(ProbeLabels {
+            probe_type: self.kind.title(),
+            result: if good { "successful" } else { "failed" },
+            container: self.target.container.name.clone(),
+            pod: text(&meta.name),
+            namespace: text(&meta.namespace),
+            pod_uid: text(&meta.uid),
+        });
     }
 
     /// Readiness and liveness are not asked before the startup probe has succeeded.

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use super::check::{self, Target};
 use super::messages;
 use super::probes::Probes;
+use super::timing::Timing;
 use super::writer::StatusWriter;
 use super::{allocation, kill, terminate};
 use crate::Result;
@@ -105,6 +106,7 @@ pub struct Worker {
     /// The status last stated.
     pub(super) status: Option<PodStatus>,
     pub(super) kills: kill::Kills,
+    timing: Timing,
 }
 
 /// When to look again without being woken.
@@ -139,6 +141,7 @@ impl Worker {
             resizing: false,
             notes: Notes::default(),
             status: None,
+            timing: Timing::new(&pod),
             context,
             uid,
             desired,
@@ -154,7 +157,11 @@ impl Worker {
                 return terminate::terminate(self).await;
             }
             let mut room = self.context.ledger.changes();
-            let retry_in = match self.sync(&desired.pod).await {
+            let began = Instant::now();
+            let synced = self.sync(&desired.pod).await;
+            let metrics = &self.context.metrics;
+            self.timing.stepped(metrics, &desired.pod, began.elapsed());
+            let retry_in = match synced {
                 Ok(retry_in) => retry_in,
                 Err(error) => {
                     tracing::warn!(pod = pod_key(&desired.pod), %error, "sync failed");
@@ -280,6 +287,9 @@ impl Worker {
             Some(rejection) => status::rejected(pod, rejection),
             None => status::pod_status(&base, &input),
         };
+        let pulling = self.images.time_of_pulls();
+        let metrics = &self.context.metrics;
+        self.timing.stated(metrics, pod, &status, pulling);
         self.status = Some(status.clone());
         if static_pod::is_static(pod) {
             self.say_to_mirror(status);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use super::usage::{ContainerUsage, MemoryUsage};
 use super::{
     Container, ContainerConfig, ContainerRuntime, ContainerState, Duplex, ExecOutput, ExecRequest,
     Image, ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
@@ -31,6 +32,8 @@ struct State {
     log_dirs: BTreeMap<String, PathBuf>,
     containers: Vec<Container>,
     images: Vec<String>,
+    /// What containers use, by name.
+    usages: BTreeMap<String, ContainerUsage>,
     last_id: u32,
     pod_cidr: [u8; 3],
 }
@@ -73,6 +76,24 @@ impl FakeRuntime {
     pub fn exit(&self, name: &str, code: i32) {
         let changed = self.lock().end(|container| container.name == name, code);
         self.tell(changed);
+    }
+
+    /// Has the containers of a name use so much, as if their processes did.
+    pub fn uses(&self, name: &str, cpu_nanos: u64, memory_bytes: u64) {
+        let memory = MemoryUsage {
+            usage_bytes: memory_bytes,
+            working_set_bytes: memory_bytes,
+            rss_bytes: memory_bytes,
+            page_faults: None,
+            major_page_faults: None,
+        };
+        let usage = ContainerUsage {
+            cpu_nanos: Some(cpu_nanos),
+            memory: Some(memory),
+            processes: Some(1),
+            ..ContainerUsage::default()
+        };
+        self.lock().usages.insert(name.to_owned(), usage);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -284,6 +305,23 @@ impl ContainerRuntime for FakeRuntime {
     async fn remove_image(&self, image: &str) -> Result<()> {
         self.lock().images.retain(|name| name != image);
         Ok(())
+    }
+
+    async fn container_usage(&self) -> Result<Vec<ContainerUsage>> {
+        let state = self.lock();
+        let running = state
+            .containers
+            .iter()
+            .filter(|container| container.state == ContainerState::Running);
+        let usages = running.filter_map(|container| {
+            let usage = state.usages.get(&container.name)?;
+            Some(ContainerUsage {
+                container_id: container.id.clone(),
+                at: Timestamp::now(),
+                ..usage.clone()
+            })
+        });
+        Ok(usages.collect())
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {

@@ -8,6 +8,7 @@ pub mod cri;
 pub mod docker;
 pub mod fake;
 pub mod images;
+pub(crate) mod measured;
 pub mod sandbox;
 pub mod usage;
 
@@ -439,6 +440,22 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// volumes. May look at every file.
     async fn writable_layers(&self) -> Result<HashMap<String, DiskUsage>> {
         Ok(HashMap::new())
+    }
+
+    /// Writes everything of a running container to a file, from which it could be restored. The
+    /// container goes on. CRI: `CheckpointContainer`.
+    ///
+    /// # Errors
+    /// When the runtime cannot.
+    async fn checkpoint_container(
+        &self,
+        container_id: &str,
+        location: &std::path::Path,
+    ) -> Result<()> {
+        let _ = (container_id, location);
+        Err(RuntimeError::Other(
+            "this runtime cannot make checkpoints".to_owned(),
+        ))
     }
 
     /// Changes, as they happen. A receiver that lags relists.

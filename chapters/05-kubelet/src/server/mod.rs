@@ -1,28 +1,42 @@
-//! The kubelet's own server: logs, exec, attach and port-forward, asked for by the API server.
+//! The kubelet's own server: logs, exec, attach and port-forward, asked for by the API server; and
+//! what the node is doing, asked for by whoever watches it.
 //!
-//! | path | what |
-//! | --- | --- |
-//! | `/healthz` | `ok`, to anybody |
-//! | `/pods` | the pods of this node |
-//! | `/containerLogs/{namespace}/{pod}/{container}` | a log, followed if asked |
-//! | `/exec/…/{container}`, `/attach/…/{container}` | a process's streams |
-//! | `/portForward/{namespace}/{pod}` | connections to the pod's ports |
-//! | `/metrics` | how many pods and containers run |
+//! | path | what | may ask who may, of `nodes/…` |
+//! | --- | --- | --- |
+//! | `/containerLogs/{namespace}/{pod}/{container}` | a log, followed if asked | `proxy` |
+//! | `/exec/…/{container}`, `/attach/…/{container}` | a process's streams | `proxy` |
+//! | `/portForward/{namespace}/{pod}` | connections to the pod's ports | `proxy` |
+//! | `/pods`, `/runningpods/` | pods: those that should run, those that do | `pods`, or `proxy` |
+//! | `/healthz`, `/healthz/ping`, `/healthz/syncloop` | whether the kubelet works | `healthz`, or `proxy` |
+//! | `/configz` | the flags | `configz`, or `proxy` |
+//! | `/stats/summary` | what node and pods use | `stats` |
+//! | `/metrics`, `/metrics/probes` | what the kubelet does | `metrics` |
+//! | `/metrics/resource` | what node and pods use, for `kubectl top` | `metrics` |
+//! | `/metrics/cadvisor` | the same, for dashboards | `metrics` |
+//! | `/checkpoint/{namespace}/{pod}/{container}` | a process in a file | `checkpoint` |
 //!
 //! Streams come as a WebSocket or as SPDY/3.1 (older clients), with the bytes as the client sent
-//! them: the API server only connects the two ends. `/stats/summary`, which `kubectl top` needs,
-//! is not there yet. Upstream: `pkg/kubelet/server/server.go`.
+//! them: the API server only connects the two ends.
+//!
+//! Left out: `/logs/` (files of the node), `/run`, `/debug`. Upstream: `pkg/kubelet/server/server.go`.
 
 mod auth;
+mod cadvisor;
 mod channels;
+mod configz;
+mod exposition;
+mod health;
+mod kubelet_metrics;
 mod logs;
 pub(crate) mod outbox;
+mod pages;
 mod port_forward;
+mod query;
 mod remote;
+mod resource;
 pub(crate) mod spdy;
 mod websocket;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -34,7 +48,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +57,7 @@ use crate::pods::KnownPods;
 use crate::runtime::Container;
 use crate::{Error, Result};
 use auth::Identity;
+pub(crate) use query::Query;
 
 /// An answer's body: at once, or as it comes.
 type Body = BoxBody<Bytes, Infallible>;
@@ -132,114 +146,93 @@ impl Shared {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        identity: Option<Identity>,
+        certified: Option<Identity>,
     ) -> Response<Body> {
-        let path = request.uri().path().to_owned();
-        if path == "/healthz" {
-            return text(StatusCode::OK, "ok".to_owned());
-        }
-        match self.route(request, &path, identity).await {
+        match self.route(request, certified).await {
             Ok(response) => response,
             Err(Refusal(status, message)) => text(status, message),
         }
     }
 
+    /// What may be done and what is done is told from the same segments of the path, so that no
+    /// spelling of a path is one thing to the one and another thing to the other.
     async fn route(
         &self,
         request: Request<Incoming>,
-        path: &str,
-        identity: Option<Identity>,
+        certified: Option<Identity>,
     ) -> std::result::Result<Response<Body>, Refusal> {
+        let path = request.uri().path().to_owned();
         let segments: Vec<&str> = path.split('/').skip(1).collect();
-        auth::authorize(&self.context, identity, request.method(), segments[0]).await?;
-        let is_get = request.method() == Method::GET;
-        let query = parse_query(request.uri().query().unwrap_or_default());
+        let identity = auth::authenticate(&self.context, request.headers(), certified).await?;
+        // `*` and the like have none.
+        let first = segments.first().copied().unwrap_or_default();
+        auth::authorize(&self.context, identity, request.method(), first).await?;
+        let query = Query::parse(request.uri().query().unwrap_or_default());
+        let get = request.method() == Method::GET;
+        let post = request.method() == Method::POST;
         match segments.as_slice() {
-            ["pods"] if is_get => Ok(self.pods()),
-            ["metrics"] if is_get => self.metrics().await,
-            ["containerLogs", namespace, pod, container] if is_get => {
+            ["healthz"] if get => self.health(None, &query),
+            ["healthz", check] if get => self.health(Some(check), &query),
+            ["pods"] if get => Ok(self.pods()),
+            ["runningpods", ""] if get => self.running_pods().await,
+            ["stats", "summary"] if get || post => self.stats_summary(&query).await,
+            ["metrics"] if get => self.kubelet_metrics().await,
+            ["metrics", "probes"] if get => Ok(self.probe_metrics()),
+            ["metrics", "cadvisor"] if get => self.cadvisor_metrics().await,
+            ["metrics", "resource"] if get => Ok(self.resource_metrics().await),
+            ["configz"] if get => Ok(pages::object(&configz::object(&self.context.config))),
+            ["checkpoint", namespace, pod, container] if post => {
+                self.checkpoint(namespace, pod, container).await
+            }
+            ["containerLogs", namespace, pod, container] if get => {
                 let pod = self.pod(namespace, pod, None)?;
                 logs::serve(&self.context, &pod, container, &query).await
             }
-            ["exec", namespace, pod, container] => {
-                let pod = self.pod(namespace, pod, None)?;
-                remote::serve(&self.context, &pod, container, request, &query, true).await
+            [verb @ ("exec" | "attach"), namespace, pod, rest @ ..] if get || post => {
+                let (uid, container) = match rest {
+                    [container] => (None, container),
+                    [uid, container] => (Some(*uid), container),
+                    _ => return Err(not_found()),
+                };
+                let pod = self.pod(namespace, pod, uid)?;
+                let is_exec = *verb == "exec";
+                remote::serve(&self.context, &pod, container, request, &query, is_exec).await
             }
-            ["exec", namespace, pod, uid, container] => {
-                let pod = self.pod(namespace, pod, Some(uid))?;
-                remote::serve(&self.context, &pod, container, request, &query, true).await
-            }
-            ["attach", namespace, pod, container] => {
-                let pod = self.pod(namespace, pod, None)?;
-                remote::serve(&self.context, &pod, container, request, &query, false).await
-            }
-            ["attach", namespace, pod, uid, container] => {
-                let pod = self.pod(namespace, pod, Some(uid))?;
-                remote::serve(&self.context, &pod, container, request, &query, false).await
-            }
-            ["portForward", namespace, pod] => {
+            ["portForward", namespace, pod] if get || post => {
                 let pod = self.pod(namespace, pod, None)?;
                 port_forward::serve(&self.context, &pod, request, &query).await
             }
-            ["portForward", namespace, pod, uid] => {
+            ["portForward", namespace, pod, uid] if get || post => {
                 let pod = self.pod(namespace, pod, Some(uid))?;
                 port_forward::serve(&self.context, &pod, request, &query).await
             }
-            _ => Err(Refusal(
-                StatusCode::NOT_FOUND,
-                "404 page not found".to_owned(),
+            ["healthz"]
+            | ["healthz", _]
+            | ["pods" | "metrics" | "configz"]
+            | ["runningpods", ""]
+            | ["stats", "summary"]
+            | ["metrics", "probes" | "cadvisor" | "resource"]
+            | ["checkpoint" | "containerLogs" | "exec" | "attach", _, _, _]
+            | ["exec" | "attach", _, _, _, _]
+            | ["portForward", _, _]
+            | ["portForward", _, _, _] => Err(Refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "405: Method Not Allowed".to_owned(),
             )),
+            _ => Err(not_found()),
         }
     }
 
-    fn pods(&self) -> Response<Body> {
-        let known = self.known.lock().expect("no panics inside");
-        let items: Vec<&Pod> = known.values().map(Arc::as_ref).collect();
-        let list = json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items });
-        let mut response = text(StatusCode::OK, list.to_string());
-        let json = http::HeaderValue::from_static("application/json");
-        response
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, json);
-        response
-    }
-
-    async fn metrics(&self) -> std::result::Result<Response<Body>, Refusal> {
-        let containers = self
-            .context
-            .runtime
-            .list_containers(None)
-            .await
-            .map_err(internal)?;
-        let sandboxes = self
-            .context
-            .runtime
-            .list_pod_sandboxes(None)
-            .await
-            .map_err(internal)?;
-        let mut states: HashMap<&str, usize> = HashMap::new();
-        for container in &containers {
-            let state = match container.state {
-                crate::runtime::ContainerState::Created => "created",
-                crate::runtime::ContainerState::Running => "running",
-                crate::runtime::ContainerState::Exited { .. } => "exited",
-            };
-            *states.entry(state).or_default() += 1;
-        }
-        let ready = |s: &&crate::runtime::Sandbox| s.state == crate::runtime::SandboxState::Ready;
-        let mut page = String::from("# TYPE kubelet_running_pods gauge\n");
-        page.push_str(&format!(
-            "kubelet_running_pods {}\n",
-            sandboxes.iter().filter(ready).count()
-        ));
-        page.push_str("# TYPE kubelet_running_containers gauge\n");
-        for state in ["created", "exited", "running"] {
-            let count = states.get(state).copied().unwrap_or(0);
-            let line =
-                format!("kubelet_running_containers{{container_state=\"{state}\"}} {count}\n");
-            page.push_str(&line);
-        }
-        Ok(text(StatusCode::OK, page))
+    fn health(
+        &self,
+        check: Option<&str>,
+        query: &Query,
+    ) -> std::result::Result<Response<Body>, Refusal> {
+        let entered = *self.context.loop_entered.lock().expect("no panics inside");
+        let verbose = query.get("verbose").is_some();
+        let answer = health::answer(check, verbose, entered, std::time::Instant::now());
+        let (status, message) = answer.ok_or_else(not_found)?;
+        Ok(text(status, message))
     }
 
     fn pod(
@@ -284,6 +277,10 @@ async fn containers_of(
     Ok(containers)
 }
 
+fn not_found() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "404 page not found".to_owned())
+}
+
 fn internal(error: impl std::fmt::Display) -> Refusal {
     Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
@@ -300,81 +297,4 @@ fn text(status: StatusCode, text: String) -> Response<Body> {
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, plain);
     response
-}
-
-/// A query's names and values, decoded, in order.
-pub(crate) struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    fn all(&self, name: &str) -> Vec<String> {
-        self.0
-            .iter()
-            .filter(|(n, _)| n == name)
-            .map(|(_, value)| value.clone())
-            .collect()
-    }
-
-    /// `1`, `true` or nothing after `=`, as Go's clients write it.
-    fn flag(&self, name: &str) -> bool {
-        matches!(
-            self.get(name),
-            Some("1" | "true" | "t" | "T" | "True" | "TRUE")
-        )
-    }
-}
-
-fn parse_query(query: &str) -> Query {
-    let pairs = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (percent_decode(name), percent_decode(value))
-        });
-    Query(pairs.collect())
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .and_then(|hex| std::str::from_utf8(hex).ok());
-        match (
-            bytes[at],
-            hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()),
-        ) {
-            (b'%', Some(byte)) => {
-                decoded.push(byte);
-                at += 2;
-            }
-            (b'+', _) => decoded.push(b' '),
-            (byte, _) => decoded.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_queries_as_go_writes_them() {
-        let query =
-            parse_query("command=sh&command=-c&command=echo+%22a%20b%22%25&tty=true&input=1");
-        assert_eq!(query.all("command"), ["sh", "-c", "echo \"a b\"%"]);
-        assert!(query.flag("tty") && query.flag("input") && !query.flag("output"));
-        assert_eq!(parse_query("a=%zz&b=%").get("a"), Some("%zz"));
-    }
 }

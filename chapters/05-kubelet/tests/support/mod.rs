@@ -159,6 +159,8 @@ async fn answer(State(api): State<Arc<Api>>, method: Method, uri: Uri, body: Byt
         ("GET", [resource]) if query.contains("watch=true") => watch(api, resource, query),
         ("GET", [resource]) => list(&api, resource),
         ("GET", [resource, name, ..]) => found(api.get(resource, namespace, name)),
+        ("POST", ["tokenreviews"]) => axum::Json(review_token(sent)).into_response(),
+        ("POST", ["subjectaccessreviews"]) => axum::Json(review_access(&api, sent)).into_response(),
         ("POST", [resource]) => {
             let mut object = sent;
             let name = object["metadata"]["name"]
@@ -197,6 +199,28 @@ async fn answer(State(api): State<Arc<Api>>, method: Method, uri: Uri, body: Byt
         }
         _ => refuse(StatusCode::METHOD_NOT_ALLOWED),
     }
+}
+
+/// The token `token-of-NAME` is that of NAME.
+fn review_token(mut review: Value) -> Value {
+    let token = review["spec"]["token"].as_str().unwrap_or_default();
+    let user = token.strip_prefix("token-of-");
+    review["status"] = match user {
+        Some(user) => json!({ "authenticated": true, "user": { "username": user } }),
+        None => json!({ "authenticated": false }),
+    };
+    review
+}
+
+/// An object `grants` of the name `USER.VERB.SUBRESOURCE` allows it.
+fn review_access(api: &Api, mut review: Value) -> Value {
+    let spec = &review["spec"];
+    let asked = &spec["resourceAttributes"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let grant = [&spec["user"], &asked["verb"], &asked["subresource"]].map(text);
+    let allowed = api.get("grants", "", &grant.join(".")).is_some();
+    review["status"] = json!({ "allowed": allowed });
+    review
 }
 
 fn found(object: Option<Value>) -> Response {

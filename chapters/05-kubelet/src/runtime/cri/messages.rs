@@ -38,6 +38,7 @@ rpcs! {
         "ListContainers" ListContainersRequest -> ListContainersResponse,
         "ContainerStatus" ContainerStatusRequest -> ContainerStatusResponse,
         "UpdateContainerResources" UpdateContainerResourcesRequest -> Empty,
+        "CheckpointContainer" CheckpointContainerRequest -> Empty,
         "ListContainerStats" ListContainerStatsRequest -> ListContainerStatsResponse,
         "ReopenContainerLog" ReopenContainerLogRequest -> Empty,
         "ExecSync" ExecSyncRequest -> ExecSyncResponse,
@@ -581,6 +582,17 @@ pub struct ContainerStatus {
     pub annotations: Map,
     #[prost(string, tag = "15")]
     pub log_path: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct CheckpointContainerRequest {
+    #[prost(string, tag = "1")]
+    pub container_id: String,
+    #[prost(string, tag = "2")]
+    pub location: String,
+    /// Seconds; 0 is the runtime's own limit.
+    #[prost(int64, tag = "3")]
+    pub timeout: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -535,6 +535,19 @@ impl ContainerRuntime for CriRuntime {
         self.layers().await
     }
 
+    async fn checkpoint_container(
+        &self,
+        container_id: &str,
+        location: &std::path::Path,
+    ) -> Result<()> {
+        let request = cri::CheckpointContainerRequest {
+            container_id: container_id.to_owned(),
+            location: location.display().to_string(),
+            timeout: 0,
+        };
+        self.call(&request).await.map(drop).map_err(other)
+    }
+
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {
         self.relist.events()
     }

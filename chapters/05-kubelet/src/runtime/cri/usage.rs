@@ -38,7 +38,7 @@ impl CriRuntime {
     }
 
     pub(super) async fn networks(&self) -> Result<Vec<NetworkUsage>> {
-        let request = cri::ListPodSandboxRequest {};
+        let request = cri::ListPodSandboxRequest { filter: None };
         let reply = self.client.call(&request, LIST_DEADLINE).await;
         let mut usages = Vec::new();
         for sandbox in reply.map_err(other)?.items {
