@@ -212,6 +212,25 @@ pub static RESOURCES: &[Resource] = &[
         ..BASE
     },
     Resource {
+        kind: "PersistentVolumeClaim",
+        plural: "persistentvolumeclaims",
+        singular: "persistentvolumeclaim",
+        short_names: &["pvc"],
+        subresources: &[status_of("PersistentVolumeClaim")],
+        schema: "io.k8s.api.core.v1.PersistentVolumeClaim",
+        ..BASE
+    },
+    Resource {
+        kind: "PersistentVolume",
+        plural: "persistentvolumes",
+        singular: "persistentvolume",
+        short_names: &["pv"],
+        namespaced: false,
+        subresources: &[status_of("PersistentVolume")],
+        schema: "io.k8s.api.core.v1.PersistentVolume",
+        ..BASE
+    },
+    Resource {
         kind: "Pod",
         plural: "pods",
         singular: "pod",
@@ -400,6 +419,16 @@ pub static RESOURCES: &[Resource] = &[
         short_names: &["pc"],
         namespaced: false,
         schema: "io.k8s.api.scheduling.v1.PriorityClass",
+        ..BASE
+    },
+    Resource {
+        group: "storage.k8s.io",
+        kind: "StorageClass",
+        plural: "storageclasses",
+        singular: "storageclass",
+        short_names: &["sc"],
+        namespaced: false,
+        schema: "io.k8s.api.storage.v1.StorageClass",
         ..BASE
     },
 ];

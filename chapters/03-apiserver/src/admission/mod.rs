@@ -12,6 +12,7 @@
 //! | TaintNodesByCondition | create nodes | a node starts as not ready |
 //! | Priority | create pods, classes | a class's number becomes the pod's |
 //! | DefaultTolerationSeconds | create pods | five minutes on a node that failed |
+//! | StorageObjectInUseProtection, DefaultStorageClass, PersistentVolumeClaimResize | volumes and claims | what is in use stays; a class for each claim; what may grow |
 //! | NodeRestriction | all by kubelets | each writes what is its own node's |
 //!
 //! Upstream: `plugin/pkg/admission/`; `staging/src/k8s.io/apiserver/pkg/admission/`. Left out:
@@ -21,6 +22,7 @@ pub mod namespace;
 pub mod node_restriction;
 pub mod pods;
 pub mod service_account;
+pub mod storage;
 
 use serde_json::{Value, json};
 
@@ -32,7 +34,7 @@ use crate::{
 
 /// What there is, as of now: the watch cache.
 pub trait Lookup {
-    /// An object of core/v1 or scheduling.k8s.io/v1 by its resource's plural. `namespace` is
+    /// An object of core, scheduling.k8s.io or storage.k8s.io by its resource's plural. `namespace` is
     /// empty for the cluster's.
     fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value>;
 
@@ -138,6 +140,7 @@ impl Admission {
             taint_new_node(request);
         }
         pods::one_default_class(request, lookup)?;
+        storage::admit(request, lookup)?;
         node_restriction::admit(request, lookup)
     }
 

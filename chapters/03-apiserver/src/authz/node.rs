@@ -1,8 +1,8 @@
 //! What a kubelet may do: nothing but what the pods of its node need.
 //!
 //! A role could only give every kubelet every secret. Instead, a graph says which node has which
-//! pod, and which secrets, config maps and service accounts that pod names; a kubelet may read
-//! what it can be reached from. What it writes is checked at admission, where the object can be
+//! pod, and which secrets, config maps, service accounts and claims that pod names, and which
+//! volume is a claim's; a kubelet may read what it can be reached from. What it writes is checked at admission, where the object can be
 //! seen ([`crate::admission::node_restriction`]).
 //!
 //! Upstream: `plugin/pkg/auth/authorizer/node/`, with field selectors authorised (KEP-4601).
@@ -19,9 +19,18 @@ pub trait NodeGraph {
     fn node_of_pod(&self, namespace: &str, pod: &str) -> Option<&str>;
 
     /// Whether a pod of the node names the object: one of `secrets`, `configmaps`,
-    /// `serviceaccounts`.
+    /// `serviceaccounts`, `persistentvolumeclaims`; or it is one of `persistentvolumes`, and a
+    /// pod of the node names its claim.
     fn node_needs(&self, node: &str, plural: &str, namespace: &str, name: &str) -> bool;
 }
+
+/// The resources that pods name objects of.
+const NEEDED: [&str; 4] = [
+    "secrets",
+    "configmaps",
+    "serviceaccounts",
+    "persistentvolumeclaims",
+];
 
 /// What a pod names: the plural of each with its name.
 type Needs = Vec<(&'static str, String)>;
@@ -33,6 +42,8 @@ pub struct PodGraph {
     pods: BTreeMap<(String, String), (String, Needs)>,
     /// By node, then plural, namespace and name: how many of its pods name that.
     needs: HashMap<String, HashMap<(&'static str, String, String), usize>>,
+    /// By a volume's name: the namespace and name of the claim that it is bound to.
+    claims: HashMap<String, (String, String)>,
 }
 
 impl PodGraph {
@@ -59,6 +70,25 @@ impl PodGraph {
                 .or_default() += 1;
         }
         self.pods.insert((namespace, name), (node, needs));
+    }
+
+    /// Takes in a new or changed PersistentVolume.
+    pub fn set_volume(&mut self, volume: &Value) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let name = text(&volume["metadata"]["name"]);
+        let claim = &volume["spec"]["claimRef"];
+        match claim["name"].as_str() {
+            Some(claimed) => {
+                let claim = (text(&claim["namespace"]), claimed.to_owned());
+                self.claims.insert(name, claim);
+            }
+            None => self.remove_volume(&name),
+        }
+    }
+
+    /// Takes in that a PersistentVolume is gone, or nobody's.
+    pub fn remove_volume(&mut self, name: &str) {
+        self.claims.remove(name);
     }
 
     /// Takes in that a pod is gone.
@@ -91,10 +121,15 @@ impl NodeGraph for PodGraph {
     }
 
     fn node_needs(&self, node: &str, plural: &str, namespace: &str, name: &str) -> bool {
+        if plural == "persistentvolumes" {
+            return self.claims.get(name).is_some_and(|(namespace, claim)| {
+                self.node_needs(node, "persistentvolumeclaims", namespace, claim)
+            });
+        }
         let Some(of_node) = self.needs.get(node) else {
             return false;
         };
-        ["secrets", "configmaps", "serviceaccounts"]
+        NEEDED
             .into_iter()
             .filter(|known| *known == plural)
             .any(|known| of_node.contains_key(&(known, namespace.to_owned(), name.to_owned())))
@@ -117,6 +152,10 @@ fn needs_of(spec: &Value) -> Needs {
     for volume in list(&spec["volumes"]) {
         add("secrets", &volume["secret"]["secretName"]);
         add("configmaps", &volume["configMap"]["name"]);
+        add(
+            "persistentvolumeclaims",
+            &volume["persistentVolumeClaim"]["claimName"],
+        );
         for source in list(&volume["projected"]["sources"]) {
             add("secrets", &source["secret"]["name"]);
             add("configmaps", &source["configMap"]["name"]);
@@ -155,6 +194,9 @@ pub fn authorize_node(
     Some(match (attributes.group, attributes.resource) {
         ("", resource @ ("secrets" | "configmaps")) => {
             read_object(node, resource, attributes, graph)
+        }
+        ("", resource @ ("persistentvolumeclaims" | "persistentvolumes")) => {
+            get_object(node, resource, attributes, graph)
         }
         ("", "serviceaccounts") => create_token(node, attributes, graph),
         ("", "nodes") => own_node(node, attributes),
@@ -210,6 +252,25 @@ fn read_object(
         return refuse("No Object name found");
     }
     if graph.node_needs(node, resource, namespace, name) {
+        Ok(())
+    } else {
+        unrelated(node)
+    }
+}
+
+fn get_object(
+    node: &str,
+    resource: &str,
+    attributes: &Attributes,
+    graph: &dyn NodeGraph,
+) -> Result<(), String> {
+    if attributes.verb != "get" || attributes.name.is_empty() {
+        return refuse("can only get individual resources of this type");
+    }
+    if !attributes.subresource.is_empty() {
+        return refuse("cannot get subresource");
+    }
+    if graph.node_needs(node, resource, attributes.namespace, attributes.name) {
         Ok(())
     } else {
         unrelated(node)
@@ -322,20 +383,30 @@ mod tests {
                     "nodeName": node,
                     "serviceAccountName": "web",
                     "containers": [{"envFrom": [{"secretRef": {"name": format!("{name}-env")}}]}],
-                    "volumes": [{"projected": {"sources": [{"configMap": {"name": "ca"}}]}}],
+                    "volumes": [
+                        {"projected": {"sources": [{"configMap": {"name": "ca"}}]}},
+                        {"persistentVolumeClaim": {"claimName": format!("{name}-data")}},
+                    ],
                 },
             })
         };
         graph.set_pod(&pod("a", "one"));
         graph.set_pod(&pod("b", "two"));
         graph.set_pod(&pod("c", ""));
+        for (volume, claim) in [("pv-a", "a-data"), ("pv-b", "b-data")] {
+            graph.set_volume(&json!({
+                "metadata": {"name": volume},
+                "spec": {"claimRef": {"namespace": "ns", "name": claim}},
+            }));
+        }
         let user = User {
             name: "system:node:one".into(),
             groups: vec!["system:nodes".into()],
             ..User::default()
         };
         let may = |graph: &PodGraph, verb: &str, resource: &str, subresource: &str, name: &str| {
-            let namespace = if resource == "nodes" { "" } else { "ns" };
+            let of_cluster = matches!(resource, "nodes" | "persistentvolumes");
+            let namespace = if of_cluster { "" } else { "ns" };
             let attributes = Attributes {
                 namespace,
                 name,
@@ -351,6 +422,11 @@ mod tests {
         );
         assert_eq!(may(&graph, "watch", "configmaps", "", "ca"), Ok(()));
         assert!(may(&graph, "list", "configmaps", "", "").is_err());
+        let claims = |verb: &str, name: &str| may(&graph, verb, "persistentvolumeclaims", "", name);
+        assert_eq!(claims("get", "a-data"), Ok(()));
+        assert!(claims("get", "b-data").is_err() && claims("watch", "a-data").is_err());
+        assert_eq!(may(&graph, "get", "persistentvolumes", "", "pv-a"), Ok(()));
+        assert!(may(&graph, "get", "persistentvolumes", "", "pv-b").is_err());
         assert_eq!(
             may(&graph, "create", "serviceaccounts", "token", "web"),
             Ok(())

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`pods`] | pods, and the pod templates in everything else |
 //! | [`services`] | Services, Endpoints, EndpointSlices |
+//! | `storage` | volumes, claims, and classes of both |
 //! | this one | the rest |
 //!
 //! The second half of what is written for the client, [`prepare_for_create`], is what a new
@@ -17,6 +18,7 @@
 
 pub mod pods;
 pub mod services;
+mod storage;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -33,6 +35,8 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
         ("discovery.k8s.io", "endpointslices") => services::endpoint_slice(object),
         ("", "namespaces") => namespace(object),
         ("", "nodes") => node(object),
+        ("", "persistentvolumes") => storage::volume(object),
+        ("", "persistentvolumeclaims") => storage::claim(object),
         ("", "secrets") => secret(object),
         ("apps", "deployments") => deployment(object),
         ("apps", "replicasets") => replica_set(object),
@@ -40,6 +44,7 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
         ("scheduling.k8s.io", "priorityclasses") => {
             or_set(object, "preemptionPolicy", "PreemptLowerPriority");
         }
+        ("storage.k8s.io", "storageclasses") => storage::class(object),
         _ => {}
     }
 }
@@ -61,6 +66,10 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
             }
             json!({"phase": "Active"})
         }
+        ("", "persistentvolumes") => {
+            json!({"phase": "Pending", "lastPhaseTransitionTime": object["metadata"]["creationTimestamp"]})
+        }
+        ("", "persistentvolumeclaims") => json!({"phase": "Pending"}),
         ("apps", "deployments") => json!({}),
         ("apps", "replicasets") => json!({"replicas": 0}),
         // A kubelet says in one go that its node is there and how it is.

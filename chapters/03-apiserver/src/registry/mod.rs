@@ -360,6 +360,7 @@ impl Observer for RwLock<Authorizer> {
         let write = || self.write().unwrap_or_else(PoisonError::into_inner);
         match resource.group {
             "" if resource.plural == "pods" => write().graph.set_pod(object),
+            "" if resource.plural == "persistentvolumes" => write().graph.set_volume(object),
             "rbac.authorization.k8s.io" => write().rbac.set(resource.plural, object),
             _ => {}
         }
@@ -369,6 +370,7 @@ impl Observer for RwLock<Authorizer> {
         let write = || self.write().unwrap_or_else(PoisonError::into_inner);
         match resource.group {
             "" if resource.plural == "pods" => write().graph.remove_pod(namespace, name),
+            "" if resource.plural == "persistentvolumes" => write().graph.remove_volume(name),
             "rbac.authorization.k8s.io" => write().rbac.remove(resource.plural, namespace, name),
             _ => {}
         }

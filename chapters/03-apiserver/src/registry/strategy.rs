@@ -33,7 +33,12 @@ pub fn allows_create_on_update(resource: &Resource) -> bool {
 pub fn returns_deleted_object(resource: &Resource) -> bool {
     matches!(
         resource.plural,
-        "pods" | "services" | "serviceaccounts" | "namespaces"
+        "pods"
+            | "services"
+            | "serviceaccounts"
+            | "namespaces"
+            | "persistentvolumes"
+            | "persistentvolumeclaims"
     ) && resource.group.is_empty()
 }
 
@@ -116,6 +121,19 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
     );
 }
 
+/// Notes when a PersistentVolume's phase last changed, unless its writer did.
+/// Upstream: `pkg/registry/core/persistentvolume/strategy.go`.
+pub fn note_transition(resource: &Resource, new: &mut Value, old: &Value, now: &str) {
+    const AT: &str = "lastPhaseTransitionTime";
+    let (before, after) = (&old["status"], &new["status"]);
+    if resource.plural == "persistentvolumes"
+        && before["phase"] != after["phase"]
+        && before[AT] == after[AT]
+    {
+        new["status"][AT] = now.into();
+    }
+}
+
 /// The containers of old with the resources of new. Names that differ are left for validation to
 /// refuse.
 fn resized(new: &Value, old: &Value) -> Value {
@@ -193,6 +211,21 @@ mod tests {
         let expected =
             json!({"metadata": {"generation": 3}, "spec": {"replicas": 1}, "status": {"a": 2}});
         assert_eq!(new, expected);
+    }
+
+    #[test]
+    fn a_volume_s_phase_has_its_time() {
+        let resource = resources::by_kind("", "v1", "PersistentVolume").expect("is served");
+        let volume = |phase: &str, at: &str| json!({"status": {"phase": phase, "lastPhaseTransitionTime": at}});
+        let old = volume("Available", "then");
+        for (mut new, expect) in [
+            (volume("Bound", "then"), "now"),
+            (volume("Bound", "mine"), "mine"),
+            (volume("Available", "then"), "then"),
+        ] {
+            note_transition(resource, &mut new, &old, "now");
+            assert_eq!(new["status"]["lastPhaseTransitionTime"], expect);
+        }
     }
 
     #[test]

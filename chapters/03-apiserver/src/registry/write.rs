@@ -331,8 +331,9 @@ impl Registry {
         meta::set(new, "selfLink", None);
         defaults::apply_defaults(resource, new);
         strategy::prepare_update(resource, target.subresource, new, live);
+        let now = meta::time(Timestamp::now());
+        strategy::note_transition(resource, new, live, &now);
         if !writer.apply {
-            let now = meta::time(Timestamp::now());
             apply::track_update(
                 resource.schema,
                 Some(live),

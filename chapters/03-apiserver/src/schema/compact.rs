@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use k8s_openapi::api::{
     apps, authentication, authorization, autoscaling, coordination, core, discovery, events,
-    policy, rbac, scheduling,
+    policy, rbac, scheduling, storage,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::generate::SchemaSettings;
@@ -50,6 +50,8 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<core::v1::Event>()
         .add::<core::v1::Namespace>()
         .add::<core::v1::Node>()
+        .add::<core::v1::PersistentVolume>()
+        .add::<core::v1::PersistentVolumeClaim>()
         .add::<core::v1::Pod>()
         .add::<core::v1::Secret>()
         .add::<core::v1::Service>()
@@ -73,6 +75,7 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<rbac::v1::Role>()
         .add::<rbac::v1::RoleBinding>()
         .add::<scheduling::v1::PriorityClass>()
+        .add::<storage::v1::StorageClass>()
         .add::<meta::v1::APIGroup>()
         .add::<meta::v1::APIGroupList>()
         .add::<meta::v1::APIResourceList>()

@@ -105,6 +105,11 @@ pub(super) const LISTS: &[ListFact] = &[
     set("api.core.v1.NodeSpec", "podCIDRs", true),
     keyed("api.core.v1.NodeStatus", "addresses", &["type"]),
     keyed("api.core.v1.NodeStatus", "conditions", &["type"]),
+    keyed(
+        "api.core.v1.PersistentVolumeClaimStatus",
+        "conditions",
+        &["type"],
+    ),
     keyed("api.core.v1.PodSpec", "containers", &["name"]),
     keyed("api.core.v1.PodSpec", "ephemeralContainers", &["name"]),
     keyed("api.core.v1.PodSpec", "hostAliases", &["ip"]),
@@ -178,6 +183,8 @@ pub(super) const ATOMIC_STRUCTS: &[&str] = &[
     "api.core.v1.ObjectReference",
     "api.core.v1.ResourceFieldSelector",
     "api.core.v1.SecretKeySelector",
+    "api.core.v1.SecretReference",
+    "api.core.v1.TopologySelectorTerm",
     "api.core.v1.TypedLocalObjectReference",
     "api.discovery.v1.EndpointPort",
     "api.rbac.v1.RoleRef",
@@ -232,6 +239,10 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
         "api.core.v1.AzureDiskVolumeSource",
         &["cachingMode", "fsType", "readOnly", "kind"],
     ),
+    (
+        "api.core.v1.AzureFilePersistentVolumeSource",
+        &["secretNamespace"],
+    ),
     ("api.core.v1.CSIVolumeSource", &["readOnly", "fsType"]),
     ("api.core.v1.ClientIPConfig", &["timeoutSeconds"]),
     (
@@ -256,11 +267,20 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
     ("api.core.v1.FCVolumeSource", &["lun"]),
     ("api.core.v1.FileKeySelector", &["optional"]),
     ("api.core.v1.GRPCAction", &["service"]),
+    (
+        "api.core.v1.GlusterfsPersistentVolumeSource",
+        &["endpointsNamespace"],
+    ),
     ("api.core.v1.HostPathVolumeSource", &["type"]),
+    (
+        "api.core.v1.ISCSIPersistentVolumeSource",
+        &["initiatorName"],
+    ),
     ("api.core.v1.ISCSIVolumeSource", &["initiatorName"]),
     ("api.core.v1.KeyToPath", &["mode"]),
     ("api.core.v1.Lifecycle", &["stopSignal"]),
     ("api.core.v1.LoadBalancerIngress", &["ipMode"]),
+    ("api.core.v1.LocalVolumeSource", &["fsType"]),
     ("api.core.v1.NodeFeatures", &["supplementalGroupsPolicy"]),
     (
         "api.core.v1.NodeRuntimeHandlerFeatures",
@@ -274,6 +294,14 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
             "volumeMode",
             "volumeAttributesClassName",
         ],
+    ),
+    (
+        "api.core.v1.PersistentVolumeClaimStatus",
+        &["currentVolumeAttributesClassName"],
+    ),
+    (
+        "api.core.v1.PersistentVolumeSpec",
+        &["volumeMode", "volumeAttributesClassName"],
     ),
     (
         "api.core.v1.PodCertificateProjection",
@@ -394,6 +422,10 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
         &["name", "protocol", "port", "appProtocol"],
     ),
     ("api.scheduling.v1.PriorityClass", &["preemptionPolicy"]),
+    (
+        "api.storage.v1.StorageClass",
+        &["reclaimPolicy", "allowVolumeExpansion", "volumeBindingMode"],
+    ),
     (
         "apimachinery.pkg.apis.meta.v1.DeleteOptions",
         &[

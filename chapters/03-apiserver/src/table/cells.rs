@@ -7,7 +7,7 @@ use super::duration::since;
 use super::network::{
     cluster_ip, endpoints, external_ip, service_ports, slice_addresses, slice_ports,
 };
-use super::pod;
+use super::{pod, storage};
 use crate::resources::Resource;
 
 pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -89,6 +89,9 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
             age(),
             text(&object["preemptionPolicy"]).into(),
         ],
+        "PersistentVolume" => storage::volume(object, age()),
+        "PersistentVolumeClaim" => storage::claim(object, age()),
+        "StorageClass" => storage::class(object, age()),
         _ => vec![name(), age()],
     }
 }

@@ -93,6 +93,47 @@ const BINDING: &[Column] = &[
     wide("ServiceAccounts", "Service accounts it is granted to."),
 ];
 
+const CAPACITY: Column = text("Capacity", "How much can be stored.");
+const ACCESS_MODES: Column = text("Access Modes", "From where it can be read and written.");
+const CLASS: Column = text("StorageClass", "The class of storage.");
+const ATTRIBUTES_CLASS: Column = text("VolumeAttributesClass", "The class of its attributes.");
+const VOLUME_MODE: Column = wide("VolumeMode", "Files, or a raw device.");
+
+const VOLUME: &[Column] = &[
+    NAME,
+    CAPACITY,
+    ACCESS_MODES,
+    text("Reclaim Policy", "What becomes of it after its claim."),
+    text("Status", "The phase of the volume."),
+    text("Claim", "The claim that it is bound to."),
+    CLASS,
+    ATTRIBUTES_CLASS,
+    text("Reason", "Why it is in this phase."),
+    AGE,
+    VOLUME_MODE,
+];
+
+const CLAIM: &[Column] = &[
+    NAME,
+    text("Status", "The phase of the claim."),
+    text("Volume", "The volume that it is bound to."),
+    CAPACITY,
+    ACCESS_MODES,
+    CLASS,
+    ATTRIBUTES_CLASS,
+    AGE,
+    VOLUME_MODE,
+];
+
+const STORAGE_CLASS: &[Column] = &[
+    NAME,
+    text("Provisioner", "Who makes volumes of the class."),
+    text("ReclaimPolicy", "What becomes of a volume after its claim."),
+    text("VolumeBindingMode", "When a claim gets its volume."),
+    text("AllowVolumeExpansion", "Whether its volumes can grow."),
+    AGE,
+];
+
 /// The columns that a resource's table has, in order.
 pub fn columns(resource: &Resource) -> &'static [Column] {
     match resource.kind {
@@ -263,6 +304,9 @@ pub fn columns(resource: &Resource) -> &'static [Column] {
                 ]
             }
         }
+        "PersistentVolume" => VOLUME,
+        "PersistentVolumeClaim" => CLAIM,
+        "StorageClass" => STORAGE_CLASS,
         _ => const { &[NAME, AGE] },
     }
 }

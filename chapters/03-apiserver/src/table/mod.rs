@@ -10,6 +10,7 @@
 //! | `cells.rs` | the cells of each kind |
 //! | `network.rs` | those of Services and of what stands behind them |
 //! | `pod.rs` | the cells of a pod, which are the most work |
+//! | `storage.rs` | those of volumes, claims and classes |
 //! | `duration.rs` | ages |
 //!
 //! Upstream: `pkg/printers/internalversion/printers.go`.
@@ -19,6 +20,7 @@ mod columns;
 mod duration;
 mod network;
 mod pod;
+mod storage;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

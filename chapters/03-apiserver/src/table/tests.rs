@@ -183,3 +183,46 @@ fn ages_have_two_units_at_most() {
         assert_eq!(human_duration(seconds), expect);
     }
 }
+
+#[test]
+fn storage_is_told_in_short() {
+    let meta = json!({"name": "x", "creationTimestamp": "2026-01-01T00:55:00Z"});
+    let modes = json!(["ReadOnlyMany", "ReadWriteOnce"]);
+    let volume = json!({
+        "metadata": meta,
+        "spec": {
+            "capacity": {"storage": "10Gi"},
+            "accessModes": modes,
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "manual",
+            "claimRef": {"namespace": "default", "name": "c"},
+            "volumeMode": "Filesystem",
+        },
+        "status": {"phase": "Bound"},
+    });
+    assert_eq!(
+        row_of("", "PersistentVolume", volume),
+        "x | 10Gi | RWO,ROX | Retain | Bound | default/c | manual | <unset> |  | 5m | Filesystem"
+    );
+    let mut claim = json!({
+        "metadata": meta,
+        "spec": {"volumeName": "pv", "storageClassName": "manual", "volumeMode": "Filesystem"},
+        "status": {"phase": "Bound", "capacity": {"storage": "10Gi"}, "accessModes": modes},
+    });
+    assert_eq!(
+        row_of("", "PersistentVolumeClaim", claim.clone()),
+        "x | Bound | pv | 10Gi | RWO,ROX | manual | <unset> | 5m | Filesystem"
+    );
+    claim["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:59:00Z");
+    claim["spec"]["volumeName"] = json!("");
+    assert_eq!(
+        row_of("", "PersistentVolumeClaim", claim),
+        "x | Terminating |  |  |  | manual | <unset> | 5m | Filesystem"
+    );
+    let mut class = json!({"metadata": meta, "provisioner": "kubernetes.io/no-provisioner"});
+    class["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] = json!("true");
+    assert_eq!(
+        row_of("storage.k8s.io", "StorageClass", class),
+        "x (default) | kubernetes.io/no-provisioner | Delete | Immediate | false | 5m"
+    );
+}

@@ -10,7 +10,7 @@
 //! | `check` | the small checks that the rest is made of |
 //! | `metadata` | `metadata` of everything |
 //! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling` | pods and templates |
-//! | `apps`, `services`, `config`, `rbac`, `small` | the other kinds |
+//! | `apps`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
 //!
 //! A change is checked as a new object is, and then for what may not change.
 //!
@@ -31,6 +31,7 @@ mod resources;
 mod scheduling;
 mod services;
 mod small;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -59,6 +60,8 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         ("", "services") => services::service_update(&mut errors, new, old),
         ("", "configmaps" | "secrets") => config::update(&mut errors, new, old),
         ("", "nodes") => small::node_update(&mut errors, new, old),
+        ("", "persistentvolumes") => storage::volume_update(&mut errors, new, old),
+        ("", "persistentvolumeclaims") => storage::claim_update(&mut errors, new, old),
         ("apps", "deployments" | "replicasets") => apps::update(&mut errors, new, old),
         ("discovery.k8s.io", "endpointslices") => {
             services::endpoint_slice_update(&mut errors, new, old);
@@ -69,6 +72,7 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         ("scheduling.k8s.io", "priorityclasses") => {
             small::priority_class_update(&mut errors, new, old);
         }
+        ("storage.k8s.io", "storageclasses") => storage::class_update(&mut errors, new, old),
         _ => {}
     }
     whole(&mut errors, resource, new);
@@ -113,6 +117,8 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         ("", "secrets") => config::secret(errors, object),
         ("", "namespaces") => small::namespace(errors, object),
         ("", "nodes") => small::node(errors, object),
+        ("", "persistentvolumes") => storage::volume(errors, object),
+        ("", "persistentvolumeclaims") => storage::claim(errors, object),
         ("", "events") | ("events.k8s.io", "events") => small::event(errors, object),
         ("apps", "deployments") => apps::deployment(errors, object),
         ("apps", "replicasets") => apps::replica_set(errors, object),
@@ -125,6 +131,7 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
             rbac::binding(errors, object, namespaced);
         }
         ("scheduling.k8s.io", "priorityclasses") => small::priority_class(errors, object),
+        ("storage.k8s.io", "storageclasses") => storage::class(errors, object),
         _ => {}
     }
 }

@@ -131,15 +131,7 @@ pub(super) fn affinity(errors: &mut Errors, affinity: &Value, path: &str) {
     let (node, node_path) = (&affinity["nodeAffinity"], join(path, "nodeAffinity"));
     let selector = &node[REQUIRED];
     if !selector.is_null() {
-        let path = join(&node_path, &format!("{REQUIRED}.nodeSelectorTerms"));
-        let terms = list(selector, "nodeSelectorTerms");
-        if terms.is_empty() {
-            let wrong = "must have at least one node selector term";
-            errors.push(FieldError::required(path.clone(), wrong));
-        }
-        for (index, term) in terms.iter().enumerate() {
-            node_term(errors, term, &format!("{path}[{index}]"));
-        }
+        node_selector(errors, selector, &join(&node_path, REQUIRED));
     }
     for (index, preferred) in list(node, PREFERRED).iter().enumerate() {
         let path = format!("{node_path}.{PREFERRED}[{index}]");
@@ -160,6 +152,19 @@ pub(super) fn affinity(errors: &mut Errors, affinity: &Value, path: &str) {
                 &join(&path, "podAffinityTerm"),
             );
         }
+    }
+}
+
+/// Which nodes are meant, by one or another of some terms.
+pub(super) fn node_selector(errors: &mut Errors, selector: &Value, path: &str) {
+    let path = join(path, "nodeSelectorTerms");
+    let terms = list(selector, "nodeSelectorTerms");
+    if terms.is_empty() {
+        let wrong = "must have at least one node selector term";
+        errors.push(FieldError::required(path.clone(), wrong));
+    }
+    for (index, term) in terms.iter().enumerate() {
+        node_term(errors, term, &format!("{path}[{index}]"));
     }
 }
 

@@ -62,21 +62,16 @@ fn source(errors: &mut Errors, volume: &Value, path: &str) {
             mode(errors, source, &path, "defaultMode");
             downward_items(errors, source, &path);
         }
+        "persistentVolumeClaim" => required(errors, source, &path, "claimName", any),
         "projected" => projected(errors, source, &path),
         _ => {}
     }
 }
 
-fn host_path(errors: &mut Errors, source: &Value, path: &str) {
+/// A path of the node, in a pod or in a PersistentVolume.
+pub(super) fn host_path(errors: &mut Errors, source: &Value, path: &str) {
     required(errors, source, path, "path", any);
-    if text(source, "path").split('/').any(|part| part == "..") {
-        let wrong = "must not contain '..'";
-        errors.push(FieldError::invalid(
-            join(path, "path"),
-            &source["path"],
-            wrong,
-        ));
-    }
+    no_backsteps(errors, source, path);
     one_of_if(
         errors,
         source,
@@ -92,6 +87,18 @@ fn host_path(errors: &mut Errors, source: &Value, path: &str) {
             "Socket",
         ],
     );
+}
+
+/// A path that does not lead upwards.
+pub(super) fn no_backsteps(errors: &mut Errors, source: &Value, path: &str) {
+    if text(source, "path").split('/').any(|part| part == "..") {
+        let wrong = "must not contain '..'";
+        errors.push(FieldError::invalid(
+            join(path, "path"),
+            &source["path"],
+            wrong,
+        ));
+    }
 }
 
 fn projected(errors: &mut Errors, source: &Value, path: &str) {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    APPS, AUTHENTICATION, AUTHORIZATION, COORDINATION, DISCOVERY, RBAC, READ, WRITE,
+    APPS, AUTHENTICATION, AUTHORIZATION, COORDINATION, DISCOVERY, RBAC, READ, STORAGE, WRITE,
     cluster_binding, cluster_role, events, named, rule, service_account,
 };
 
@@ -140,11 +140,51 @@ const CONTROLLERS: &[Controller] = &[
             events(),
         ]
     }),
+    ("persistent-volume-binder", || {
+        vec![
+            rule(
+                &["create", "delete", "get", "list", "update", "watch"],
+                &[""],
+                &["persistentvolumes"],
+            ),
+            rule(&["update"], &[""], &["persistentvolumes/status"]),
+            rule(
+                &["get", "list", "update", "watch"],
+                &[""],
+                &["persistentvolumeclaims"],
+            ),
+            rule(&["update"], &[""], &["persistentvolumeclaims/status"]),
+            rule(READ, &[STORAGE], &["storageclasses"]),
+            rule(READ, &[""], &["pods"]),
+            events(),
+        ]
+    }),
     ("pod-garbage-collector", || {
         vec![
             rule(&["delete", "list", "watch"], &[""], &["pods"]),
             rule(&["get", "list"], &[""], &["nodes"]),
             rule(&["patch"], &[""], &["pods/status"]),
+        ]
+    }),
+    ("pv-protection-controller", || {
+        vec![
+            rule(
+                &["get", "list", "update", "watch"],
+                &[""],
+                &["persistentvolumes"],
+            ),
+            events(),
+        ]
+    }),
+    ("pvc-protection-controller", || {
+        vec![
+            rule(
+                &["get", "list", "update", "watch"],
+                &[""],
+                &["persistentvolumeclaims"],
+            ),
+            rule(READ, &[""], &["pods"]),
+            events(),
         ]
     }),
     ("replicaset-controller", || {

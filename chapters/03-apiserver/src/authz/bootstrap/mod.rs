@@ -28,6 +28,7 @@ const COORDINATION: &str = "coordination.k8s.io";
 const DISCOVERY: &str = "discovery.k8s.io";
 const EVENTS: &str = "events.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
+const STORAGE: &str = "storage.k8s.io";
 
 fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Value {
     json!({"verbs": verbs, "apiGroups": groups, "resources": resources})
@@ -116,6 +117,7 @@ fn cluster_bindings() -> Vec<Value> {
         cluster_binding("system:node", &[]),
         cluster_binding("system:node-proxier", &[user("system:kube-proxy")]),
         cluster_binding("system:kube-scheduler", &[user("system:kube-scheduler")]),
+        cluster_binding("system:volume-scheduler", &[user("system:kube-scheduler")]),
         cluster_binding(
             "system:kube-controller-manager",
             &[user("system:kube-controller-manager")],

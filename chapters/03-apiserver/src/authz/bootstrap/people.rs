@@ -68,6 +68,7 @@ pub(super) fn user_roles() -> Vec<Value> {
             &[
                 "configmaps",
                 "events",
+                "persistentvolumeclaims",
                 "secrets",
                 "serviceaccounts",
                 "services",
@@ -85,6 +86,8 @@ pub(super) fn user_roles() -> Vec<Value> {
             &[
                 "configmaps",
                 "endpoints",
+                "persistentvolumeclaims",
+                "persistentvolumeclaims/status",
                 "pods",
                 "serviceaccounts",
                 "services",

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::{
-    APPS, AUTHENTICATION, AUTHORIZATION, COORDINATION, DISCOVERY, READ, cluster_role, controllers,
-    events, named, paths, people, rule,
+    APPS, AUTHENTICATION, AUTHORIZATION, COORDINATION, DISCOVERY, READ, STORAGE, cluster_role,
+    controllers, events, named, paths, people, rule,
 };
 use crate::authz::Rule;
 
@@ -96,6 +96,7 @@ pub(super) fn cluster_roles() -> Vec<Value> {
             ],
         ),
         cluster_role("system:kube-scheduler", scheduler_role()),
+        cluster_role("system:volume-scheduler", volume_scheduler_role()),
         cluster_role(
             "system:kube-controller-manager",
             controllers::controller_manager_role(),
@@ -136,6 +137,11 @@ fn node_role() -> Vec<Value> {
         rule(&["patch", "update"], &[""], &["pods/status"]),
         rule(&["create"], &[""], &["pods/eviction"]),
         rule(READ, &[""], &["configmaps", "secrets"]),
+        rule(
+            &["get"],
+            &[""],
+            &["persistentvolumeclaims", "persistentvolumes"],
+        ),
         rule(&["get"], &[""], &["endpoints"]),
         rule(&["create"], &[""], &["serviceaccounts/token"]),
         rule(
@@ -150,6 +156,16 @@ fn node_role() -> Vec<Value> {
 pub(in crate::authz) fn node_rules() -> &'static [Rule] {
     static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| Rule::list(&node_role().into()));
     &RULES
+}
+
+/// Choosing volumes for claims that wait for their first consumer.
+fn volume_scheduler_role() -> Vec<Value> {
+    let read_update = &[READ, &["patch", "update"]].concat();
+    vec![
+        rule(read_update, &[""], &["persistentvolumes"]),
+        rule(READ, &[STORAGE], &["storageclasses"]),
+        rule(read_update, &[""], &["persistentvolumeclaims"]),
+    ]
 }
 
 fn scheduler_role() -> Vec<Value> {
@@ -168,6 +184,11 @@ fn scheduler_role() -> Vec<Value> {
         rule(&["patch", "update"], &[""], &["pods/status"]),
         rule(READ, &[""], &["services"]),
         rule(READ, &[APPS], &["replicasets"]),
+        rule(
+            READ,
+            &[""],
+            &["persistentvolumeclaims", "persistentvolumes"],
+        ),
         rule(READ, &["scheduling.k8s.io"], &["priorityclasses"]),
         rule(&["create"], &[AUTHENTICATION], &["tokenreviews"]),
         rule(&["create"], &[AUTHORIZATION], &["subjectaccessreviews"]),
