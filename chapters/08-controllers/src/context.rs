@@ -13,9 +13,11 @@ use informers::work_queue::WorkQueue;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
@@ -26,12 +28,15 @@ use tokio_util::task::TaskTracker;
 use crate::config::Informers;
 use crate::error::Error;
 use crate::owners;
+use crate::persistent_volume;
 use crate::recorder::Recorder;
 
 /// Index: objects by the uid of their controller.
 pub const BY_CONTROLLER: &str = "controller";
 /// Index: pods by the node that they are bound to.
 pub const BY_NODE: &str = "node";
+/// Index: volumes, and pods, by `namespace/name` of the claims that they name.
+pub const BY_CLAIM: &str = "claim";
 /// Index: endpoint slices by `namespace/name` of their Service.
 pub const BY_SERVICE: &str = "service";
 
@@ -59,6 +64,12 @@ pub struct SharedInformers {
     pub service_accounts: SharedInformer<ServiceAccount>,
     /// The ConfigMaps `kube-root-ca.crt` alone.
     pub root_cas: SharedInformer<ConfigMap>,
+    /// Volumes.
+    pub persistent_volumes: SharedInformer<PersistentVolume>,
+    /// Claims to volumes, of all namespaces.
+    pub persistent_volume_claims: SharedInformer<PersistentVolumeClaim>,
+    /// Classes of storage.
+    pub storage_classes: SharedInformer<StorageClass>,
 }
 
 impl Default for SharedInformers {
@@ -66,6 +77,7 @@ impl Default for SharedInformers {
         SharedInformers {
             pods: SharedInformer::new(&[
                 (BY_CONTROLLER, owners::index_by_controller),
+                (BY_CLAIM, persistent_volume::index_pods_by_claim),
                 (BY_NODE, |pod: &Pod| {
                     pod.spec
                         .iter()
@@ -86,6 +98,12 @@ impl Default for SharedInformers {
             namespaces: SharedInformer::new(&[]),
             service_accounts: SharedInformer::new(&[]),
             root_cas: SharedInformer::new(&[]),
+            persistent_volumes: SharedInformer::new(&[(
+                BY_CLAIM,
+                persistent_volume::index_by_claim,
+            )]),
+            persistent_volume_claims: SharedInformer::new(&[]),
+            storage_classes: SharedInformer::new(&[]),
         }
     }
 }
@@ -93,7 +111,7 @@ impl Default for SharedInformers {
 /// What a controller reads: the informers' stores.
 #[derive(Clone)]
 pub struct Stores {
-    /// Pods, by controller and by node.
+    /// Pods, by controller, by claim and by node.
     pub pods: Store<Pod>,
     /// ReplicaSets, by controller.
     pub replica_sets: Store<ReplicaSet>,
@@ -115,6 +133,12 @@ pub struct Stores {
     pub service_accounts: Store<ServiceAccount>,
     /// The ConfigMaps `kube-root-ca.crt`.
     pub root_cas: Store<ConfigMap>,
+    /// Volumes, by claim.
+    pub persistent_volumes: Store<PersistentVolume>,
+    /// Claims to volumes.
+    pub persistent_volume_claims: Store<PersistentVolumeClaim>,
+    /// Classes of storage.
+    pub storage_classes: Store<StorageClass>,
 }
 
 impl SharedInformers {
@@ -132,6 +156,9 @@ impl SharedInformers {
             namespaces: self.namespaces.store(),
             service_accounts: self.service_accounts.store(),
             root_cas: self.root_cas.store(),
+            persistent_volumes: self.persistent_volumes.store(),
+            persistent_volume_claims: self.persistent_volume_claims.store(),
+            storage_classes: self.storage_classes.store(),
         }
     }
 
@@ -218,6 +245,27 @@ impl SharedInformers {
                 self.root_cas,
                 Api::all(client.clone()),
                 named_root_ca,
+                context,
+                kind,
+            ),
+            start(
+                self.persistent_volumes,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.persistent_volume_claims,
+                Api::all(client.clone()),
+                Selection::default(),
+                context,
+                kind,
+            ),
+            start(
+                self.storage_classes,
+                Api::all(client.clone()),
+                Selection::default(),
                 context,
                 kind,
             ),

@@ -22,9 +22,10 @@
 //! | [`node_ipam`] | each node has a range of pod addresses | `nodeipam` |
 //! | [`node_lifecycle`] | silent nodes are known, and their pods move | `nodelifecycle`, `tainteviction` |
 //! | [`pod_gc`] | pods of nodes that are gone go too | `podgc` |
+//! | [`persistent_volume`] | claims have volumes, and what is in use stays | `volume/persistentvolume`, `volume/pv*protection` |
 //!
 //! Read [`replica_set`] first, then [`deployment`]. Left out so far: everything whose kinds the
-//! API server does not serve yet (Jobs, DaemonSets, StatefulSets, autoscaling, volumes).
+//! API server does not serve yet (Jobs, DaemonSets, StatefulSets, autoscaling).
 
 pub mod config;
 pub mod context;
@@ -37,6 +38,7 @@ pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod owners;
+pub mod persistent_volume;
 pub mod pod_gc;
 pub mod pods;
 pub mod recorder;
@@ -97,6 +99,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     );
     let taint_eviction = node_lifecycle::taint_eviction::register(&mut informers);
     let pod_gc = pod_gc::register(&mut informers);
+    let persistent_volume = persistent_volume::register(&mut informers);
+    let protection = persistent_volume::protection::register(&mut informers);
 
     let (recorder, write_events) = Recorder::new(client.clone());
     let context = Context {
@@ -120,6 +124,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         node_lifecycle(&context);
         taint_eviction(&context);
         pod_gc(&context);
+        persistent_volume(&context);
+        protection(&context);
         garbage::start(&context);
         leading.cancelled().await;
     }
