@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use crate::labels::Labels;
 use crate::node_info::{NodeInfo, PodInfo};
 use crate::schedule::Snapshot;
+use crate::volumes::VolumeCache;
 
 /// Nodes, the pods on them, and what else decisions look at.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Cache {
     assigned: HashMap<String, String>,
     /// The labels of each namespace.
     pub namespaces: BTreeMap<String, Labels>,
+    /// Claims and volumes.
+    pub volumes: VolumeCache,
     /// The selector of each Service, by namespace and name.
     services: BTreeMap<(String, String), (String, Labels)>,
     service_list: Vec<(String, Labels)>,
@@ -36,6 +39,7 @@ impl Cache {
             nodes: &self.nodes,
             namespaces: &self.namespaces,
             services: &self.service_list,
+            volumes: &self.volumes,
         }
     }
 

@@ -4,38 +4,42 @@
 //! places every pod that is due before it takes the next. Only requests to the API server run
 //! beside it.
 
+mod storage;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use component::CancellationToken;
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, FuturesUnordered, SelectAll, StreamExt};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
-use kube::api::Api;
+use futures::stream::{FuturesUnordered, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, Pod, Service};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 
 use crate::cache::Cache;
 use crate::events::{COMPONENT, Recorder};
+use crate::inputs::{self, Input};
 use crate::queue::Queue;
-use crate::requests::{bind, set_condition, unschedulable};
+use crate::requests::{BindError, bind, bind_volumes, set_condition, unschedulable};
 use crate::schedule::{FitError, schedule};
-use crate::watch::watch;
 
-/// A watch event of any of the watched resources.
-pub enum Input {
-    /// Of a pod.
-    Pod(Box<watcher::Event<Pod>>),
-    /// Of a node.
-    Node(Box<watcher::Event<Node>>),
-    /// Of a namespace.
-    Namespace(Box<watcher::Event<Namespace>>),
-    /// Of a Service.
-    Service(Box<watcher::Event<Service>>),
-}
+/// A pod, its node, the volumes that it gets with the node, and what became of it all.
+type Bound = (
+    Arc<Pod>,
+    String,
+    Vec<PersistentVolume>,
+    Result<(), BindError>,
+);
 
-type Bound = (Arc<Pod>, String, kube::Result<()>);
+/// Decisions on half a cluster would be wrong ones.
+const NEEDED: [&str; 5] = [
+    "pods",
+    "nodes",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "storageclasses",
+];
 
 /// The scheduler at work.
 pub struct Driver {
@@ -46,8 +50,8 @@ pub struct Driver {
     binding: FuturesUnordered<BoxFuture<'static, Bound>>,
     /// What the running list of each resource has shown, to know at its end what is gone.
     listed: BTreeMap<&'static str, HashSet<String>>,
-    pods_synced: bool,
-    nodes_synced: bool,
+    /// The resources whose first list is still to come, of those that decisions need.
+    unsynced: HashSet<&'static str>,
 }
 
 impl Driver {
@@ -60,35 +64,13 @@ impl Driver {
             queue: Queue::default(),
             binding: FuturesUnordered::new(),
             listed: BTreeMap::new(),
-            pods_synced: false,
-            nodes_synced: false,
+            unsynced: HashSet::from(NEEDED),
         }
     }
 
     /// Schedules until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut inputs: SelectAll<BoxStream<'static, Input>> = SelectAll::new();
-        inputs.push(
-            watch(Api::<Pod>::all(self.client.clone()))
-                .map(|event| Input::Pod(Box::new(event)))
-                .boxed(),
-        );
-        inputs.push(
-            watch(Api::<Node>::all(self.client.clone()))
-                .map(|event| Input::Node(Box::new(event)))
-                .boxed(),
-        );
-        let namespaces = Api::<Namespace>::all(self.client.clone());
-        inputs.push(
-            watch(namespaces)
-                .map(|event| Input::Namespace(Box::new(event)))
-                .boxed(),
-        );
-        inputs.push(
-            watch(Api::<Service>::all(self.client.clone()))
-                .map(|event| Input::Service(Box::new(event)))
-                .boxed(),
-        );
+        let mut inputs = inputs::all(&self.client);
         loop {
             let wake = self.queue.next_wake().map(tokio::time::Instant::from_std);
             let never = tokio::time::Instant::now() + Duration::from_secs(3600);
@@ -98,8 +80,7 @@ impl Driver {
                 Some(bound) = self.binding.next() => self.bound(bound),
                 () = tokio::time::sleep_until(wake.unwrap_or(never)) => {}
             }
-            // Decisions on half a cluster would be wrong ones.
-            if self.pods_synced && self.nodes_synced {
+            if self.unsynced.is_empty() {
                 self.place_all();
             }
         }
@@ -114,6 +95,9 @@ impl Driver {
             Input::Node(event) => self.take_node(*event),
             Input::Namespace(event) => self.take_namespace(*event),
             Input::Service(event) => self.take_service(*event),
+            Input::Claim(event) => self.take_claim(*event),
+            Input::Volume(event) => self.take_volume(*event),
+            Input::Class(event) => self.take_class(*event),
         }
     }
 
@@ -134,7 +118,6 @@ impl Driver {
                     .map(str::to_owned)
                     .collect();
                 gone.iter().for_each(|uid| self.remove_pod(uid));
-                self.pods_synced = true;
             }
         }
     }
@@ -196,7 +179,6 @@ impl Driver {
                     .map(str::to_owned)
                     .collect();
                 gone.iter().for_each(|name| self.cache.remove_node(name));
-                self.nodes_synced = true;
             }
         }
     }
@@ -265,30 +247,39 @@ impl Driver {
     }
 
     fn end_list(&mut self, resource: &'static str) -> HashSet<String> {
+        self.unsynced.remove(resource);
         self.listed.remove(resource).unwrap_or_default()
     }
 
     fn place_all(&mut self) {
         while let Some(pod) = self.queue.pop(Instant::now()) {
             match schedule(&pod, &self.cache.snapshot()) {
-                Ok(decision) => self.bind(pod, decision.node),
+                Ok(decision) => self.bind(pod, decision.node, decision.volumes),
                 Err(error) => self.did_not_fit(pod, &error),
             }
         }
     }
 
-    fn bind(&mut self, pod: Arc<Pod>, node: String) {
+    fn bind(&mut self, pod: Arc<Pod>, node: String, volumes: Vec<PersistentVolume>) {
         self.cache.assign(&pod, &node);
+        self.cache.volumes.assume(&volumes);
         let client = self.client.clone();
         self.binding.push(Box::pin(async move {
-            let result = bind(client, &pod, &node).await;
-            (pod, node, result)
+            let bound = bind_volumes(&client, &volumes).await;
+            let result = match bound {
+                Ok(()) => bind(client, &pod, &node).await.map_err(BindError::Api),
+                Err(error) => Err(error),
+            };
+            (pod, node, volumes, result)
         }));
     }
 
-    fn bound(&mut self, (pod, node, result): Bound) {
+    fn bound(&mut self, (pod, node, volumes, result): Bound) {
         let uid = pod.uid().unwrap_or_default();
         let name = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+        if result.is_err() {
+            self.cache.volumes.take_back(&volumes);
+        }
         match result {
             Ok(()) => {
                 tracing::info!(pod = %name, %node, "bound");
@@ -297,14 +288,14 @@ impl Driver {
                 self.queue.remove(&uid);
             }
             // The pod is gone, or has a node already: its own watch event says which.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+            Err(BindError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
                 tracing::debug!(pod = %name, %node, %status, "not bound");
                 self.take_back(&uid);
             }
             Err(error) => {
                 tracing::warn!(pod = %name, %node, %error, "not bound");
-                let message = format!("binding rejected: {error}");
-                self.recorder.warning(&pod, "FailedScheduling", message);
+                self.recorder
+                    .warning(&pod, "FailedScheduling", error.to_string());
                 self.take_back(&uid);
             }
         }

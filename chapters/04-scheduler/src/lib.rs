@@ -19,13 +19,14 @@
 //! Read [`schedule()`] first, then [`filter`] and [`score`], then [`queue`] and [`driver`].
 //!
 //! Left out: preemption (a pod of high priority does not push others off a node; the message says
-//! where it could), volumes, resource claims, pod groups, image locality, several profiles,
+//! where it could), volumes that a provisioner would make for a node, resource claims, pod groups, image locality, several profiles,
 //! leader election. Upstream: `pkg/scheduler`.
 
 pub mod cache;
 pub mod driver;
 pub mod events;
 pub mod filter;
+mod inputs;
 pub mod labels;
 pub mod node_info;
 pub mod quantity;
@@ -34,6 +35,7 @@ mod requests;
 pub mod resources;
 pub mod schedule;
 pub mod score;
+pub mod volumes;
 mod watch;
 pub mod why;
 

@@ -36,6 +36,8 @@ pub struct PodInfo {
     pub scoring_requests: Resources,
     /// The host's ports that it takes.
     pub host_ports: Vec<HostPort>,
+    /// The claims to volumes that it names, each once.
+    pub claims: Vec<String>,
     /// Near which pods it wants to be.
     pub affinity: Option<PodAffinity>,
     /// Near which pods it does not want to be.
@@ -64,10 +66,20 @@ impl PodInfo {
             requests: pod_requests(spec),
             scoring_requests: pod_scoring_requests(spec),
             host_ports: host_ports(spec),
+            claims: claims(spec),
             affinity: affinity.and_then(|affinity| affinity.pod_affinity.clone()),
             anti_affinity: affinity.and_then(|affinity| affinity.pod_anti_affinity.clone()),
         }
     }
+}
+
+fn claims(spec: &PodSpec) -> Vec<String> {
+    let volumes = spec.volumes.iter().flatten();
+    let claims = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    let mut claims: Vec<String> = claims.map(|source| source.claim_name.clone()).collect();
+    claims.sort();
+    claims.dedup();
+    claims
 }
 
 fn host_ports(spec: &PodSpec) -> Vec<HostPort> {

@@ -1,11 +1,66 @@
 //! What the scheduler tells the API server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{
+    Binding, ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Status, Time};
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
+use volume_binding::{is_fully_bound, volume_spec};
+
+/// How long a pod's claims may take to be bound to the volumes that were chosen. Upstream:
+/// `bindTimeoutSeconds`.
+const VOLUMES_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Why a pod was not bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The API server said no to the binding.
+    #[error("binding rejected: {0}")]
+    Api(kube::Error),
+    /// Its claims did not get their volumes.
+    #[error("running PreBind plugin \"VolumeBinding\": binding volumes: {0}")]
+    Volumes(String),
+}
+
+/// Gives a pod's claims the volumes that were chosen with its node, and waits until they are
+/// bound: the binder of chapter 8 does the claims' half.
+///
+/// # Errors
+///
+/// If somebody else was faster with a volume, or nobody finishes the binding.
+pub async fn bind_volumes(client: &Client, volumes: &[PersistentVolume]) -> Result<(), BindError> {
+    let failed = |error: &dyn std::fmt::Display| BindError::Volumes(error.to_string());
+    let api = Api::<PersistentVolume>::all(client.clone());
+    for volume in volumes {
+        let name = volume.name_any();
+        let written = api.replace(&name, &PostParams::default(), volume).await;
+        written.map_err(|error| failed(&error))?;
+    }
+    let claims = volumes
+        .iter()
+        .filter_map(|volume| volume_spec(volume).claim_ref.clone());
+    let all_bound = async {
+        for claim in claims {
+            let namespace = claim.namespace.unwrap_or_default();
+            let api = Api::<PersistentVolumeClaim>::namespaced(client.clone(), &namespace);
+            let name = claim.name.unwrap_or_default();
+            let is_bound = |claim: Option<&PersistentVolumeClaim>| claim.is_none_or(is_fully_bound);
+            await_condition(api, &name, is_bound)
+                .await
+                .map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(VOLUMES_TIMEOUT, all_bound).await {
+        Ok(result) => result,
+        Err(_) => Err(failed(&"timed out waiting for the condition")),
+    }
+}
 
 fn pods_beside(client: Client, pod: &Pod) -> Api<Pod> {
     Api::namespaced(client, &pod.namespace().unwrap_or_default())

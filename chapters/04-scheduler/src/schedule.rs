@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
 
 use crate::filter::{Filters, Rejection};
 use crate::labels::Labels;
 use crate::node_info::{NodeInfo, PodInfo};
 use crate::score;
+use crate::volumes::VolumeCache;
 
 /// The cluster at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,8 @@ pub struct Snapshot<'a> {
     pub namespaces: &'a BTreeMap<String, Labels>,
     /// The namespace and selector of each Service.
     pub services: &'a [(String, Labels)],
+    /// Claims and volumes.
+    pub volumes: &'a VolumeCache,
 }
 
 /// Where a pod goes, and what was thought of every node.
@@ -30,6 +33,8 @@ pub struct Decision {
     pub scores: BTreeMap<String, f64>,
     /// Why each other node would not.
     pub rejections: BTreeMap<String, Rejection>,
+    /// The volumes that its claims get with the node, as they are to be written.
+    pub volumes: Vec<PersistentVolume>,
 }
 
 /// Why a pod goes nowhere. Its `Display` is upstream's message, word for word: users, and
@@ -38,6 +43,8 @@ pub struct Decision {
 pub struct FitError {
     /// Why each node would not do, by name.
     pub rejections: BTreeMap<String, Rejection>,
+    /// Why no node was looked at.
+    pub pre_filter: Option<String>,
     /// The pod says that it must not push others off a node.
     pub never_preempts: bool,
     /// Nodes where pods of lower priority could be pushed off, which this scheduler does not do.
@@ -51,7 +58,24 @@ pub struct FitError {
 /// [`FitError`] if there is none.
 pub fn schedule(pod: &Pod, snapshot: &Snapshot<'_>) -> Result<Decision, FitError> {
     let info = PodInfo::new(pod);
-    let filters = Filters::new(pod, &info, snapshot);
+    let never_preempts = pod
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.preemption_policy.as_deref() == Some("Never"));
+    let filters = match Filters::new(pod, &info, snapshot) {
+        Ok(filters) => filters,
+        Err(rejection) => {
+            let nodes = snapshot.nodes.iter();
+            return Err(FitError {
+                rejections: nodes
+                    .map(|node| (node.name.clone(), rejection.clone()))
+                    .collect(),
+                pre_filter: Some(rejection.reasons.join(", ")),
+                never_preempts,
+                preemptible: 0,
+            });
+        }
+    };
     let mut feasible = Vec::new();
     let mut rejections = BTreeMap::new();
     for node in snapshot.nodes {
@@ -69,9 +93,9 @@ pub fn schedule(pod: &Pod, snapshot: &Snapshot<'_>) -> Result<Decision, FitError
                 && node.pods.iter().any(|other| other.priority < info.priority)
         };
         let preemptible = snapshot.nodes.iter().filter(has_lower).count();
-        let never_preempts = spec.preemption_policy.as_deref() == Some("Never");
         return Err(FitError {
             rejections,
+            pre_filter: None,
             never_preempts,
             preemptible,
         });
@@ -88,7 +112,7 @@ pub fn schedule(pod: &Pod, snapshot: &Snapshot<'_>) -> Result<Decision, FitError
                 .then_with(|| b.pods.len().cmp(&a.pods.len()))
                 .then_with(|| b.name.cmp(&a.name))
         })
-        .map(|(node, _)| node.name.clone())
+        .map(|(node, _)| *node)
         .expect("some node is feasible");
     let scores = feasible
         .iter()
@@ -96,7 +120,8 @@ pub fn schedule(pod: &Pod, snapshot: &Snapshot<'_>) -> Result<Decision, FitError
         .zip(scores)
         .collect();
     Ok(Decision {
-        node: best,
+        volumes: filters.volumes(best),
+        node: best.name.clone(),
         scores,
         rejections,
     })
@@ -118,7 +143,11 @@ impl fmt::Display for FitError {
         {
             *counts.entry(reason).or_default() += 1;
         }
-        write!(f, "0/{nodes} nodes are available: {}. ", sorted(counts))?;
+        let reasons = match &self.pre_filter {
+            Some(reason) => reason.clone(),
+            None => sorted(counts),
+        };
+        write!(f, "0/{nodes} nodes are available: {reasons}. ")?;
         // Upstream asks its DynamicResources plugin too, which says this of a pod without claims.
         write!(f, "no new claims to deallocate, preemption: ")?;
         if self.never_preempts {

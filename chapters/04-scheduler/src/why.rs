@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{
+    Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service,
+};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
@@ -35,6 +38,19 @@ pub async fn why(client: Client, namespace: &str, name: &str) -> kube::Result<St
             &name,
             service.spec.and_then(|spec| spec.selector),
         );
+    }
+    let claims = Api::<PersistentVolumeClaim>::all(client.clone());
+    for claim in claims.list(&all).await? {
+        cache.volumes.set_claim(claim);
+    }
+    for volume in Api::<PersistentVolume>::all(client.clone())
+        .list(&all)
+        .await?
+    {
+        cache.volumes.set_volume(volume);
+    }
+    for class in Api::<StorageClass>::all(client.clone()).list(&all).await? {
+        cache.volumes.set_class(class);
     }
     for other in Api::<Pod>::all(client).list(&all).await? {
         let node = other.spec.as_ref().and_then(|spec| spec.node_name.clone());

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::ResourceExt;
 use scheduler::cache::Cache;
 use scheduler::schedule;
 use serde_json::{Value, json};
+use volume_binding::volume_spec;
 
 #[test]
 fn scripts() -> std::io::Result<()> {
@@ -38,6 +40,20 @@ enum Command {
     },
     /// A pod goes.
     Delete { name: String },
+    /// A volume that nobody has: `volume v1 capacity=1Gi class=local node=n1`.
+    Volume {
+        name: String,
+        #[arg(key, optional, many)]
+        fields: Vec<(String, String)>,
+    },
+    /// A claim: `claim c1 request=1Gi class=local`, `claim c2 has=v2 modes=ReadWriteOncePod`.
+    Claim {
+        name: String,
+        #[arg(key, optional, many)]
+        fields: Vec<(String, String)>,
+    },
+    /// A class whose claims wait for their first pod.
+    Class { name: String },
     /// What each node says to a pod.
     Why {
         name: String,
@@ -69,13 +85,36 @@ impl goldenscript::Runner for Cluster {
                 match schedule(&pod, &self.cache.snapshot()) {
                     Ok(decision) => {
                         self.cache.assign(&pod, &decision.node);
-                        Ok(format!("{name} → {}", decision.node))
+                        self.cache.volumes.assume(&decision.volumes);
+                        let mut said = format!("{name} → {}", decision.node);
+                        for volume in &decision.volumes {
+                            let claim = volume_spec(volume).claim_ref.as_ref();
+                            let claim = claim.and_then(|claim| claim.name.as_deref());
+                            let claim = claim.unwrap_or_default();
+                            said += &format!(", {claim} gets {}", volume.name_any());
+                        }
+                        Ok(said)
                     }
                     Err(error) => Ok(format!("{name}: {error}")),
                 }
             }
             Command::Delete { name } => {
                 self.cache.forget(name);
+                Ok(String::new())
+            }
+            Command::Volume { name, fields } => {
+                self.cache.volumes.set_volume(volume(name, fields));
+                Ok(String::new())
+            }
+            Command::Claim { name, fields } => {
+                self.cache.volumes.set_claim(claim(name, fields));
+                Ok(String::new())
+            }
+            Command::Class { name } => {
+                let class = json!({"metadata": {"name": name}, "provisioner": "none",
+                    "volumeBindingMode": "WaitForFirstConsumer"});
+                let class = serde_json::from_value(class).expect("a class");
+                self.cache.volumes.set_class(class);
                 Ok(String::new())
             }
             Command::Why { name, fields } => {
@@ -206,6 +245,10 @@ fn pod(name: &str, fields: &[(String, String)]) -> Pod {
                 });
                 push(&mut spec["tolerations"], toleration);
             }
+            "claim" => push(
+                &mut spec["volumes"],
+                json!({"name": value, "persistentVolumeClaim": {"claimName": value}}),
+            ),
             "priority" => spec["priority"] = json!(value.parse::<i32>().expect("a number")),
             "preemption" => spec["preemptionPolicy"] = json!(value),
             "owner" => {
@@ -216,4 +259,51 @@ fn pod(name: &str, fields: &[(String, String)]) -> Pod {
         }
     }
     serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).expect("a pod")
+}
+
+fn volume(name: &str, fields: &[(String, String)]) -> PersistentVolume {
+    let mut spec = json!({ "accessModes": ["ReadWriteOnce"] });
+    for (key, value) in fields {
+        match key.as_str() {
+            "capacity" => spec["capacity"] = json!({ "storage": value }),
+            "class" => spec["storageClassName"] = json!(value),
+            "node" => {
+                let host = json!({ "key": "kubernetes.io/hostname", "operator": "In",
+                    "values": [value] });
+                spec["nodeAffinity"]["required"]["nodeSelectorTerms"] =
+                    json!([{ "matchExpressions": [host] }]);
+            }
+            other => panic!("a volume has no {other}"),
+        }
+    }
+    let status = json!({ "phase": "Available" });
+    serde_json::from_value(json!({ "metadata": { "name": name }, "spec": spec, "status": status }))
+        .expect("a volume")
+}
+
+fn claim(name: &str, fields: &[(String, String)]) -> PersistentVolumeClaim {
+    let mut metadata = json!({ "name": name, "namespace": "default", "uid": name });
+    let mut spec = json!({ "accessModes": ["ReadWriteOnce"] });
+    let mut phase = "Pending";
+    for (key, value) in fields {
+        match key.as_str() {
+            "request" => spec["resources"]["requests"]["storage"] = json!(value),
+            "class" => spec["storageClassName"] = json!(value),
+            "modes" => spec["accessModes"] = json!([value]),
+            "has" => {
+                spec["volumeName"] = json!(value);
+                metadata["annotations"] = json!({ volume_binding::BIND_COMPLETED: "yes" });
+                phase = "Bound";
+            }
+            "lost" => {
+                spec["volumeName"] = json!(value);
+                phase = "Lost";
+            }
+            "deleted" => metadata["deletionTimestamp"] = json!(value),
+            other => panic!("a claim has no {other}"),
+        }
+    }
+    let status = json!({ "phase": phase });
+    serde_json::from_value(json!({ "metadata": metadata, "spec": spec, "status": status }))
+        .expect("a claim")
 }

@@ -10,12 +10,13 @@ mod affinity;
 mod fit;
 mod node;
 mod spread;
+mod volumes;
 
 pub use affinity::{term_selects_pod, terms_of};
 pub use fit::NAME as NODE_RESOURCES_FIT;
 pub use spread::Constraint;
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec, Taint, Toleration};
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod, PodSpec, Taint, Toleration};
 
 use crate::labels::term_selects;
 use crate::node_info::{NodeInfo, PodInfo};
@@ -49,20 +50,33 @@ pub struct Filters<'a> {
     info: &'a PodInfo,
     spread: spread::Spread,
     affinity: affinity::AffinityCounts,
+    claims: volumes::PodClaims<'a>,
 }
 
 impl<'a> Filters<'a> {
     /// Looks at the cluster as a whole, once for each pod.
-    pub fn new(pod: &Pod, info: &'a PodInfo, snapshot: &Snapshot<'_>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// What keeps the pod off every node, whatever the node.
+    pub fn new(pod: &Pod, info: &'a PodInfo, snapshot: &Snapshot<'a>) -> Result<Self, Rejection> {
+        let claims = volumes::PodClaims::new(info, snapshot)
+            .map_err(|reason| Rejection::new("VolumeBinding", &reason, true))?;
         let spec = pod.spec.clone().unwrap_or_default();
         let spread = spread::Spread::new(&spec, info, snapshot);
         let affinity = affinity::AffinityCounts::new(info, snapshot);
-        Self {
+        Ok(Self {
             spec,
             info,
             spread,
             affinity,
-        }
+            claims,
+        })
+    }
+
+    /// The volumes that the pod's claims get if it goes to `node`, which must have passed.
+    pub fn volumes(&self, node: &NodeInfo) -> Vec<PersistentVolume> {
+        self.claims.choose(node).unwrap_or_default()
     }
 
     /// Whether the pod may go to `node`.
@@ -77,6 +91,8 @@ impl<'a> Filters<'a> {
         node::affinity(&self.spec, node)?;
         node::ports(self.info, node)?;
         fit::resources(self.info, node)?;
+        self.claims.check_restrictions()?;
+        self.claims.check(node)?;
         self.spread.check(node)?;
         self.affinity.check(node)
     }
