@@ -12,7 +12,7 @@ use kubelet::runtime::cri::containerd::ContainerdDir;
 use kubelet::runtime::cri::{CriConfig, CriRuntime};
 use kubelet::runtime::{
     ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, Mount, PodMetadata, Resources,
-    RuntimeError, SandboxConfig, SandboxState, Security, TerminalSize,
+    RuntimeError, SandboxConfig, SandboxState, Security, SecurityProfile, TerminalSize,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -460,6 +460,29 @@ fn what_a_container_uses() {
         assert_eq!(runtime.container_usage().await.unwrap(), []);
         assert_eq!(runtime.network_usage().await.unwrap(), []);
         runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
+    });
+}
+
+#[test]
+fn which_system_calls_it_may_make() {
+    on_a_node(|| async {
+        let node = Node::start().await;
+        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
+        let under = async |name, profile| {
+            let mut config = shell(name, "grep Seccomp: /proc/self/status; unshare -U true");
+            config.security.seccomp = profile;
+            node.run(&sandbox.id, "web", config).await
+        };
+        let (code, log) = under("free", SecurityProfile::Unconfined).await;
+        assert_eq!((code, log.as_str()), (0, "stdout F Seccomp:\t0"));
+        let (code, log) = under("default", SecurityProfile::RuntimeDefault).await;
+        assert_eq!(code, 1, "{log}");
+        assert!(log.starts_with("stdout F Seccomp:\t2\n"), "{log}");
+        let path = node.dir.path().join("all.json");
+        std::fs::write(&path, r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#).unwrap();
+        let local = SecurityProfile::Localhost(path.display().to_string());
+        let (code, log) = under("own", local).await;
+        assert_eq!((code, log.as_str()), (0, "stdout F Seccomp:\t2"));
     });
 }
 

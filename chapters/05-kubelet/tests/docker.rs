@@ -13,7 +13,7 @@ use futures::StreamExt;
 use kubelet::runtime::docker::{DockerRuntime, DockerRuntimeConfig};
 use kubelet::runtime::{
     ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, PodMetadata, RuntimeError,
-    SandboxConfig, SandboxState, Security,
+    SandboxConfig, SandboxState, Security, SecurityProfile,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -337,6 +337,38 @@ fn a_pod_from_its_start_to_its_end() {
 }
 
 /// An engine says `die` before its list shows it.
+#[test]
+fn which_system_calls_it_may_make() {
+    on_a_node(async || {
+        let node = Node::start("seccomp").await;
+        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
+        let under = async |name, profile| {
+            let script =
+                "while read a b; do case $a in Seccomp:) echo $b;; esac; done < /proc/self/status";
+            let mut config = shell(name, script);
+            config.security.seccomp = profile;
+            let id = node.run(&sandbox.id, config).await;
+            assert_eq!(node.end(&id).await.0, 0);
+            node.log("web", name)
+        };
+        let path = node.dir.path().join("all.json");
+        std::fs::write(&path, r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#).unwrap();
+        let path = path.display().to_string();
+        assert_eq!(
+            under("free", SecurityProfile::Unconfined).await,
+            ["stdout F 0"]
+        );
+        assert_eq!(
+            under("default", SecurityProfile::RuntimeDefault).await,
+            ["stdout F 2"]
+        );
+        assert_eq!(
+            under("own", SecurityProfile::Localhost(path)).await,
+            ["stdout F 2"]
+        );
+    });
+}
+
 #[test]
 fn no_end_is_missed() {
     on_a_node(async || {

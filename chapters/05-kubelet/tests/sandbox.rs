@@ -17,6 +17,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+#[path = "sandbox/security.rs"]
+mod security;
+
 /// A node's folders. A test that fails leaves no pods behind.
 struct Dir(tempfile::TempDir);
 

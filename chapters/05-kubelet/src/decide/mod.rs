@@ -37,6 +37,7 @@ pub mod qos;
 pub mod quantity;
 pub mod requests;
 pub mod resize;
+pub mod security;
 pub mod shutdown;
 pub mod spec;
 pub mod static_pod;

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::decide::env::{self, EnvInput, Objects};
 use crate::decide::fields::PodAddresses;
 use crate::decide::status::Waiting;
-use crate::decide::{dns, qos, quantity, spec, static_pod};
+use crate::decide::{dns, qos, quantity, security, spec, static_pod};
 use crate::runtime::{
     ContainerConfig, Image, Mount, PodMetadata, QOS_LABEL, SandboxConfig, Security,
 };
@@ -264,48 +264,21 @@ impl Launch<'_> {
         ])
     }
 
-    /// Whom it runs as: the container's word, else the pod's.
+    /// What it may do.
     async fn security(&self, context: &Context) -> Result<Security, Waiting> {
-        let own = self.container.security_context.clone().unwrap_or_default();
-        let pod = spec::of(self.pod)
-            .security_context
-            .clone()
-            .unwrap_or_default();
-        let id = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
-        let run_as_user = id(own.run_as_user.or(pod.run_as_user));
-        if own.run_as_non_root.or(pod.run_as_non_root) == Some(true) {
-            let image = context
-                .runtime
-                .image_status(self.image_id)
-                .await
-                .ok()
-                .flatten();
-            check_non_root(self.pod, self.container, run_as_user, image.as_ref())?;
+        let profiles = context.config.root_dir.join("seccomp");
+        let security = security::security(self.pod, self.container, &profiles);
+        let security = security.map_err(config_error)?;
+        let own = self.container.security_context.as_ref();
+        let own = own.and_then(|own| own.run_as_non_root);
+        let pod = spec::of(self.pod).security_context.as_ref();
+        if own.or(pod.and_then(|pod| pod.run_as_non_root)) == Some(true) {
+            let image = context.runtime.image_status(self.image_id).await;
+            let image = image.ok().flatten();
+            let user = security.run_as_user;
+            check_non_root(self.pod, self.container, user, image.as_ref())?;
         }
-        let capabilities = own.capabilities.unwrap_or_default();
-        let plain = |list: Option<Vec<String>>| -> Vec<String> {
-            let names = list.unwrap_or_default().into_iter();
-            names
-                .map(|name| name.trim_start_matches("CAP_").to_uppercase())
-                .collect()
-        };
-        let mut supplemental_groups: Vec<u32> = pod
-            .supplemental_groups
-            .iter()
-            .flatten()
-            .filter_map(|group| id(Some(*group)))
-            .collect();
-        supplemental_groups.extend(id(pod.fs_group));
-        Ok(Security {
-            run_as_user,
-            run_as_group: id(own.run_as_group.or(pod.run_as_group)),
-            supplemental_groups,
-            read_only_root_filesystem: own.read_only_root_filesystem.unwrap_or(false),
-            privileged: own.privileged.unwrap_or(false),
-            no_new_privileges: own.allow_privilege_escalation == Some(false),
-            add_capabilities: plain(capabilities.add),
-            drop_capabilities: plain(capabilities.drop),
-        })
+        Ok(security)
     }
 }
 

@@ -100,6 +100,18 @@ pub struct Mount {
     pub read_only: bool,
 }
 
+/// What limits a container beside its user and capabilities. CRI: `SecurityProfile`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum SecurityProfile {
+    /// Nothing.
+    #[default]
+    Unconfined,
+    /// What the runtime thinks right.
+    RuntimeDefault,
+    /// A profile of the node: of seccomp the file's path, of AppArmor the name it was loaded by.
+    Localhost(String),
+}
+
 /// Whom the container's process runs as, and what it may do.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Security {
@@ -119,6 +131,8 @@ pub struct Security {
     pub add_capabilities: Vec<String>,
     /// Capabilities taken from the default set; `ALL` takes all.
     pub drop_capabilities: Vec<String>,
+    /// `seccompProfile`: which system calls it may make. Of no effect on a privileged container.
+    pub seccomp: SecurityProfile,
 }
 
 /// What a container is made from. CRI: `ContainerConfig`.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::messages as cri;
 use crate::runtime::{
     Container, ContainerConfig, ContainerState, Image, PodMetadata, Resources, SandboxConfig,
+    SecurityProfile,
 };
 
 /// The period of CPU limits, in microseconds. Upstream: `pkg/kubelet/cm/helpers_linux.go`.
@@ -69,7 +70,7 @@ pub fn sandbox_config(config: &SandboxConfig, cgroup_root: &str) -> cri::PodSand
             security_context: Some(cri::LinuxSandboxSecurityContext {
                 namespace_options: Some(namespaces(config, None)),
                 privileged: false,
-                seccomp: Some(runtime_default()),
+                seccomp: Some(profile(&SecurityProfile::RuntimeDefault)),
             }),
             sysctls: config.sysctls.clone(),
         }),
@@ -197,18 +198,19 @@ fn security(
         no_new_privs: security.no_new_privileges,
         masked_paths: paths(&MASKED_PATHS),
         readonly_paths: paths(&READ_ONLY_PATHS),
-        // A pod that asks for no profile has none: `seccompDefault` is off, as upstream.
-        seccomp: Some(cri::SecurityProfile {
-            profile_type: cri::ProfileType::Unconfined as i32,
-            localhost_ref: String::new(),
-        }),
+        seccomp: Some(profile(&security.seccomp)),
     }
 }
 
-fn runtime_default() -> cri::SecurityProfile {
+fn profile(profile: &SecurityProfile) -> cri::SecurityProfile {
+    let (profile_type, localhost_ref) = match profile {
+        SecurityProfile::RuntimeDefault => (cri::ProfileType::RuntimeDefault, ""),
+        SecurityProfile::Unconfined => (cri::ProfileType::Unconfined, ""),
+        SecurityProfile::Localhost(name) => (cri::ProfileType::Localhost, name.as_str()),
+    };
     cri::SecurityProfile {
-        profile_type: cri::ProfileType::RuntimeDefault as i32,
-        localhost_ref: String::new(),
+        profile_type: profile_type as i32,
+        localhost_ref: localhost_ref.to_owned(),
     }
 }
 

@@ -22,8 +22,8 @@
 //! Where to read on: [`grpc`] is what a call is, [`convert`] what is said, [`streaming`] what does
 //! not fit in a call, [`import`] how the workshop's own images get there.
 //!
-//! Left out: `GetContainerEvents` (containerd 1.6 has none), user namespaces, seccomp
-//! and AppArmor profiles other than the default, images pulled by a runtime handler.
+//! Left out: `GetContainerEvents` (containerd 1.6 has none), user namespaces, AppArmor profiles
+//! other than the default, images pulled by a runtime handler.
 //!
 //! Upstream: `pkg/kubelet/kuberuntime`, `staging/src/k8s.io/cri-client`.
 

@@ -14,7 +14,9 @@ use super::labels::{self, Labels};
 use super::sandboxes::SHARE_PROCESSES;
 use super::spec::{self, EngineMount, PodNamespaces};
 use super::{Inner, memory::MemoryVolume};
-use crate::runtime::{Container, ContainerConfig, ContainerState, Resources, Result, RuntimeError};
+use crate::runtime::{
+    Container, ContainerConfig, ContainerState, Resources, Result, RuntimeError, SecurityProfile,
+};
 
 /// What is added to a grace period before the engine is given up on.
 const STOP_TIMEOUT: Duration = Duration::from_secs(120);
@@ -57,7 +59,10 @@ impl Inner {
         let log_path = self.log_path(&metadata, &config.log_path);
         let own = labels::of_container(&config, &metadata, sandbox_id, &log_path, &image_ref);
         let own = self.with_own(own);
-        let body = spec::container(&config, &pod, &self.place, &mounts, &image_user, own);
+        let seccomp = seccomp_text(&config.security.seccomp)?;
+        let seccomp = seccomp.as_deref();
+        let place = &self.place;
+        let body = spec::container(&config, &pod, place, &mounts, &image_user, seccomp, own);
         let name = labels::container_name(&config.name, &metadata, config.attempt);
         self.create_named(&name, body).await
     }
@@ -270,6 +275,17 @@ fn state_of(state: &bollard::models::ContainerState, created_at: Timestamp) -> C
 fn time(text: &str) -> Option<Timestamp> {
     let time: Timestamp = text.parse().ok()?;
     (time.as_second() > 0).then_some(time)
+}
+
+/// The text of the node's profile that a container asks for, if it asks for one.
+fn seccomp_text(profile: &SecurityProfile) -> Result<Option<String>> {
+    let SecurityProfile::Localhost(path) = profile else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        RuntimeError::Create(format!("cannot load seccomp profile \"{path}\": {error}"))
+    })?;
+    Ok(Some(text))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use bollard::models::{
 
 use super::labels::Labels;
 use super::place::Place;
-use crate::runtime::{ContainerConfig, Resources, SandboxConfig, Security};
+use crate::runtime::{ContainerConfig, Resources, SandboxConfig, Security, SecurityProfile};
 
 /// Length of the scheduler's accounting period, in microseconds.
 const CPU_PERIOD_US: i64 = 100_000;
@@ -101,13 +101,15 @@ pub struct PodNamespaces {
     pub share_process_namespace: bool,
 }
 
-/// A container of a pod. `image_user` is whom the image wants to be run as.
+/// A container of a pod. `image_user` is whom the image wants to be run as, `seccomp` the text of
+/// the node's profile that it asks for.
 pub fn container(
     config: &ContainerConfig,
     pod: &PodNamespaces,
     place: &Place,
     mounts: &[EngineMount],
     image_user: &str,
+    seccomp: Option<&str>,
     labels: Labels,
 ) -> ContainerCreateBody {
     let of_pause = || format!("container:{}", pod.pause);
@@ -153,7 +155,7 @@ pub fn container(
                 .map(u32::to_string)
                 .collect(),
         ),
-        security_opt: Some(security_options(security)),
+        security_opt: Some(security_options(security, seccomp)),
         log_config: Some(log_config()),
         restart_policy: Some(never()),
         ..HostConfig::default()
@@ -202,11 +204,15 @@ fn log_config() -> HostConfigLogConfig {
     }
 }
 
-/// Kubernetes runs containers without a seccomp profile unless the pod asks for one.
-fn security_options(security: &Security) -> Vec<String> {
+/// The engine's own default is a profile, Kubernetes' is none. A profile of the node is handed over
+/// as a whole (`seccomp` is its text): the engine does not see the node's files.
+fn security_options(security: &Security, seccomp: Option<&str>) -> Vec<String> {
     let mut options = Vec::new();
-    if !security.privileged {
-        options.push("seccomp=unconfined".to_owned());
+    match (&security.seccomp, seccomp) {
+        _ if security.privileged => {}
+        (SecurityProfile::Unconfined, _) => options.push("seccomp=unconfined".to_owned()),
+        (SecurityProfile::Localhost(_), Some(text)) => options.push(format!("seccomp={text}")),
+        _ => {}
     }
     if security.no_new_privileges {
         options.push("no-new-privileges".to_owned());
@@ -291,6 +297,24 @@ mod tests {
         assert_eq!(as_(Some(7), Some(8), "app").as_deref(), Some("7:8"));
         assert_eq!(as_(None, Some(8), "app:9").as_deref(), Some("app:8"));
         assert_eq!(as_(None, Some(8), "").as_deref(), Some("0:8"));
+    }
+
+    #[test]
+    fn seccomp_is_off_unless_asked_for() {
+        let options = |profile: SecurityProfile, privileged| {
+            let security = Security {
+                seccomp: profile,
+                privileged,
+                ..Security::default()
+            };
+            security_options(&security, Some("{}"))
+        };
+        let unconfined = SecurityProfile::Unconfined;
+        assert_eq!(options(unconfined.clone(), false), ["seccomp=unconfined"]);
+        assert!(options(unconfined, true).is_empty());
+        assert!(options(SecurityProfile::RuntimeDefault, false).is_empty());
+        let local = SecurityProfile::Localhost("/x.json".to_owned());
+        assert_eq!(options(local, false), ["seccomp={}"]);
     }
 
     #[test]

@@ -32,7 +32,7 @@
 //!
 //! # What is left out
 //!
-//! seccomp and AppArmor profiles, mount propagation other than `None`, IPv6, checkpoints, and
+//! AppArmor profiles, mount propagation other than `None`, IPv6, checkpoints, and
 //! mapping each pod to users of its own. Where no control group can be written (an ordinary user
 //! to whom none was delegated) memory and CPU are not limited, and a log line says so; see
 //! [`cgroups`].
@@ -46,6 +46,7 @@ mod processes;
 mod protocol;
 mod record;
 mod runtime;
+mod seccomp;
 mod shim;
 mod spec;
 mod streams;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::seccomp;
 use super::users::{IdMap, ImageUsers};
 use crate::runtime::images::ImageConfig;
 use crate::runtime::{ContainerConfig, Mount, Result, RuntimeError, SandboxConfig, Security};
@@ -55,6 +56,9 @@ pub struct ContainerSpec {
     /// Folders of the control groups that its processes are in; none where there can be none.
     #[serde(default)]
     pub cgroups: Vec<PathBuf>,
+    /// Which system calls it may make; any, if there is none.
+    #[serde(default)]
+    pub seccomp: Option<seccomp::Program>,
 }
 
 /// What a container's root file system is made of.
@@ -117,6 +121,7 @@ pub fn container_spec(
     let user = users.resolve(&image.user, security)?;
     uid_map.check(user.uid, "user")?;
     gid_map.check(user.gid, "group")?;
+    let capabilities = capabilities(security)?;
     let mut mounts = config.mounts.clone();
     mounts.sort_by_key(|mount| mount.container_path.components().count());
     let cwd = [config.working_dir.as_str(), image.working_dir.as_str(), "/"]
@@ -141,7 +146,7 @@ pub fn container_spec(
             .into_iter()
             .filter(|gid| gid_map.contains(*gid))
             .collect(),
-        capabilities: capabilities(security)?,
+        capabilities,
         privileged: security.privileged,
         no_new_privileges: security.no_new_privileges,
         tty: config.tty,
@@ -158,6 +163,10 @@ pub fn container_spec(
             cpu_request_millis: config.cpu_request_millis,
         },
         cgroups: Vec::new(),
+        seccomp: match security.privileged {
+            true => None,
+            false => seccomp::filter(&security.seccomp, capabilities)?,
+        },
     })
 }
 
@@ -270,6 +279,13 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
 ];
 
 const ALL_CAPABILITIES: u64 = (1 << CAPABILITIES.len()) - 1;
+
+/// The names of capabilities given by their bits: `CAP_CHOWN`.
+pub fn capability_names(set: u64) -> Vec<String> {
+    let numbered = (0..).zip(CAPABILITIES);
+    let held = numbered.filter(|(number, _)| set & (1 << number) != 0);
+    held.map(|(_, name)| format!("CAP_{name}")).collect()
+}
 
 /// The default set, less what is dropped, plus what is added; what is named in both is kept.
 fn capabilities(security: &Security) -> Result<u64> {

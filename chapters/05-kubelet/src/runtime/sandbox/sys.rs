@@ -11,6 +11,8 @@ use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 use tokio::io::unix::AsyncFd;
 
+use super::seccomp::{Instruction, Program};
+
 /// Moves this process to new namespaces.
 pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: only `FILES` can take something from another thread, and nobody asks for it.
@@ -109,6 +111,34 @@ pub fn close_on_exec_from(first: u32) {
             u32::MAX,
             libc::CLOSE_RANGE_CLOEXEC,
         );
+    }
+}
+
+/// Gives this process a seccomp filter, for good.
+pub fn set_filter(program: &Program) -> io::Result<()> {
+    let mut filter: Vec<libc::sock_filter> = program
+        .instructions
+        .iter()
+        .map(|&Instruction(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k })
+        .collect();
+    let too_long = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let description = libc::sock_fprog {
+        len: filter.len().try_into().map_err(too_long)?,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the kernel copies the program, of the length that it is told, and checks it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            program.flags,
+            &raw const description,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Who the container's process is: capabilities, groups, user. The last step before `exec`.
+//! Who the container's process is: capabilities, groups, user, and what it may ask of the kernel.
+//! The last step before `exec`.
 //!
 //! Upstream: runc `libcontainer/init_linux.go` (`finalizeNamespace`).
 
@@ -9,6 +10,7 @@ use rustix::thread::{
 };
 
 use super::super::spec::ContainerSpec;
+use super::super::sys;
 use super::rootfs::{SetupResult, doing};
 
 /// Takes from this process what the container may not have, and makes it the container's user.
@@ -25,6 +27,11 @@ pub fn assume(spec: &ContainerSpec) -> SetupResult<()> {
         // groups that it has from outside show as `nobody`'s and cannot be put down.
         Err(rustix::io::Errno::PERM) => {}
         Err(error) => return Err(doing("setting groups")(error)),
+    }
+    // Without `no_new_privs` only an administrator may load a filter, which ours is no longer once
+    // it is the container's user: the filter then sees the steps from here on, too.
+    if !spec.no_new_privileges {
+        load_filter(spec)?;
     }
     set_thread_gid(Gid::from_raw(spec.gid)).map_err(doing(format!("setgid {}", spec.gid)))?;
     set_thread_uid(Uid::from_raw(spec.uid)).map_err(doing(format!("setuid {}", spec.uid)))?;
@@ -45,6 +52,14 @@ pub fn assume(spec: &ContainerSpec) -> SetupResult<()> {
     }
     if spec.no_new_privileges {
         set_no_new_privs(true).map_err(doing("setting no_new_privs"))?;
+        load_filter(spec)?;
     }
     Ok(())
+}
+
+fn load_filter(spec: &ContainerSpec) -> SetupResult<()> {
+    match &spec.seccomp {
+        Some(program) => sys::set_filter(program).map_err(doing("loading the seccomp filter")),
+        None => Ok(()),
+    }
 }

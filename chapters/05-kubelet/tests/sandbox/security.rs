@@ -1,0 +1,77 @@
+//! What a container may do, found out by trying it.
+
+use super::*;
+use kubelet::runtime::SecurityProfile;
+
+/// A container that runs a script under a profile.
+fn under(name: &str, seccomp: SecurityProfile, script: &str) -> ContainerConfig {
+    let mut config = shell(name, script);
+    config.security.seccomp = seccomp;
+    config
+}
+
+#[test]
+fn a_filter_stands_between_a_container_and_the_kernel() {
+    on_a_node(|| async {
+        let node = Node::start().await;
+        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
+        let run = async |config| node.run(&sandbox.id, "web", config).await;
+        // Making a user namespace needs no capability, so nothing but a filter is in its way.
+        let script = "grep Seccomp: /proc/self/status; unshare -U true 2>&1 || echo refused";
+
+        let (code, log) = run(under("free", SecurityProfile::Unconfined, script)).await;
+        assert_eq!((code, log.as_str()), (0, "stdout F Seccomp:\t0"));
+
+        let (code, log) = run(under("default", SecurityProfile::RuntimeDefault, script)).await;
+        let expected = "stdout F Seccomp:\t2\nstdout F unshare: unshare failed: Operation not permitted\nstdout F refused";
+        assert_eq!((code, log.as_str()), (0, expected));
+
+        // As another user, and with what makes the filter the last step.
+        let mut config = under("nobody", SecurityProfile::RuntimeDefault, script);
+        config.security.run_as_user = Some(65534);
+        config.security.no_new_privileges = true;
+        let (code, log) = run(config).await;
+        assert_eq!((code, log.as_str()), (0, expected));
+
+        let mut config = under("all", SecurityProfile::RuntimeDefault, script);
+        config.security.privileged = true;
+        let (_, log) = run(config).await;
+        assert_eq!(log.lines().next(), Some("stdout F Seccomp:\t0"));
+    });
+}
+
+#[test]
+fn a_profile_of_the_node_is_a_file() {
+    on_a_node(|| async {
+        let node = Node::start().await;
+        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
+        let path = node.dir.path().join("no-mkdir.json");
+        let profile = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO",
+                "errnoRet": 28 }],
+        });
+        std::fs::write(&path, profile.to_string()).unwrap();
+        let local = SecurityProfile::Localhost(path.display().to_string());
+        let config = under("sleeper", local.clone(), "sleep 1000");
+        let id = node.runtime.create_container(&sandbox.id, config);
+        let id = id.await.unwrap();
+        node.runtime.start_container(&id).await.unwrap();
+        // What is added to a container is held to the same.
+        let command = ["/bin/sh", "-c", "mkdir /tmp/x || touch /tmp/y"].map(str::to_owned);
+        let limit = Duration::from_secs(20);
+        let said = node.runtime.exec_sync(&id, command.into(), limit).await;
+        let said = said.unwrap();
+        assert_eq!(said.exit_code, 0);
+        let message = String::from_utf8(said.stderr).unwrap();
+        assert!(message.contains("No space left on device"), "{message}");
+
+        let path = path.with_file_name("none.json").display().to_string();
+        let config = under("lost", SecurityProfile::Localhost(path.clone()), "true");
+        let error = node.runtime.create_container(&sandbox.id, config).await;
+        let expected = format!(
+            "cannot load seccomp profile \"{path}\": No such file or directory (os error 2)"
+        );
+        assert_eq!(error.unwrap_err().to_string(), expected);
+    });
+}
