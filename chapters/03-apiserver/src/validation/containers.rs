@@ -9,7 +9,7 @@ use super::{
         Errors, any, has, in_range, join, list, not_negative, one_of, one_of_if, required, same,
         text, wrongs,
     },
-    env, names, resize, resources,
+    env, names, resize, resources, security,
     volumes::{self, Volumes},
 };
 use crate::status::FieldError;
@@ -29,7 +29,7 @@ pub(super) fn containers(errors: &mut Errors, spec: &Value, path: &str, volumes:
             if !name.is_empty() && !seen.insert(name) {
                 errors.push(FieldError::duplicate(join(&path, "name"), &one["name"]));
             }
-            container(errors, one, &path, volumes);
+            container(errors, one, &path, spec, volumes);
             restarts(errors, one, &path);
             let policy = &one["restartPolicy"];
             let policy = if policy.is_null() {
@@ -236,8 +236,8 @@ pub(super) fn port_value(errors: &mut Errors, port: &Value, field: &str) {
     wrongs(errors, field, &shown, wrong);
 }
 
-/// What all containers have.
-fn container(errors: &mut Errors, container: &Value, path: &str, volumes: &Volumes) {
+/// What all containers of a spec have.
+fn container(errors: &mut Errors, container: &Value, path: &str, spec: &Value, volumes: &Volumes) {
     required(errors, container, path, "name", names::dns1123_label);
     image(errors, container, path);
     one_of(
@@ -259,13 +259,7 @@ fn container(errors: &mut Errors, container: &Value, path: &str, volumes: &Volum
     volumes::mounts(errors, container, path, volumes);
     resources::resources(errors, &container["resources"], &join(path, "resources"));
     let (security, path) = (&container["securityContext"], join(path, "securityContext"));
-    for id in ["runAsUser", "runAsGroup"] {
-        in_range(errors, security, &path, id, (0, i64::from(i32::MAX)));
-    }
-    if security["privileged"] == true && security["allowPrivilegeEscalation"] == false {
-        let wrong = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-        errors.push(FieldError::invalid(path, security, wrong));
-    }
+    security::of_container(errors, security, &path, spec["hostUsers"] != false);
 }
 
 fn image(errors: &mut Errors, container: &Value, path: &str) {
@@ -292,7 +286,7 @@ pub(super) fn ephemeral(errors: &mut Errors, spec: &Value, path: &str, volumes: 
         if !seen.insert(text(one, "name")) {
             errors.push(FieldError::duplicate(join(&path, "name"), &one["name"]));
         }
-        container(errors, one, &path, volumes);
+        container(errors, one, &path, spec, volumes);
         let target = text(one, "targetContainerName");
         if !target.is_empty() && !others.contains(target) {
             let at = join(&path, "targetContainerName");

@@ -9,7 +9,7 @@
 //! | [`names`], [`quantity`] | the forms of names and amounts |
 //! | `check` | the small checks that the rest is made of |
 //! | `metadata` | `metadata` of everything |
-//! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling` | pods and templates |
+//! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling`, `security` | pods and templates |
 //! | `apps`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
 //!
 //! A change is checked as a new object is, and then for what may not change.
@@ -29,6 +29,7 @@ mod rbac;
 mod resize;
 mod resources;
 mod scheduling;
+mod security;
 mod services;
 mod small;
 mod storage;

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     check::{
-        Errors, any, in_range, join, labels, list, not_negative, one_of, one_of_if, optional,
-        required, same, text, wrongs,
+        Errors, in_range, join, labels, list, not_negative, one_of, one_of_if, optional, required,
+        same, text, wrongs,
     },
-    containers, metadata, names, scheduling, volumes,
+    containers, metadata, names, scheduling, security, volumes,
 };
 use crate::status::FieldError;
 
@@ -145,27 +145,7 @@ pub(super) fn spec(errors: &mut Errors, spec: &Value, path: &str) {
             wrongs(errors, &format!("{path}.hostnames[{index}]"), name, wrong);
         }
     }
-    let security = &spec["securityContext"];
-    let path = join(path, "securityContext");
-    for id in ["runAsUser", "runAsGroup", "fsGroup"] {
-        in_range(errors, security, &path, id, (0, i64::from(i32::MAX)));
-    }
-    one_of_if(
-        errors,
-        security,
-        &path,
-        "fsGroupChangePolicy",
-        &["Always", "OnRootMismatch"],
-    );
-    for (index, sysctl) in list(security, "sysctls").iter().enumerate() {
-        required(
-            errors,
-            sysctl,
-            &format!("{path}.sysctls[{index}]"),
-            "name",
-            any,
-        );
-    }
+    security::of_pod(errors, spec, path);
 }
 
 /// An address of either family.

@@ -101,6 +101,173 @@ fn good(kind: &str) -> Value {
     object
 }
 
+/// What is said of a pod, of its first container's `securityContext`, and of its mounts, each
+/// set as given.
+fn secured(pod: Value, container: Value, mount: Value) -> Vec<String> {
+    let mut spec = json!({ "containers": [{ "name": "c", "image": "nginx",
+        "securityContext": container }], "volumes": [{ "name": "v", "emptyDir": {} }] });
+    if mount.is_object() {
+        let mut all = json!({ "name": "v", "mountPath": "/v" });
+        all.as_object_mut()
+            .unwrap()
+            .extend(mount.as_object().unwrap().clone());
+        spec["containers"][0]["volumeMounts"] = json!([all]);
+    }
+    spec.as_object_mut()
+        .unwrap()
+        .extend(pod.as_object().unwrap().clone());
+    create("Pod", &[("/spec", spec)])
+}
+
+#[test]
+fn profiles_parameters_and_mounts() {
+    let none = || json!({});
+    let of_pod = |context: Value| secured(json!({ "securityContext": context }), none(), none());
+    let of_container = |context: Value| secured(none(), context, none());
+    let of_mount = |mount: Value| secured(none(), none(), mount);
+    let at_pod = "spec.securityContext";
+    let at_container = "spec.containers[0].securityContext";
+    let at_mount = "spec.containers[0].volumeMounts[0]";
+
+    let local = json!({ "type": "Localhost", "localhostProfile": "a/b.json" });
+    assert!(of_pod(json!({ "seccompProfile": local, "appArmorProfile": local })).is_empty());
+    for (profile, said) in [
+        (
+            json!({}),
+            ".type: Required value: type is required when seccompProfile is set",
+        ),
+        (
+            json!({"type": "X"}),
+            ".type: Unsupported value: \"X\": supported values: \
+            \"Localhost\", \"RuntimeDefault\", \"Unconfined\"",
+        ),
+        (
+            json!({"type": "Localhost"}),
+            ".localhostProfile: Required value: must be set when seccomp type is Localhost",
+        ),
+        (
+            json!({"type": "Localhost", "localhostProfile": "../x"}),
+            ".localhostProfile: Invalid value: \"../x\": must not contain '..'",
+        ),
+    ] {
+        let said = format!("{at_container}.seccompProfile{said}");
+        assert_eq!(of_container(json!({ "seccompProfile": profile })), [said]);
+    }
+    let said = of_pod(json!({"seccompProfile":
+        {"type": "Unconfined", "localhostProfile": "x"}}));
+    assert!(
+        said[0].ends_with("can only be set when seccomp type is Localhost"),
+        "{said:?}"
+    );
+    for (profile, said) in [
+        (
+            json!({}),
+            ".type: Required value: type is required when appArmorProfile is set",
+        ),
+        (
+            json!({"type": "Localhost"}),
+            ".localhostProfile: Required value: must be set when AppArmor type is Localhost",
+        ),
+        (
+            json!({"type": "Localhost", "localhostProfile": " x"}),
+            ".localhostProfile: Invalid value: \" x\": must not be padded with whitespace",
+        ),
+        (
+            json!({"type": "RuntimeDefault", "localhostProfile": "x"}),
+            ".localhostProfile: Invalid value: \"x\": can only be set when AppArmor type is \
+             Localhost",
+        ),
+    ] {
+        let said = format!("{at_pod}.appArmorProfile{said}");
+        assert_eq!(of_pod(json!({ "appArmorProfile": profile })), [said]);
+    }
+
+    let sysctl = |name: &str| json!({ "name": name, "value": "1" });
+    let named = json!([
+        sysctl("kernel.sem"),
+        sysctl("net/ipv4/x_y"),
+        sysctl("kernel.sem"),
+        sysctl("Kernel..x")
+    ]);
+    let said = of_pod(json!({ "sysctls": named }));
+    assert_eq!(
+        said,
+        [
+            format!("{at_pod}.sysctls[2].name: Duplicate value: \"kernel.sem\""),
+            format!(
+                "{at_pod}.sysctls[3].name: Invalid value: \"Kernel..x\": must have at most 253 \
+            characters and match regex \
+            ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+            ),
+        ]
+    );
+    let shared = json!({ "hostNetwork": true, "hostIPC": true,
+        "securityContext": { "sysctls": [sysctl("net/ipv4/x"), sysctl("kernel.msgmax"),
+            sysctl("vm.swappiness")] } });
+    assert_eq!(
+        secured(shared, none(), none()),
+        [
+            format!(
+                "{at_pod}.sysctls[0].name: Invalid value: \"net/ipv4/x\": \
+            may not be specified when 'hostNetwork' is true"
+            ),
+            format!(
+                "{at_pod}.sysctls[1].name: Invalid value: \"kernel.msgmax\": \
+            may not be specified when 'hostIPC' is true"
+            ),
+        ]
+    );
+
+    let said = of_pod(json!({ "supplementalGroupsPolicy": "X", "supplementalGroups": [-1] }));
+    assert_eq!(said.len(), 2, "{said:?}");
+    let unmasked = json!({ "procMount": "Unmasked" });
+    assert_eq!(
+        of_container(unmasked.clone()),
+        [format!(
+            "{at_container}.procMount: Invalid \
+        value: \"Unmasked\": `hostUsers` must be false to use `Unmasked`"
+        )]
+    );
+    assert!(secured(json!({ "hostUsers": false }), unmasked, none()).is_empty());
+    let both = json!({ "hostUsers": false, "hostPID": true });
+    assert_eq!(
+        secured(both, none(), none()),
+        ["spec.HostPID: Forbidden: when `pod.Spec.HostUsers` is false"]
+    );
+    let said = of_container(json!({ "allowPrivilegeEscalation": false,
+        "capabilities": { "add": ["CAP_SYS_ADMIN"] } }));
+    assert!(
+        said[0].ends_with("to false and `capabilities.Add` CAP_SYS_ADMIN"),
+        "{said:?}"
+    );
+
+    let bidirectional = json!({ "mountPropagation": "Bidirectional" });
+    assert_eq!(
+        of_mount(bidirectional.clone()),
+        [format!(
+            "{at_mount}.mountPropagation: \
+        Forbidden: Bidirectional mount propagation is available only to privileged containers"
+        )]
+    );
+    let privileged = json!({ "privileged": true });
+    assert!(secured(none(), privileged, bidirectional).is_empty());
+    let both = json!({ "recursiveReadOnly": "Enabled", "mountPropagation": "HostToContainer" });
+    assert_eq!(
+        of_mount(both),
+        [
+            format!(
+                "{at_mount}.recursiveReadOnly: Forbidden: may only be specified when readOnly is \
+            true"
+            ),
+            format!(
+                "{at_mount}.recursiveReadOnly: Forbidden: may only be specified when \
+            mountPropagation is None or not specified"
+            ),
+        ]
+    );
+    assert!(of_mount(json!({ "readOnly": true, "recursiveReadOnly": "IfPossible" })).is_empty());
+}
+
 #[test]
 fn good_objects_are_good() {
     for resource in RESOURCES.iter().filter(|resource| resource.is_stored()) {

@@ -297,7 +297,7 @@ fn relative_path(errors: &mut Errors, parent: &Value, path: &str, key: &str) {
     }
 }
 
-fn below(errors: &mut Errors, value: &Value, field: &str) {
+pub(super) fn below(errors: &mut Errors, value: &Value, field: &str) {
     let path = value.as_str().unwrap_or_default();
     if path.starts_with('/') {
         errors.push(FieldError::invalid(field, value, "must be a relative path"));
@@ -344,5 +344,32 @@ pub(super) fn mounts(errors: &mut Errors, container: &Value, path: &str, volumes
             "mountPropagation",
             &["Bidirectional", "HostToContainer", "None"],
         );
+        if mount["mountPropagation"] == "Bidirectional"
+            && container["securityContext"]["privileged"] != true
+        {
+            let wrong =
+                "Bidirectional mount propagation is available only to privileged containers";
+            let at = join(&path, "mountPropagation");
+            errors.push(FieldError::forbidden(at, wrong));
+        }
+        recursive_read_only(errors, mount, &path);
+    }
+}
+
+/// A mount that is read-only with all that is mounted below it.
+fn recursive_read_only(errors: &mut Errors, mount: &Value, path: &str) {
+    const KEY: &str = "recursiveReadOnly";
+    let modes = ["Disabled", "Enabled", "IfPossible"];
+    one_of_if(errors, mount, path, KEY, &modes);
+    if !["Enabled", "IfPossible"].contains(&text(mount, KEY)) {
+        return;
+    }
+    if mount["readOnly"] != true {
+        let wrong = "may only be specified when readOnly is true";
+        errors.push(FieldError::forbidden(join(path, KEY), wrong));
+    }
+    if !["", "None"].contains(&text(mount, "mountPropagation")) {
+        let wrong = "may only be specified when mountPropagation is None or not specified";
+        errors.push(FieldError::forbidden(join(path, KEY), wrong));
     }
 }
