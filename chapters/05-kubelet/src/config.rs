@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::decide::eviction::Thresholds;
+use crate::decide::sysctls::Unsafe;
 
 /// What runs a node's containers.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,6 +68,9 @@ pub struct Config {
     /// Labels the node registers itself with: `key=value`.
     #[arg(long, value_name = "LABEL", value_delimiter = ',')]
     pub node_labels: Vec<String>,
+    /// Kernel parameters that pods may set beside the safe ones: `kernel.msg*,net.core.somaxconn`.
+    #[arg(long, value_name = "LIST", default_value_t = Unsafe::default())]
+    pub allowed_unsafe_sysctls: Unsafe,
     /// How much has to be left of memory and disk, or pods are evicted.
     #[arg(long, value_name = "LIST", default_value_t = Thresholds::default())]
     pub eviction_hard: Thresholds,

@@ -40,7 +40,8 @@
 //! event that says so. Of admission: making room for critical pods by
 //! ending others. Of eviction: soft thresholds, and how much memory a pod uses, so that of two pods
 //! the one goes that asked for none. Of resizes: resources of the pod as a whole. Of restart rules:
-//! the action `RestartAllContainers`. Of lifecycles: `stopSignal`.
+//! the action `RestartAllContainers`. Of lifecycles: `stopSignal`, which upstream's v1.36 has switched
+//! off. Of security: a pod's own users (`hostUsers: false`), and with them `procMount: Unmasked`.
 //!
 //! Upstream: `pkg/kubelet` in kubernetes/kubernetes.
 

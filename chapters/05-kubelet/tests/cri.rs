@@ -378,6 +378,7 @@ fn volumes_users_and_limits() {
             host_path: volume.clone(),
             container_path: path.into(),
             read_only,
+            ..Mount::default()
         };
         config.mounts = vec![mount("/data/deep", true), mount("/rw", false)];
         config.security.read_only_root_filesystem = true;

@@ -126,6 +126,7 @@ fn container(name: &str, sandbox: &str, state: ContainerState) -> Container {
         started_at: Some(Timestamp::UNIX_EPOCH),
         log_path: "log".into(),
         labels: Default::default(),
+        user: None,
     }
 }
 

@@ -301,6 +301,7 @@ fn volumes_users_and_capabilities() {
             host_path: volume.clone(),
             container_path: path.into(),
             read_only,
+            ..Mount::default()
         };
         config.mounts = vec![mount("/data/deep", true), mount("/rw", false)];
         config.security.read_only_root_filesystem = true;
@@ -521,6 +522,7 @@ fn an_image_is_a_volume() {
                 host_path: volume.clone(),
                 container_path: "/v".into(),
                 read_only: true,
+                ..Mount::default()
             }];
             let (_, log) = node.run(&sandbox.id, "img", config).await;
             let shown = format!("stdout F {}\nstdout F layer-0\n", layers - 1);
@@ -851,6 +853,7 @@ fn the_node_itself_and_privileges() {
             host_path: "/no/such/folder".into(),
             container_path: "/data".into(),
             read_only: false,
+            ..Mount::default()
         }];
         let id = node
             .runtime

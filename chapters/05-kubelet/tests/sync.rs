@@ -30,7 +30,7 @@ use kubelet::decide::ending;
 use kubelet::decide::resize::{self, Allocation, Verdict};
 use kubelet::decide::status::{StatusInput, Waiting, pod_status};
 use kubelet::decide::{Outcome, ProbeResults, RuntimePod, spec};
-use kubelet::runtime::{Container, ContainerState, PodMetadata, Sandbox, SandboxState};
+use kubelet::runtime::{Container, ContainerState, Features, PodMetadata, Sandbox, SandboxState};
 use serde_json::json;
 
 struct Story {
@@ -271,6 +271,7 @@ impl Story {
             started_at: Some(self.now),
             log_path: "log".into(),
             labels: BTreeMap::new(),
+            user: None,
         };
         self.runtime.containers.insert(0, container);
     }
@@ -297,6 +298,7 @@ impl Story {
             stopped,
             scheme: "fake",
             node_ips: &["172.30.0.3".parse().expect("an address")],
+            features: Features::default(),
             now: self.now,
         };
         let pod = resize::allocated_pod(&self.pod, &self.allocation);

@@ -42,6 +42,7 @@ pub mod shutdown;
 pub mod spec;
 pub mod static_pod;
 pub mod status;
+pub mod sysctls;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

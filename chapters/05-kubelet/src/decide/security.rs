@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::{Container, Pod, SeccompProfile};
+use k8s_openapi::api::core::v1::{AppArmorProfile, Container, Pod, SeccompProfile};
 
+use super::admission::Rejection;
 use super::spec;
-use crate::runtime::{Security, SecurityProfile};
+use crate::runtime::{Features, Security, SecurityProfile};
 
 /// What the runtime is asked to hold the container to. `seccomp_root` is the folder of the node's
 /// own profiles.
@@ -29,11 +30,16 @@ pub fn security(pod: &Pod, container: &Container, seccomp_root: &Path) -> Result
         privileged: own.privileged.unwrap_or(false),
         no_new_privileges: own.allow_privilege_escalation == Some(false),
         add_capabilities: plain(capabilities.add),
+        strict_groups: pod.supplemental_groups_policy.as_deref() == Some(STRICT),
         drop_capabilities: plain(capabilities.drop),
         seccomp: seccomp(
             own.seccomp_profile.or(pod.seccomp_profile).as_ref(),
             seccomp_root,
         )?,
+        apparmor: own
+            .app_armor_profile
+            .or(pod.app_armor_profile)
+            .map(apparmor),
     })
 }
 
@@ -67,6 +73,57 @@ fn seccomp(profile: Option<&SeccompProfile>, root: &Path) -> Result<SecurityProf
     }
 }
 
+/// A profile is in the kernel, under a name. One that was not asked for is the runtime's business.
+fn apparmor(profile: AppArmorProfile) -> SecurityProfile {
+    match profile.type_.as_str() {
+        "RuntimeDefault" => SecurityProfile::RuntimeDefault,
+        "Localhost" => SecurityProfile::Localhost(profile.localhost_profile.unwrap_or_default()),
+        _ => SecurityProfile::Unconfined,
+    }
+}
+
+/// `supplementalGroupsPolicy`: no groups but the pod's own.
+const STRICT: &str = "Strict";
+
+/// What of pods' security depends on the node.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Node {
+    /// Its kernel has AppArmor.
+    pub apparmor: bool,
+    /// What its runtime can do.
+    pub features: Features,
+}
+
+/// Whether the node can hold the pod to what it asks for.
+///
+/// # Errors
+/// Why not. Upstream: `lifecycle/predicate.go`, `lifecycle/handlers.go`.
+pub fn admit(pod: &Pod, node: Node) -> Result<(), Rejection> {
+    let spec = spec::of(pod);
+    let of_pod = spec.security_context.as_ref();
+    let policy = of_pod.and_then(|pod| pod.supplemental_groups_policy.as_deref());
+    if policy == Some(STRICT) && !node.features.supplemental_groups_policy {
+        return Err(Rejection {
+            reason: "SupplementalGroupsPolicyNotSupported".to_owned(),
+            message: "SupplementalGroupsPolicy=Strict is not supported in this node".to_owned(),
+        });
+    }
+    let of_pod = of_pod.and_then(|pod| pod.app_armor_profile.as_ref());
+    let mut containers = spec::init_containers(pod).iter().chain(&spec.containers);
+    let needs_apparmor = containers.any(|container| {
+        let own = container.security_context.as_ref();
+        let own = own.and_then(|own| own.app_armor_profile.as_ref());
+        own.or(of_pod).is_some_and(|it| it.type_ != "Unconfined")
+    });
+    if needs_apparmor && !node.apparmor {
+        return Err(Rejection {
+            reason: "AppArmor".to_owned(),
+            message: "Cannot enforce AppArmor: AppArmor is not enabled on the host".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +150,37 @@ mod tests {
         let own = of(pod, own).unwrap();
         assert_eq!((own.run_as_user, own.run_as_group), (Some(9), Some(2)));
         assert_eq!(own.seccomp, SecurityProfile::Unconfined);
+    }
+
+    #[test]
+    fn what_the_node_cannot_do_it_does_not_take() {
+        let said = |pod: Value, container: Value, node| {
+            let container = json!({ "name": "c", "securityContext": container });
+            let pod = json!({ "spec": { "securityContext": pod, "containers": [container] } });
+            admit(&serde_json::from_value(pod).unwrap(), node).map_err(|why| why.reason)
+        };
+        let bare = Node::default();
+        let able = Node {
+            apparmor: true,
+            features: Features {
+                supplemental_groups_policy: true,
+                ..Features::default()
+            },
+        };
+        let none = || json!({});
+        let strict = json!({ "supplementalGroupsPolicy": "Strict" });
+        let why = "SupplementalGroupsPolicyNotSupported".to_owned();
+        assert_eq!(said(strict.clone(), none(), bare), Err(why));
+        assert_eq!(said(strict, none(), able), Ok(()));
+        let profile = |kind: &str| json!({ "appArmorProfile": { "type": kind } });
+        let why = Err("AppArmor".to_owned());
+        assert_eq!(said(none(), profile("RuntimeDefault"), bare), why);
+        assert_eq!(said(profile("RuntimeDefault"), none(), bare), why);
+        assert_eq!(
+            said(profile("RuntimeDefault"), profile("Unconfined"), bare),
+            Ok(())
+        );
+        assert_eq!(said(none(), profile("RuntimeDefault"), able), Ok(()));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container as ContainerSpec, ContainerState as ApiState, ContainerStateRunning,
-    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodIP,
-    PodStatus, VolumeMountStatus,
+    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, ContainerUser as ApiUser,
+    HostIP, LinuxContainerUser, Pod, PodIP, PodStatus, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -15,7 +15,7 @@ use super::actions::{is_started, starts};
 use super::admission::Rejection;
 use super::phase::phase;
 use super::{Outcome, ProbeResults, RuntimePod, conditions, qos, spec};
-use crate::runtime::{Container, ContainerState};
+use crate::runtime::{Container, ContainerState, ContainerUser, Features};
 
 /// Why a container does not run: `CrashLoopBackOff`, `ErrImagePull`, …
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct StatusInput<'a> {
     pub scheme: &'a str,
     /// Addresses of the node.
     pub node_ips: &'a [IpAddr],
+    /// What the runtime can do.
+    pub features: Features,
     /// The time.
     pub now: Timestamp,
 }
@@ -222,7 +224,20 @@ fn known_status(
         allocated_resources: allocated.requests.clone().filter(|_| running),
         resources: Some(resources.clone()),
         volume_mounts: volume_mounts(container),
+        user: latest.user.clone().map(user),
         ..ContainerStatus::default()
+    }
+}
+
+/// KEP-3619: whom the first process was started as, which the image has a say in.
+fn user(user: ContainerUser) -> ApiUser {
+    let groups = user.supplemental_groups.into_iter().map(i64::from);
+    ApiUser {
+        linux: Some(LinuxContainerUser {
+            uid: user.uid.into(),
+            gid: user.gid.into(),
+            supplemental_groups: Some(groups.collect()),
+        }),
     }
 }
 

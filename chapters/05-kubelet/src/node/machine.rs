@@ -30,6 +30,13 @@ pub fn capacity(root_dir: &Path) -> Capacity {
     }
 }
 
+/// Whether its kernel has AppArmor, and it is on.
+pub fn has_apparmor() -> bool {
+    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    Path::new("/sys/kernel/security/apparmor").exists()
+        && enabled.is_ok_and(|text| text.starts_with('Y'))
+}
+
 /// How short the machine is of what pods need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pressure {

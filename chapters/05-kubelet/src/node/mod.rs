@@ -254,6 +254,7 @@ impl NodeKeeper {
             pressure: machine::pressure(root_dir, &self.context.config.eviction_hard),
             info: machine::system_info(context.runtime.version()),
             images: context.runtime.list_images().await.unwrap_or_default(),
+            features: context.runtime.features(),
             not_ready: health::not_ready(runtime_down, network),
         }
     }
@@ -287,6 +288,8 @@ fn says_the_same(old: &NodeStatus, new: &NodeStatus) -> bool {
             status.capacity,
             status.images,
             status.node_info,
+            status.features,
+            status.runtime_handlers,
         )
     };
     without_heartbeat(old) == without_heartbeat(new)

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
-    NodeSpec, NodeStatus, NodeSystemInfo, Taint,
+    NodeFeatures, NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus,
+    NodeSystemInfo, Taint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::machine::{Capacity, Pressure, architecture};
-use crate::runtime::Image;
+use crate::runtime::{Features, Image};
 use crate::{Config, Error, Result};
 
 /// What a node's status is made from.
@@ -34,6 +35,8 @@ pub struct NodeInput {
     pub info: NodeSystemInfo,
     /// Images on it.
     pub images: Vec<Image>,
+    /// What its runtime can do.
+    pub features: Features,
     /// Why it is not ready, if it is not.
     pub not_ready: Option<String>,
 }
@@ -163,6 +166,17 @@ pub fn node_status(input: &NodeInput, old: &NodeStatus, now: Timestamp) -> NodeS
         }),
         images: Some(images(&input.images)),
         node_info: Some(input.info.clone()),
+        features: Some(NodeFeatures {
+            supplemental_groups_policy: Some(input.features.supplemental_groups_policy),
+        }),
+        // The one without a name is the default.
+        runtime_handlers: Some(vec![NodeRuntimeHandler {
+            name: Some(String::new()),
+            features: Some(NodeRuntimeHandlerFeatures {
+                recursive_read_only_mounts: Some(input.features.recursive_read_only_mounts),
+                user_namespaces: Some(false),
+            }),
+        }]),
         ..NodeStatus::default()
     }
 }

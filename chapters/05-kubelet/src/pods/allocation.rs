@@ -14,8 +14,9 @@ use crate::context::Context;
 use crate::decide::actions::Resize;
 use crate::decide::admission::{self, Rejection, Room};
 use crate::decide::resize::{self, Allocation, Pending, Verdict};
-use crate::decide::{eviction, pod_key, spec};
+use crate::decide::{eviction, pod_key, security, spec, sysctls};
 use crate::events::Severity;
+use crate::node::machine;
 use crate::{Error, Result};
 
 /// How long to wait before a resize that the runtime refused is tried again.
@@ -73,8 +74,15 @@ impl Worker {
                 Ok(())
             } else {
                 let room = room(&context, &labels, others);
+                let allowed = &context.config.allowed_unsafe_sysctls;
+                let node = security::Node {
+                    apparmor: machine::has_apparmor(),
+                    features: context.runtime.features(),
+                };
                 eviction::admit(&allocated, short.as_ref())
+                    .and_then(|()| sysctls::admit(&allocated, allowed))
                     .and_then(|()| admission::admit(&allocated, &room))
+                    .and_then(|()| security::admit(&allocated, node))
             };
             let entry = verdict.is_ok().then(|| allocated.clone());
             (verdict, entry)

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::decide::env::{self, EnvInput, Objects};
 use crate::decide::fields::PodAddresses;
 use crate::decide::status::Waiting;
-use crate::decide::{dns, qos, quantity, security, spec, static_pod};
+use crate::decide::{dns, qos, quantity, security, spec, static_pod, sysctls};
 use crate::runtime::{
     ContainerConfig, Image, Mount, PodMetadata, QOS_LABEL, SandboxConfig, Security,
 };
@@ -42,7 +42,7 @@ pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32) -> SandboxConf
         share_process_namespace: pod_spec.share_process_namespace.unwrap_or(false),
         sysctls: sysctls
             .iter()
-            .map(|s| (s.name.clone(), s.value.clone()))
+            .map(|s| (sysctls::with_dots(&s.name), s.value.clone()))
             .collect(),
         metadata,
     }
@@ -94,6 +94,7 @@ impl Launch<'_> {
                 host_path: message_file.clone(),
                 container_path: PathBuf::from(inside.unwrap_or("/dev/termination-log")),
                 read_only: false,
+                ..Mount::default()
             });
             labels.insert(
                 TERMINATION_LABEL.to_owned(),
@@ -202,6 +203,7 @@ impl Launch<'_> {
                 host_path,
                 container_path: Path::new("/").join(&mount.mount_path),
                 read_only: mount.read_only.unwrap_or(false) || self.shows_content(&mount.name),
+                ..Mount::default()
             });
         }
         // Outer folders first, so that a mount inside another is not covered by it.

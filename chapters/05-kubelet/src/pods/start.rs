@@ -48,6 +48,11 @@ impl Worker {
         let sandbox = async {
             match actions.create_sandbox {
                 None => Ok(()),
+                // Upstream: `userns/userns_manager.go`.
+                Some(_) if spec::of(pod).host_users == Some(false) => Err(RuntimeError::Other(
+                    "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
+                        .to_owned(),
+                )),
                 Some(attempt) => {
                     let config = launch::sandbox_config(&context, pod, attempt);
                     context.runtime.run_pod_sandbox(config).await.map(drop)

@@ -280,6 +280,7 @@ impl Worker {
             stopped,
             scheme: &scheme,
             node_ips: &self.context.node_ips,
+            features: self.context.runtime.features(),
             now: Timestamp::now(),
         };
         let base = self.with_last_status(pod);

@@ -213,6 +213,7 @@ impl ContainerRuntime for FakeRuntime {
             started_at: None,
             log_path: log_dir.join(config.log_path),
             labels: config.labels,
+            user: None,
         };
         state.containers.insert(0, container);
         Ok(id)

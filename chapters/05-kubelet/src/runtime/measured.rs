@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 
 use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
-    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
+    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features, Image,
     ProcessStreams, PullAuth, Resources, Result, RuntimeEvent, Sandbox, SandboxConfig,
 };
 use crate::metrics::Metrics;
@@ -48,6 +48,10 @@ impl Measured {
 impl ContainerRuntime for Measured {
     fn version(&self) -> String {
         self.inner.version()
+    }
+
+    fn features(&self) -> Features {
+        self.inner.features()
     }
 
     async fn status(&self) -> Result<()> {

@@ -89,8 +89,20 @@ pub struct SandboxConfig {
     pub sysctls: BTreeMap<String, String>,
 }
 
+/// Which mounts that are made later, on either side, the other one sees. CRI: `MountPropagation`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Propagation {
+    /// None.
+    #[default]
+    None,
+    /// The container sees what is mounted on the node.
+    HostToContainer,
+    /// And the node what is mounted in the container.
+    Bidirectional,
+}
+
 /// A file or folder of the node that a container sees.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mount {
     /// Path on the node.
     pub host_path: PathBuf,
@@ -98,6 +110,12 @@ pub struct Mount {
     pub container_path: PathBuf,
     /// Not writable from the container.
     pub read_only: bool,
+    /// Nor is what is mounted below it. Only with `read_only`, where the runtime can.
+    #[serde(default)]
+    pub recursive_read_only: bool,
+    /// Which later mounts are seen.
+    #[serde(default)]
+    pub propagation: Propagation,
 }
 
 /// What limits a container beside its user and capabilities. CRI: `SecurityProfile`.
@@ -129,10 +147,15 @@ pub struct Security {
     pub no_new_privileges: bool,
     /// Capabilities beyond the default set, without `CAP_`.
     pub add_capabilities: Vec<String>,
+    /// `supplementalGroupsPolicy: Strict`: no groups but those given here. Else those that the
+    /// image's `/etc/group` has the user in come on top.
+    pub strict_groups: bool,
     /// Capabilities taken from the default set; `ALL` takes all.
     pub drop_capabilities: Vec<String>,
     /// `seccompProfile`: which system calls it may make. Of no effect on a privileged container.
     pub seccomp: SecurityProfile,
+    /// `appArmorProfile`; only on nodes whose kernel has AppArmor.
+    pub apparmor: Option<SecurityProfile>,
 }
 
 /// What a container is made from. CRI: `ContainerConfig`.
@@ -239,6 +262,26 @@ pub enum ContainerState {
     },
 }
 
+/// Whom a container's first process was started as. CRI: `LinuxContainerUser`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerUser {
+    /// Its user.
+    pub uid: u32,
+    /// Its first group.
+    pub gid: u32,
+    /// All its groups.
+    pub supplemental_groups: Vec<u32>,
+}
+
+/// What a runtime can do that not every one can. CRI: `RuntimeFeatures`, `RuntimeHandlerFeatures`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Features {
+    /// `supplementalGroupsPolicy: Strict`.
+    pub supplemental_groups_policy: bool,
+    /// `recursiveReadOnly` mounts.
+    pub recursive_read_only_mounts: bool,
+}
+
 /// A container as the runtime sees it. CRI: `ContainerStatus`.
 #[derive(Debug, Clone)]
 pub struct Container {
@@ -264,6 +307,8 @@ pub struct Container {
     pub log_path: PathBuf,
     /// As given in its config.
     pub labels: BTreeMap<String, String>,
+    /// Whom it was started as, where the runtime tells.
+    pub user: Option<ContainerUser>,
 }
 
 /// An image on the node. CRI: `Image`.
@@ -356,6 +401,11 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Name and version, for `status.nodeInfo.containerRuntimeVersion`: `sandbox://0.1.0`. The
     /// part before `:` is the scheme of `containerID`.
     fn version(&self) -> String;
+
+    /// What it can do.
+    fn features(&self) -> Features {
+        Features::default()
+    }
 
     /// Whether it works: asked every few seconds. CRI: `Status`, `RuntimeReady`.
     ///

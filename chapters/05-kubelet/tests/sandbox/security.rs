@@ -75,3 +75,50 @@ fn a_profile_of_the_node_is_a_file() {
         assert_eq!(error.unwrap_err().to_string(), expected);
     });
 }
+
+#[test]
+fn groups_are_those_of_the_pod_and_of_the_image() {
+    on_a_node(|| async {
+        let node = Node::start().await;
+        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
+        let run = async |name: &str, strict| {
+            let mut config = shell(name, "id -G");
+            config.security.run_as_group = Some(0);
+            config.security.supplemental_groups = vec![7];
+            config.security.strict_groups = strict;
+            let id = node.runtime.create_container(&sandbox.id, config);
+            let id = id.await.unwrap();
+            node.runtime.start_container(&id).await.unwrap();
+            assert_eq!(node.exit_code(&id).await, 0);
+            let containers = node.runtime.list_containers(None).await.unwrap();
+            let container = containers.into_iter().find(|it| it.id == id).unwrap();
+            let groups = node.log("web", name);
+            let groups = groups.trim_start_matches("stdout F ").split(' ');
+            let groups: Vec<u32> = groups.map(|group| group.parse().unwrap()).collect();
+            let user = container.user.unwrap();
+            assert_eq!((user.uid, user.gid), (0, 0));
+            assert_eq!(user.supplemental_groups, groups, "what is told is what is");
+            groups
+        };
+        assert_eq!(run("strict", true).await, [0, 7]);
+        assert!(run("merge", false).await.starts_with(&[0]));
+    });
+}
+
+#[test]
+fn kernel_parameters_are_the_pod_s_own() {
+    on_a_node(|| async {
+        let node = Node::start().await;
+        let mut pod = node.pod("web");
+        let names = [
+            ("net.ipv4.ip_local_port_range", "1100 1200"),
+            ("kernel/sem", "1 2 3 4"),
+        ];
+        let sysctls = names.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        pod.sysctls = sysctls.into();
+        let sandbox = node.runtime.run_pod_sandbox(pod).await.unwrap();
+        let script = "cd /proc/sys; cat net/ipv4/ip_local_port_range kernel/sem";
+        let (_, log) = node.run(&sandbox.id, "web", shell("main", script)).await;
+        assert_eq!(log, "stdout F 1100\t1200\nstdout F 1\t2\t3\t4");
+    });
+}

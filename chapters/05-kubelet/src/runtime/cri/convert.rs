@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::messages as cri;
 use crate::runtime::{
-    Container, ContainerConfig, ContainerState, Image, PodMetadata, Resources, SandboxConfig,
-    SecurityProfile,
+    Container, ContainerConfig, ContainerState, ContainerUser, Features, Image, PodMetadata,
+    Resources, SandboxConfig, SecurityProfile,
 };
 
 /// The period of CPU limits, in microseconds. Upstream: `pkg/kubelet/cm/helpers_linux.go`.
@@ -199,6 +199,11 @@ fn security(
         masked_paths: paths(&MASKED_PATHS),
         readonly_paths: paths(&READ_ONLY_PATHS),
         seccomp: Some(profile(&security.seccomp)),
+        apparmor: security.apparmor.as_ref().map(profile),
+        supplemental_groups_policy: match security.strict_groups {
+            true => cri::SupplementalGroupsPolicy::Strict as i32,
+            false => cri::SupplementalGroupsPolicy::Merge as i32,
+        },
     }
 }
 
@@ -274,6 +279,28 @@ pub fn container(status: cri::ContainerStatus, sandbox_id: String) -> Container 
         started_at: (status.started_at > 0).then(|| timestamp(status.started_at)),
         log_path: status.log_path.into(),
         labels: status.labels,
+        user: status.user.and_then(|user| user.linux).map(user),
+    }
+}
+
+fn user(user: cri::LinuxContainerUser) -> ContainerUser {
+    let id = |id: i64| u32::try_from(id).unwrap_or_default();
+    ContainerUser {
+        uid: id(user.uid),
+        gid: id(user.gid),
+        supplemental_groups: user.supplemental_groups.into_iter().map(id).collect(),
+    }
+}
+
+/// What a runtime says that it can do.
+pub fn features(reply: &cri::StatusResponse) -> Features {
+    let of_handlers = reply.runtime_handlers.iter();
+    let mut default = of_handlers.filter(|handler| handler.name.is_empty());
+    let of_default = default.next().and_then(|handler| handler.features.as_ref());
+    let features = reply.features.as_ref();
+    Features {
+        supplemental_groups_policy: features.is_some_and(|it| it.supplemental_groups_policy),
+        recursive_read_only_mounts: of_default.is_some_and(|it| it.recursive_read_only_mounts),
     }
 }
 

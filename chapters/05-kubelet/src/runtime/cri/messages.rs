@@ -97,6 +97,32 @@ pub struct StatusRequest {}
 pub struct StatusResponse {
     #[prost(message, optional, tag = "1")]
     pub status: Option<RuntimeStatus>,
+    #[prost(message, repeated, tag = "3")]
+    pub runtime_handlers: Vec<RuntimeHandler>,
+    #[prost(message, optional, tag = "4")]
+    pub features: Option<RuntimeFeatures>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RuntimeHandler {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub features: Option<RuntimeHandlerFeatures>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RuntimeHandlerFeatures {
+    #[prost(bool, tag = "1")]
+    pub recursive_read_only_mounts: bool,
+    #[prost(bool, tag = "2")]
+    pub user_namespaces: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RuntimeFeatures {
+    #[prost(bool, tag = "1")]
+    pub supplemental_groups_policy: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -419,6 +445,16 @@ pub struct LinuxContainerSecurityContext {
     pub readonly_paths: Vec<String>,
     #[prost(message, optional, tag = "15")]
     pub seccomp: Option<SecurityProfile>,
+    #[prost(message, optional, tag = "16")]
+    pub apparmor: Option<SecurityProfile>,
+    #[prost(enumeration = "SupplementalGroupsPolicy", tag = "17")]
+    pub supplemental_groups_policy: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
+pub enum SupplementalGroupsPolicy {
+    Merge = 0,
+    Strict = 1,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -582,6 +618,24 @@ pub struct ContainerStatus {
     pub annotations: Map,
     #[prost(string, tag = "15")]
     pub log_path: String,
+    #[prost(message, optional, tag = "18")]
+    pub user: Option<ContainerUser>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ContainerUser {
+    #[prost(message, optional, tag = "1")]
+    pub linux: Option<LinuxContainerUser>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct LinuxContainerUser {
+    #[prost(int64, tag = "1")]
+    pub uid: i64,
+    #[prost(int64, tag = "2")]
+    pub gid: i64,
+    #[prost(int64, repeated, tag = "3")]
+    pub supplemental_groups: Vec<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

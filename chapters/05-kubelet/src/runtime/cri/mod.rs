@@ -22,8 +22,8 @@
 //! Where to read on: [`grpc`] is what a call is, [`convert`] what is said, [`streaming`] what does
 //! not fit in a call, [`import`] how the workshop's own images get there.
 //!
-//! Left out: `GetContainerEvents` (containerd 1.6 has none), user namespaces, AppArmor profiles
-//! other than the default, images pulled by a runtime handler.
+//! Left out: `GetContainerEvents` (containerd 1.6 has none), user namespaces, images pulled by a
+//! runtime handler.
 //!
 //! Upstream: `pkg/kubelet/kuberuntime`, `staging/src/k8s.io/cri-client`.
 
@@ -56,7 +56,7 @@ use self::relist::Relist;
 use super::images::ImageStore;
 use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
-    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
+    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features, Image,
     ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
     SandboxConfig, SandboxState,
 };
@@ -96,6 +96,7 @@ pub struct CriRuntime {
     records: Records,
     images: ImageStore,
     version: String,
+    features: Features,
     cgroup_root: String,
     /// Addresses of sandboxes, which never change: to ask once is enough.
     addresses: Mutex<HashMap<String, Vec<IpAddr>>>,
@@ -115,6 +116,8 @@ impl CriRuntime {
         };
         let client = Arc::new(Client::new(socket));
         let version = version(&client).await?;
+        let status = client.call(&cri::StatusRequest {}, LIST_DEADLINE).await;
+        let features = convert::features(&status.map_err(other)?);
         rotation::start(&client);
         let runtime = CriRuntime {
             relist: Relist::start(client.clone()),
@@ -122,6 +125,7 @@ impl CriRuntime {
             records: Records::open(config.root_dir.join("cri"))?,
             images: ImageStore::open(&config.image_store)?,
             version,
+            features,
             cgroup_root: config.cgroup_root,
             addresses: Mutex::default(),
             importing: tokio::sync::Mutex::default(),
@@ -265,6 +269,10 @@ async fn version(client: &Client) -> Result<String> {
 impl ContainerRuntime for CriRuntime {
     fn version(&self) -> String {
         self.version.clone()
+    }
+
+    fn features(&self) -> Features {
+        self.features
     }
 
     async fn status(&self) -> Result<()> {

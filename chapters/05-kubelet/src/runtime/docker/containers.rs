@@ -246,6 +246,8 @@ fn describe(found: &ContainerInspectResponse) -> Result<Container> {
         started_at,
         log_path: labels::text(&own, labels::LOG_PATH).into(),
         labels: labels::sorted(&own),
+        // The engine tells what was asked for, not what became of it.
+        user: None,
     })
 }
 

@@ -214,6 +214,11 @@ fn security_options(security: &Security, seccomp: Option<&str>) -> Vec<String> {
         (SecurityProfile::Localhost(_), Some(text)) => options.push(format!("seccomp={text}")),
         _ => {}
     }
+    match &security.apparmor {
+        Some(SecurityProfile::Unconfined) => options.push("apparmor=unconfined".to_owned()),
+        Some(SecurityProfile::Localhost(name)) => options.push(format!("apparmor={name}")),
+        Some(SecurityProfile::RuntimeDefault) | None => {}
+    }
     if security.no_new_privileges {
         options.push("no-new-privileges".to_owned());
     }
@@ -300,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn seccomp_is_off_unless_asked_for() {
+    fn profiles_are_those_asked_for() {
         let options = |profile: SecurityProfile, privileged| {
             let security = Security {
                 seccomp: profile,
@@ -315,6 +320,12 @@ mod tests {
         assert!(options(SecurityProfile::RuntimeDefault, false).is_empty());
         let local = SecurityProfile::Localhost("/x.json".to_owned());
         assert_eq!(options(local, false), ["seccomp={}"]);
+        let security = Security {
+            apparmor: Some(SecurityProfile::Localhost("web".to_owned())),
+            ..Security::default()
+        };
+        let options = security_options(&security, None);
+        assert_eq!(options, ["seccomp=unconfined", "apparmor=web"]);
     }
 
     #[test]

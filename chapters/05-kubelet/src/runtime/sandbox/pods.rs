@@ -14,7 +14,8 @@ use super::record::{
     SANDBOXES_DIR, STATUS_FILE, STOPPED_FILE, SandboxRecord, read_json, sandbox_dir, write_json,
 };
 use crate::runtime::{
-    Container, ContainerState, Result, RuntimeError, RuntimeEvent, Sandbox, SandboxState,
+    Container, ContainerState, ContainerUser, Result, RuntimeError, RuntimeEvent, Sandbox,
+    SandboxState,
 };
 
 /// A sandbox and its containers.
@@ -313,5 +314,13 @@ fn describe_container(pod: &Pod, entry: &Entry) -> Container {
         started_at: status.started_at,
         log_path: record.spec.log_path.clone(),
         labels: record.labels.clone(),
+        user: Some(ContainerUser {
+            uid: record.spec.uid,
+            gid: record.spec.gid,
+            // The first group is among them, as others' runtimes have it.
+            supplemental_groups: std::iter::once(record.spec.gid)
+                .chain(record.spec.groups.iter().copied())
+                .collect(),
+        }),
     }
 }

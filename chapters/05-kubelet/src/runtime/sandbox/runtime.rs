@@ -24,7 +24,7 @@ use super::users::IdMap;
 use crate::runtime::images::{ImageStore, Puller};
 use crate::runtime::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use crate::runtime::{
-    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
+    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features, Image,
     ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
     SandboxConfig,
 };
@@ -81,6 +81,13 @@ impl SandboxRuntime {
 impl ContainerRuntime for SandboxRuntime {
     fn version(&self) -> String {
         concat!("sandbox://", env!("CARGO_PKG_VERSION")).into()
+    }
+
+    fn features(&self) -> Features {
+        Features {
+            supplemental_groups_policy: true,
+            recursive_read_only_mounts: true,
+        }
     }
 
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()> {

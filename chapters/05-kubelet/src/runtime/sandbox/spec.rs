@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::seccomp;
 use super::users::{IdMap, ImageUsers};
 use crate::runtime::images::ImageConfig;
-use crate::runtime::{ContainerConfig, Mount, Result, RuntimeError, SandboxConfig, Security};
+use crate::runtime::{
+    ContainerConfig, Mount, Result, RuntimeError, SandboxConfig, Security, SecurityProfile,
+};
 
 /// Where programs are looked for when nothing says otherwise.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -118,6 +120,10 @@ pub fn container_spec(
     } = context;
     let argv = argv(config, image)?;
     let security = &config.security;
+    if matches!(&security.apparmor, Some(profile) if *profile != SecurityProfile::Unconfined) {
+        let why = "the sandbox runtime has no AppArmor profiles";
+        return Err(RuntimeError::Create(why.to_owned()));
+    }
     let user = users.resolve(&image.user, security)?;
     uid_map.check(user.uid, "user")?;
     gid_map.check(user.gid, "group")?;

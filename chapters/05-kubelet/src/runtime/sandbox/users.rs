@@ -83,7 +83,7 @@ impl ImageUsers {
             _ => entry.as_ref().map_or(0, |entry| entry.gid),
         };
         let mut groups = security.supplemental_groups.clone();
-        if let Some(entry) = &entry {
+        if let Some(entry) = entry.as_ref().filter(|_| !security.strict_groups) {
             let of_user = self.group_entries().filter(|(_, _, members)| {
                 members.split(',').any(|member| member.trim() == entry.name)
             });
@@ -223,6 +223,16 @@ mod tests {
         };
         let user = users().resolve("0:7", &security).unwrap();
         assert_eq!((user.uid, user.gid, user.groups), (101, 102, vec![7, 2000]));
+        let strict = Security {
+            strict_groups: true,
+            ..security
+        };
+        assert_eq!(users().resolve("0:7", &strict).unwrap().groups, [7, 2000]);
+        let strict = Security {
+            supplemental_groups: vec![],
+            ..strict
+        };
+        assert!(users().resolve("web", &strict).unwrap().groups.is_empty());
         let security = Security {
             run_as_group: Some(5),
             ..Security::default()

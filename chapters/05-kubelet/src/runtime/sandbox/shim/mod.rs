@@ -33,6 +33,7 @@ use rustix::thread::UnshareFlags;
 
 use super::record::{SANDBOX_FILE, SandboxRecord, read_json};
 use super::sys;
+use crate::decide::sysctls;
 pub use network::{connect, hardware_address};
 use rootfs::{SetupResult, doing};
 use supervisor::Supervisor;
@@ -132,7 +133,7 @@ fn prepare(record: &SandboxRecord, node: Option<netlink::Netlink>) -> SetupResul
         network::set_defaults();
     }
     for (name, value) in &config.sysctls {
-        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        let path = format!("/proc/sys/{}", sysctls::path(name));
         std::fs::write(&path, value).map_err(doing(format!("setting sysctl {name}")))?;
     }
     mount_shm().map_err(doing("mounting the pod's /dev/shm"))
