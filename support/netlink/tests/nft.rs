@@ -268,6 +268,11 @@ fn everything() -> Table {
                     ],
                     vec![S::SourceIsLocal, S::Verdict(Verdict::Goto("web-1".into()))],
                     vec![
+                        S::DestinationIsLocal,
+                        S::Verdict(Verdict::Goto("web-1".into())),
+                    ],
+                    vec![S::DestinationIn(odd), S::Verdict(Verdict::Drop)],
+                    vec![
                         S::InSet(Field::SourceAddress, "seen".into()),
                         S::Verdict(Verdict::Goto("web-1".into())),
                     ],

@@ -191,6 +191,8 @@ impl Display for Statement {
                 inside: false,
             } => write!(f, "ip saddr != {network}"),
             Statement::Destination(address) => write!(f, "ip daddr {address}"),
+            Statement::DestinationIn(network) => write!(f, "ip daddr {network}"),
+            Statement::DestinationIsLocal => write!(f, "fib daddr type local"),
             Statement::L4Protocol(protocol) => write!(f, "meta l4proto {protocol}"),
             Statement::NewConnection => write!(f, "ct state new"),
             Statement::SourceIsLocal => write!(f, "fib saddr type local"),

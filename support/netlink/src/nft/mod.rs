@@ -190,6 +190,10 @@ pub enum Statement {
     },
     /// The destination is this address.
     Destination(Ipv4Addr),
+    /// The destination lies in the network.
+    DestinationIn(Network),
+    /// The destination is an address of this namespace.
+    DestinationIsLocal,
     /// The transport protocol is this one.
     L4Protocol(Protocol),
     /// First packet of a connection.

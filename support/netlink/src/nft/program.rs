@@ -6,7 +6,7 @@
 
 use super::attr::Writer;
 use super::encode::{ANONYMOUS_MAP, FAMILY_IPV4, verdict};
-use super::{Field, Protocol, Statement, Verdict};
+use super::{Field, Network, Protocol, Statement, Verdict};
 
 /// Registers, as the kernel numbers them: 0 takes a verdict, 1 to 4 hold 16 bytes each, and the
 /// same room is numbered again from 8 in words of 4 bytes, for keys of several fields.
@@ -17,6 +17,9 @@ const REG32_FIRST: u32 = 8;
 
 const CMP_EQ: u32 = 0;
 const CMP_NEQ: u32 = 1;
+
+const FIB_SOURCE: u32 = 1;
+const FIB_DESTINATION: u32 = 2;
 
 const META_MARK: u32 = 3;
 const META_L4PROTO: u32 = 16;
@@ -30,18 +33,15 @@ pub(super) fn compile(
     let program = &mut Program(writer);
     match statement {
         Statement::Source { network, inside } => {
-            program.load(Field::SourceAddress, REG_1);
-            if network.prefix < 32 {
-                program.mask(&network.mask().octets());
-            }
-            program.compare(
-                if *inside { CMP_EQ } else { CMP_NEQ },
-                &network.address.octets(),
-            );
+            let operator = if *inside { CMP_EQ } else { CMP_NEQ };
+            program.in_network(Field::SourceAddress, *network, operator);
         }
         Statement::Destination(address) => {
             program.load(Field::DestinationAddress, REG_1);
             program.compare(CMP_EQ, &address.octets());
+        }
+        Statement::DestinationIn(network) => {
+            program.in_network(Field::DestinationAddress, *network, CMP_EQ);
         }
         Statement::L4Protocol(protocol) => program.is_protocol(*protocol),
         Statement::NewConnection => {
@@ -50,11 +50,8 @@ pub(super) fn compile(
             program.mask(&CT_STATE_NEW.to_ne_bytes());
             program.compare(CMP_NEQ, &[0; 4]);
         }
-        Statement::SourceIsLocal => {
-            const RTN_LOCAL: u32 = 2;
-            program.source_address_type();
-            program.compare(CMP_EQ, &RTN_LOCAL.to_ne_bytes());
-        }
+        Statement::SourceIsLocal => program.is_local(FIB_SOURCE),
+        Statement::DestinationIsLocal => program.is_local(FIB_DESTINATION),
         Statement::Marked(bits) => {
             program.load_mark();
             program.mask(&bits.to_ne_bytes());
@@ -156,14 +153,24 @@ impl Program<'_> {
         });
     }
 
-    fn source_address_type(&mut self) {
+    /// Asks the routing table whether an address of the packet is of this namespace.
+    fn is_local(&mut self, which: u32) {
         const RESULT_ADDRESS_TYPE: u32 = 3;
-        const FLAG_SOURCE: u32 = 1;
+        const RTN_LOCAL: u32 = 2;
         self.expression("fib", |w| {
             w.u32(1, REG_1);
             w.u32(2, RESULT_ADDRESS_TYPE);
-            w.u32(3, FLAG_SOURCE);
+            w.u32(3, which);
         });
+        self.compare(CMP_EQ, &RTN_LOCAL.to_ne_bytes());
+    }
+
+    fn in_network(&mut self, field: Field, network: Network, operator: u32) {
+        self.load(field, REG_1);
+        if network.prefix < 32 {
+            self.mask(&network.mask().octets());
+        }
+        self.compare(operator, &network.address.octets());
     }
 
     fn mask(&mut self, mask: &[u8; 4]) {
