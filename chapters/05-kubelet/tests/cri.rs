@@ -11,8 +11,9 @@ use std::time::Duration;
 use kubelet::runtime::cri::containerd::ContainerdDir;
 use kubelet::runtime::cri::{CriConfig, CriRuntime};
 use kubelet::runtime::{
-    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, Mount, PodMetadata, Resources,
-    RuntimeError, SandboxConfig, SandboxState, Security, SecurityProfile, TerminalSize,
+    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, Mount, PodMetadata,
+    PortMapping, PortProtocol, Resources, RuntimeError, SandboxConfig, SandboxState, Security,
+    SecurityProfile, TerminalSize,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -105,6 +106,7 @@ impl Node {
             host_ipc: false,
             share_process_namespace: false,
             sysctls: BTreeMap::new(),
+            port_mappings: Vec::new(),
         }
     }
 
@@ -281,7 +283,14 @@ fn a_pod_from_its_start_to_its_end() {
         }
         assert!(log.contains("Read-only file system"), "{log}");
 
-        let second = runtime.run_pod_sandbox(node.pod("other")).await.unwrap();
+        let mut other = node.pod("other");
+        other.port_mappings = vec![PortMapping {
+            host_port: 8080,
+            container_port: 80,
+            protocol: PortProtocol::Tcp,
+            host_ip: String::new(),
+        }];
+        let second = runtime.run_pod_sandbox(other).await.unwrap();
         assert_eq!(second.ips[0].to_string(), "10.244.7.3");
         let ping = shell(
             "main",
@@ -293,6 +302,19 @@ fn a_pod_from_its_start_to_its_end() {
         let of_second = runtime.list_pod_sandboxes(Some(&second.metadata.uid)).await;
         let of_second = of_second.unwrap().into_iter().map(|one| one.id);
         assert_eq!(of_second.collect::<Vec<_>>(), [second.id.as_str()]);
+        let server = "exec perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Listen => 9, \
+             LocalPort => 80) or die; $| = 1; print \"up\\n\"; \
+             while ($c = $s->accept) { print $c \"hello\"; close $c }'";
+        node.start_container(&second.id, shell("main", server))
+            .await;
+        while node.log("other", "main").is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let hear = |address: &str| -> std::io::Result<String> {
+            std::io::read_to_string(std::net::TcpStream::connect(address)?)
+        };
+        assert_eq!(hear("127.0.0.1:8080").unwrap(), "hello");
+        assert_eq!(hear("10.244.7.1:8080").unwrap(), "hello");
 
         for sandbox in [&sandbox, &second] {
             runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
@@ -300,6 +322,7 @@ fn a_pod_from_its_start_to_its_end() {
         }
         let sandboxes = runtime.list_pod_sandboxes(None).await.unwrap();
         assert_eq!(sandboxes[0].state, SandboxState::NotReady);
+        assert!(hear("127.0.0.1:8080").is_err(), "closed with its pod");
         let addresses = node.dir.path().join("containerd/cni/addresses");
         let given = std::fs::read_dir(addresses).unwrap();
         let given = given.filter(|entry| {

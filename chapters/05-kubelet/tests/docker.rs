@@ -60,6 +60,7 @@ impl Node {
             host_ipc: false,
             share_process_namespace: false,
             sysctls: BTreeMap::new(),
+            port_mappings: Vec::new(),
         }
     }
 

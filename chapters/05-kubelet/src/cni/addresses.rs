@@ -1,4 +1,5 @@
 //! Who has which address: a file for each, named by the address, with the container's id in it.
+//! Beside it, for a pod that has them, its host ports.
 //!
 //! Several plugins run at once, one for each pod that starts, so they take turns by a lock. The
 //! last address that was given is kept, too: addresses are given in turn, as the embedded sandbox
@@ -9,6 +10,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use super::config::Error;
+use crate::runtime::PortMapping;
+use crate::runtime::host_ports::PodPorts;
 use crate::runtime::sandbox::{Addresses, PodCidr};
 
 const LOCK: &str = "lock";
@@ -68,12 +71,42 @@ impl Held {
     pub fn give_back(&self, container_id: &str) -> Result<(), Error> {
         for (ip, owner) in self.given()? {
             if owner == container_id {
-                let path = self.dir.join(ip.to_string());
-                std::fs::remove_file(&path)
-                    .map_err(|error| Error::io(&path.display().to_string(), error))?;
+                self.remove(&ip.to_string())?;
             }
         }
         Ok(())
+    }
+
+    /// Writes down the host ports of the pod with that address.
+    pub fn set_ports(&self, ip: Ipv4Addr, ports: &[PortMapping]) -> Result<(), Error> {
+        let path = self.dir.join(ports_file(ip));
+        let text = serde_json::to_vec(ports).expect("plain data");
+        std::fs::write(&path, text).map_err(|error| Error::io(&path.display().to_string(), error))
+    }
+
+    /// Forgets the host ports of the pod with that address; whether it had any.
+    pub fn forget_ports(&self, ip: Ipv4Addr) -> Result<bool, Error> {
+        let had_any = self.dir.join(ports_file(ip)).exists();
+        if had_any {
+            self.remove(&ports_file(ip))?;
+        }
+        Ok(had_any)
+    }
+
+    /// The host ports of all pods.
+    pub fn ports(&self) -> Result<Vec<PodPorts>, Error> {
+        let given = self.given()?.into_iter();
+        let ports = given.filter_map(|(ip, _)| {
+            let text = std::fs::read(self.dir.join(ports_file(ip))).ok()?;
+            let ports = serde_json::from_slice(&text).ok()?;
+            Some(PodPorts { ip, ports })
+        });
+        Ok(ports.collect())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        std::fs::remove_file(&path).map_err(|error| Error::io(&path.display().to_string(), error))
     }
 
     /// The address of a container.
@@ -94,9 +127,34 @@ impl Held {
     }
 }
 
+fn ports_file(ip: Ipv4Addr) -> String {
+    format!("{ip}.ports")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::PortProtocol;
+
+    #[test]
+    fn host_ports_are_those_of_pods_with_an_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let cidr = PodCidr::parse("10.244.1.0/29").unwrap();
+        let held = Held::lock(dir.path()).unwrap();
+        let ip = held.take(cidr, "a").unwrap();
+        held.take(cidr, "b").unwrap();
+        let ports = vec![PortMapping {
+            host_port: 80,
+            container_port: 8080,
+            protocol: PortProtocol::Tcp,
+            host_ip: String::new(),
+        }];
+        held.set_ports(ip, &ports).unwrap();
+        assert_eq!(held.ports().unwrap(), [PodPorts { ip, ports }]);
+        assert!(held.forget_ports(ip).unwrap());
+        assert!(!held.forget_ports(ip).unwrap());
+        assert_eq!(held.ports().unwrap(), []);
+    }
 
     #[test]
     fn addresses_are_written_down_and_given_in_turn() {

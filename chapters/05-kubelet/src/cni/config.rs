@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::runtime::PortMapping;
 use crate::runtime::sandbox::PodCidr;
 
 /// The versions of the specification that are spoken, the newest last.
@@ -68,9 +69,21 @@ pub struct NetworkConfig {
     /// Folder where it is written down who has which address.
     #[serde(default)]
     pub data_dir: PathBuf,
+    /// What the runtime says of this pod.
+    #[serde(default)]
+    pub runtime_config: RuntimeConfig,
     /// What `Add` said, with `Check` (and, of newer runtimes, `Del`).
     #[serde(default)]
     pub prev_result: Option<Value>,
+}
+
+/// What a runtime tells a plugin by the capabilities that the network's config names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuntimeConfig {
+    /// Ports of the node that lead to the pod: the capability `portMappings`.
+    #[serde(default)]
+    pub port_mappings: Vec<PortMapping>,
 }
 
 /// A request to a plugin.
@@ -180,6 +193,21 @@ mod tests {
             request.pod_cidr().unwrap().gateway().to_string(),
             "10.244.1.1"
         );
+    }
+
+    #[test]
+    fn host_ports_are_in_the_runtime_s_part() {
+        let config = r#"{"cniVersion":"1.0.0","runtimeConfig":{"portMappings":[
+            {"hostPort":80,"containerPort":8080,"protocol":"udp","hostIP":"127.0.0.1"},
+            {"HostPort":80,"ContainerPort":8080,"Protocol":"udp","HostIP":"127.0.0.1"}]}}"#;
+        let expected = PortMapping {
+            host_port: 80,
+            container_port: 8080,
+            protocol: crate::runtime::PortProtocol::Udp,
+            host_ip: "127.0.0.1".to_owned(),
+        };
+        let found = request(&ADD, config).unwrap().config.runtime_config;
+        assert_eq!(found.port_mappings, [expected.clone(), expected]);
     }
 
     #[test]

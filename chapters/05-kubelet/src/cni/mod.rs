@@ -9,6 +9,7 @@
 //!   CNI_COMMAND=ADD          ──►        an address of the node's pod CIDR, written down
 //!   CNI_CONTAINERID=1f2e…               a veth pair: eth0 in the pod, the other end on cni0
 //!   CNI_NETNS=/run/…/netns   ◄──        {"ips": [{"address": "10.244.1.7/32", …}], …}
+//!   (runtimeConfig.portMappings)        host ports (capability `portMappings`)
 //!   CNI_COMMAND=CHECK        ──►        is it all still there?
 //!   CNI_COMMAND=DEL          ──►        the veth pair goes, the address is free again
 //!                                     loopback (another symlink)
@@ -19,9 +20,9 @@
 //! `network.rs`. A runtime may call DEL for what never was, and twice; that succeeds.
 //!
 //! Upstream: the CNI specification 1.0.0, `containernetworking/plugins` (`bridge`, `host-local`,
-//! `loopback`).
+//! `loopback`, `portmap`).
 //!
-//! Left out: host ports (the `portMappings` capability), IPv6, chains of plugins.
+//! Left out: IPv6, chains of plugins.
 
 mod addresses;
 mod config;

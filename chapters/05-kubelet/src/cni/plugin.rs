@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::addresses::Held;
 use super::config::{Command, Error, Request, SUPPORTED_VERSIONS};
+use crate::runtime::host_ports;
 use crate::runtime::sandbox::{PodNetwork, connect, hardware_address, pod_network, set_up_bridge};
 
 /// The pod's link, whose name all of Kubernetes relies on.
@@ -46,16 +47,37 @@ fn add(request: &Request) -> Result<Value, Error> {
         let _ = Netlink::open()?.delete_link(&network.host_link);
         netns::in_netns(&pod_netns, || connect(node, &network))?
     });
-    if let Err(error) = connected {
+    let open = || open_ports(request, ip);
+    let failed = |error| Error::new(100, format!("the pod's network: {error}"));
+    if let Err(error) = connected.map_err(failed).and_then(|()| open()) {
         delete(request)?;
-        return Err(Error::new(100, format!("the pod's network: {error}")));
+        return Err(error);
     }
     Ok(result(request, &network))
+}
+
+/// Lets ports of the node lead to the pod, if it wants any.
+fn open_ports(request: &Request, ip: Ipv4Addr) -> Result<(), Error> {
+    let ports = &request.config.runtime_config.port_mappings;
+    if ports.is_empty() {
+        return Ok(());
+    }
+    let held = Held::lock(&request.config.data_dir)?;
+    held.set_ports(ip, ports)?;
+    write_ports(&held)
+}
+
+/// All pods' host ports go into one table, which each plugin writes in its turn.
+fn write_ports(held: &Held) -> Result<(), Error> {
+    host_ports::write(held.ports()?.iter()).map_err(|error| Error::new(100, error.to_string()))
 }
 
 fn delete(request: &Request) -> Result<(), Error> {
     let held = Held::lock(&request.config.data_dir)?;
     if let Some(ip) = held.find(&request.container_id)? {
+        if held.forget_ports(ip)? {
+            write_ports(&held)?;
+        }
         let network = network(request, ip)?;
         // With the node's end goes the pod's; both are gone if the namespace is.
         let deleted = Netlink::open().and_then(|mut node| node.delete_link(&network.host_link));

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Pod};
 
+use super::ports::host_ports;
 use super::requests::{Amounts, add, pod_requests, shown};
 use super::{quantity, spec};
 
@@ -104,7 +105,7 @@ struct HostPort {
 impl HostPort {
     /// Without an address it is that port of every address.
     fn clashes(&self, other: &HostPort) -> bool {
-        let any = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
+        let any = |ip: &str| matches!(ip, "" | "0.0.0.0");
         self.number == other.number
             && self.protocol == other.protocol
             && (any(&self.ip) || any(&other.ip) || self.ip == other.ip)
@@ -112,20 +113,14 @@ impl HostPort {
 }
 
 fn ports(pod: &Pod) -> Vec<HostPort> {
-    let sidecars = spec::init_containers(pod)
-        .iter()
-        .filter(|c| spec::is_sidecar(c));
-    let containers = sidecars.chain(&spec::of(pod).containers);
-    let ports = containers.flat_map(|container| container.ports.iter().flatten());
-    ports
-        .filter_map(|port| {
-            Some(HostPort {
-                protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-                ip: port.host_ip.clone().unwrap_or_default(),
-                number: port.host_port.filter(|number| *number > 0)?,
-            })
+    let wanted = host_ports(pod).filter_map(|port| {
+        Some(HostPort {
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+            ip: port.host_ip.clone().unwrap_or_default(),
+            number: port.host_port?,
         })
-        .collect()
+    });
+    wanted.collect()
 }
 
 fn matches_node(pod: &Pod, room: &Room<'_>) -> bool {

@@ -32,6 +32,7 @@ pub mod eviction;
 pub mod fields;
 pub mod patch;
 pub mod phase;
+pub mod ports;
 pub mod probe;
 pub mod qos;
 pub mod quantity;

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::decide::env::{self, EnvInput, Objects};
 use crate::decide::fields::PodAddresses;
 use crate::decide::status::Waiting;
-use crate::decide::{dns, qos, quantity, security, spec, static_pod, sysctls};
+use crate::decide::{dns, ports, qos, quantity, security, spec, static_pod, sysctls};
 use crate::runtime::{
     ContainerConfig, Image, Mount, PodMetadata, QOS_LABEL, SandboxConfig, Security,
 };
@@ -44,6 +44,7 @@ pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32) -> SandboxConf
             .iter()
             .map(|s| (sysctls::with_dots(&s.name), s.value.clone()))
             .collect(),
+        port_mappings: ports::mappings(pod),
         metadata,
     }
 }

@@ -7,6 +7,7 @@
 pub mod cri;
 pub mod docker;
 pub mod fake;
+pub mod host_ports;
 pub mod images;
 pub(crate) mod measured;
 pub mod sandbox;
@@ -63,6 +64,39 @@ pub struct PodMetadata {
     pub attempt: u32,
 }
 
+/// A transport protocol of a port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortProtocol {
+    /// `TCP`
+    #[default]
+    Tcp,
+    /// `UDP`
+    Udp,
+    /// `SCTP`
+    Sctp,
+}
+
+/// A port of the node that leads to one of the pod. CRI: `PortMapping`; written down in CNI's
+/// words, as a plugin with the capability `portMappings` is told of it. containerd begins them
+/// with capitals, which Go reads all the same.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortMapping {
+    /// Port of the node.
+    #[serde(alias = "HostPort")]
+    pub host_port: u16,
+    /// Port of the pod.
+    #[serde(alias = "ContainerPort")]
+    pub container_port: u16,
+    /// Of both.
+    #[serde(default, alias = "Protocol")]
+    pub protocol: PortProtocol,
+    /// Address of the node that the port is open on; all of them if empty or unspecified.
+    #[serde(default, rename = "hostIP", alias = "HostIP")]
+    pub host_ip: String,
+}
+
 /// What a sandbox is made from. CRI: `PodSandboxConfig`.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct SandboxConfig {
@@ -87,6 +121,9 @@ pub struct SandboxConfig {
     pub share_process_namespace: bool,
     /// Kernel parameters of the sandbox's namespaces.
     pub sysctls: BTreeMap<String, String>,
+    /// Ports of the node that lead to the pod. None with `host_network`.
+    #[serde(default)]
+    pub port_mappings: Vec<PortMapping>,
 }
 
 /// Which mounts that are made later, on either side, the other one sees. CRI: `MountPropagation`.

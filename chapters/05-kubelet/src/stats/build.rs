@@ -206,6 +206,7 @@ mod tests {
             created_at: second(1),
             started_at: Some(second(2)),
             log_path: Default::default(),
+            user: None,
             labels: Default::default(),
         }
     }

@@ -76,6 +76,7 @@ impl ContainerdDir {
   "name": "pods",
   "plugins": [{{
     "type": "workshop",
+    "capabilities": {{ "portMappings": true }},
     "podCidr": "{{{{.PodCIDR}}}}",
     "dataDir": "{}"
   }}]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::messages as cri;
 use crate::runtime::{
     Container, ContainerConfig, ContainerState, ContainerUser, Features, Image, PodMetadata,
-    Resources, SandboxConfig, SecurityProfile,
+    PortMapping, PortProtocol, Resources, SandboxConfig, SecurityProfile,
 };
 
 /// The period of CPU limits, in microseconds. Upstream: `pkg/kubelet/cm/helpers_linux.go`.
@@ -64,6 +64,7 @@ pub fn sandbox_config(config: &SandboxConfig, cgroup_root: &str) -> cri::PodSand
         labels: labels
             .map(|(name, value)| (name.to_owned(), value.clone()))
             .into(),
+        port_mappings: config.port_mappings.iter().map(port_mapping).collect(),
         annotations: Default::default(),
         linux: Some(cri::LinuxPodSandboxConfig {
             cgroup_parent: pod_cgroup(cgroup_root, &pod.uid),
@@ -74,6 +75,20 @@ pub fn sandbox_config(config: &SandboxConfig, cgroup_root: &str) -> cri::PodSand
             }),
             sysctls: config.sysctls.clone(),
         }),
+    }
+}
+
+fn port_mapping(mapping: &PortMapping) -> cri::PortMapping {
+    let protocol = match mapping.protocol {
+        PortProtocol::Tcp => cri::Protocol::Tcp,
+        PortProtocol::Udp => cri::Protocol::Udp,
+        PortProtocol::Sctp => cri::Protocol::Sctp,
+    };
+    cri::PortMapping {
+        protocol: protocol as i32,
+        container_port: mapping.container_port.into(),
+        host_port: mapping.host_port.into(),
+        host_ip: mapping.host_ip.clone(),
     }
 }
 

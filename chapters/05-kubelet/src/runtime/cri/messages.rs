@@ -242,6 +242,26 @@ pub struct LinuxPodSandboxConfig {
     pub sysctls: Map,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Protocol {
+    Tcp = 0,
+    Udp = 1,
+    Sctp = 2,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct PortMapping {
+    #[prost(enumeration = "Protocol", tag = "1")]
+    pub protocol: i32,
+    #[prost(int32, tag = "2")]
+    pub container_port: i32,
+    #[prost(int32, tag = "3")]
+    pub host_port: i32,
+    #[prost(string, tag = "4")]
+    pub host_ip: String,
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub struct PodSandboxConfig {
     #[prost(message, optional, tag = "1")]
@@ -252,6 +272,8 @@ pub struct PodSandboxConfig {
     pub log_directory: String,
     #[prost(message, optional, tag = "4")]
     pub dns_config: Option<DnsConfig>,
+    #[prost(message, repeated, tag = "5")]
+    pub port_mappings: Vec<PortMapping>,
     #[prost(btree_map = "string, string", tag = "6")]
     pub labels: Map,
     #[prost(btree_map = "string, string", tag = "7")]

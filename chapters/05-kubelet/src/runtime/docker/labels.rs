@@ -5,8 +5,10 @@
 //! `core/naming.go` and `core/docker_service.go`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 
-use crate::runtime::{ContainerConfig, PodMetadata};
+use crate::runtime::host_ports::PodPorts;
+use crate::runtime::{ContainerConfig, PodMetadata, PortMapping};
 
 /// `podsandbox` or `container`.
 pub const TYPE: &str = "io.kubernetes.docker.type";
@@ -36,6 +38,8 @@ pub const NODE: &str = "workshop.node";
 /// Address of the pod. It is known before the pause container is made, and a label is kept by the
 /// engine: so nothing has to be kept beside it.
 pub const POD_IP: &str = "workshop.pod-ip";
+/// Ports of the node that lead to the pod, as JSON.
+pub const PORT_MAPPINGS: &str = "workshop.port-mappings";
 /// Image, as the pod's spec wrote it.
 pub const IMAGE: &str = "workshop.image";
 /// What `imageID` of the status is.
@@ -62,7 +66,7 @@ pub fn container_name(container: &str, pod: &PodMetadata, attempt: u32) -> Strin
 }
 
 /// Labels of a pod's pause container, beside those that everything of the node has.
-pub fn of_sandbox(metadata: &PodMetadata, ip: Option<std::net::Ipv4Addr>) -> Labels {
+pub fn of_sandbox(metadata: &PodMetadata, ip: Option<Ipv4Addr>, ports: &[PortMapping]) -> Labels {
     let mut labels = of_pod(metadata);
     labels.extend([
         (TYPE.to_owned(), SANDBOX.to_owned()),
@@ -70,7 +74,19 @@ pub fn of_sandbox(metadata: &PodMetadata, ip: Option<std::net::Ipv4Addr>) -> Lab
         (RESTART_COUNT.to_owned(), metadata.attempt.to_string()),
     ]);
     labels.extend(ip.map(|ip| (POD_IP.to_owned(), ip.to_string())));
+    if !ports.is_empty() {
+        let text = serde_json::to_string(ports).expect("plain data");
+        labels.insert(PORT_MAPPINGS.to_owned(), text);
+    }
     labels
+}
+
+/// The host ports of a sandbox with these labels.
+pub fn pod_ports(labels: &Labels) -> Option<PodPorts> {
+    Some(PodPorts {
+        ip: labels.get(POD_IP)?.parse().ok()?,
+        ports: serde_json::from_str(labels.get(PORT_MAPPINGS)?).ok()?,
+    })
 }
 
 /// Labels of a container of a pod, beside those that everything of the node has.
@@ -133,6 +149,7 @@ pub fn sorted(labels: &Labels) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::PortProtocol;
 
     #[test]
     fn what_was_written_is_read() {
@@ -144,7 +161,16 @@ mod tests {
         };
         assert_eq!(sandbox_name(&pod), "k8s_POD_web_default_0a_2");
         assert_eq!(container_name("c", &pod, 7), "k8s_c_web_default_0a_7");
-        let labels = of_sandbox(&pod, Some([10, 244, 1, 2].into()));
+        let ip = Ipv4Addr::new(10, 244, 1, 2);
+        let ports = vec![PortMapping {
+            host_port: 80,
+            container_port: 8080,
+            protocol: PortProtocol::Udp,
+            host_ip: String::new(),
+        }];
+        let labels = of_sandbox(&pod, Some(ip), &ports);
+        assert_eq!(pod_ports(&labels), Some(PodPorts { ip, ports }));
+        assert_eq!(pod_ports(&of_sandbox(&pod, Some(ip), &[])), None);
         assert_eq!(metadata(&labels), pod);
         assert_eq!(text(&labels, POD_IP), "10.244.1.2");
         assert_eq!(text(&labels, TYPE), SANDBOX);

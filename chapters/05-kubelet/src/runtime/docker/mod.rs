@@ -68,6 +68,7 @@ use std::time::Duration;
 use bollard::models::ContainerSummaryStateEnum;
 use tokio::sync::broadcast;
 
+use super::host_ports::HostPorts;
 use super::sandbox::node_network::{Addresses, PodCidr, set_up_bridge};
 use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
@@ -108,6 +109,7 @@ struct Inner {
     engine: Engine,
     version: String,
     place: Place,
+    host_ports: HostPorts,
     state: Mutex<State>,
     logs: logs::Followers,
     events: broadcast::Sender<RuntimeEvent>,
@@ -143,6 +145,7 @@ impl DockerRuntime {
             engine,
             version: format!("docker://{}", found.version.unwrap_or_default()),
             place,
+            host_ports: HostPorts::default(),
             state: Mutex::default(),
             logs: logs::Followers::default(),
             events: broadcast::channel(EVENTS_MAX).0,

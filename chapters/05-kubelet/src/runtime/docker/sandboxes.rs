@@ -1,5 +1,6 @@
 //! Sandboxes: a pause container each, and its place in the node's network.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
@@ -69,7 +70,7 @@ impl Inner {
             self.make_memory_volume(&memory, &metadata.uid).await?;
             kept.push((memory.volume, format!("{KEPT_VOLUMES}/{at}")));
         }
-        let mut own = labels::of_sandbox(metadata, ip);
+        let mut own = labels::of_sandbox(metadata, ip, &config.port_mappings);
         if config.share_process_namespace {
             own.insert(SHARE_PROCESSES.to_owned(), "true".to_owned());
         }
@@ -88,6 +89,7 @@ impl Inner {
             if let (Some(ip), Some(cidr)) = (ip, cidr) {
                 let pause = self.netns_of(&id).await?;
                 connect(pause, ip, cidr, &id).await?;
+                self.host_ports.open(&id, ip, &config.port_mappings)?;
             }
             Ok(())
         };
@@ -152,6 +154,7 @@ impl Inner {
     }
 
     pub(super) async fn stop_sandbox(&self, sandbox_id: &str) -> Result<()> {
+        self.host_ports.close(sandbox_id)?;
         for container in self.of_sandbox(sandbox_id).await? {
             if runs(&container) {
                 self.engine.kill(&container.id.unwrap_or_default()).await?;
@@ -198,11 +201,16 @@ impl Inner {
         self.engine.list(wanted).await
     }
 
-    pub(super) async fn list_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>> {
+    /// The pause containers of this node, of one pod if asked.
+    async fn pause_containers(&self, pod_uid: Option<&str>) -> Result<Vec<ContainerSummary>> {
         let mut wanted = self.own_labels();
         wanted.push(format!("{}={}", labels::TYPE, labels::SANDBOX));
         wanted.extend(pod_uid.map(|uid| format!("{}={uid}", labels::POD_UID)));
-        let found = self.engine.list(wanted).await?;
+        self.engine.list(wanted).await
+    }
+
+    pub(super) async fn list_sandboxes(&self, pod_uid: Option<&str>) -> Result<Vec<Sandbox>> {
+        let found = self.pause_containers(pod_uid).await?;
         let mut sandboxes: Vec<Sandbox> = found.into_iter().map(describe).collect();
         sandboxes.sort_by_key(|sandbox| {
             std::cmp::Reverse((sandbox.created_at, sandbox.metadata.attempt))
@@ -210,7 +218,7 @@ impl Inner {
         Ok(sandboxes)
     }
 
-    /// Takes up what an earlier kubelet left: addresses and logs. A sandbox whose network is gone
+    /// Takes up what an earlier kubelet left: addresses, host ports and logs. A sandbox whose network is gone
     /// was on a node that has ended since, and ends now.
     pub(super) async fn adopt_all(&self) -> Result<()> {
         for sandbox in self.list_sandboxes(None).await? {
@@ -235,6 +243,12 @@ impl Inner {
                 }
             }
         }
+        let mut open = BTreeMap::new();
+        for pause in self.pause_containers(None).await?.into_iter().filter(runs) {
+            let ports = labels::pod_ports(&pause.labels.unwrap_or_default());
+            open.extend(ports.map(|ports| (pause.id.unwrap_or_default(), ports)));
+        }
+        self.host_ports.begin(open);
         for container in self.list_containers(None).await? {
             self.follow_log(&container.id, &container.log_path);
         }

@@ -21,6 +21,7 @@ use super::cgroups::Cgroups;
 use super::node_network::{PodCidr, set_up_bridge};
 use super::pods::Pods;
 use super::users::IdMap;
+use crate::runtime::host_ports::HostPorts;
 use crate::runtime::images::{ImageStore, Puller};
 use crate::runtime::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use crate::runtime::{
@@ -38,6 +39,7 @@ pub struct SandboxRuntime {
     uid_map: IdMap,
     gid_map: IdMap,
     cgroups: Option<Cgroups>,
+    host_ports: HostPorts,
 }
 
 impl SandboxRuntime {
@@ -63,6 +65,8 @@ impl SandboxRuntime {
             tracing::warn!(node, why, "memory and CPU of containers are not limited");
         });
         sandboxes::adopt_all(&pods).await;
+        let host_ports = HostPorts::default();
+        host_ports.begin(sandboxes::open_ports(&pods));
         let runtime = SandboxRuntime {
             config,
             pods,
@@ -71,6 +75,7 @@ impl SandboxRuntime {
             uid_map,
             gid_map,
             cgroups: cgroups.ok(),
+            host_ports,
         };
         runtime.remove_stale_cgroups();
         Ok(runtime)

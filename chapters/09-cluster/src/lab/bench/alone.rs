@@ -169,6 +169,7 @@ fn sandbox(number: u32, log_directory: PathBuf) -> SandboxConfig {
         host_ipc: false,
         share_process_namespace: false,
         sysctls: BTreeMap::new(),
+        port_mappings: Vec::new(),
     }
 }
 

@@ -18,6 +18,7 @@ use super::super::record::{
 };
 use super::super::{kill_shim, shim};
 use super::{SandboxRuntime, ignore_not_found, new_id, other};
+use crate::runtime::host_ports::PodPorts;
 use crate::runtime::{Result, RuntimeError, Sandbox, SandboxConfig};
 
 /// How long a shim may take to end its pod before it is killed itself.
@@ -55,7 +56,17 @@ impl SandboxRuntime {
             containers: BTreeMap::new(),
         };
         self.pods.lock().pods.insert(id.clone(), pod);
-        if let Err(error) = self.start_shim(&id).await {
+        let started = async {
+            self.start_shim(&id).await?;
+            match &record.network {
+                Some(network) => {
+                    let ports = &record.config.port_mappings;
+                    self.host_ports.open(&id, network.ip, ports)
+                }
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = started.await {
             self.discard(&record);
             return Err(error);
         }
@@ -67,6 +78,7 @@ impl SandboxRuntime {
         let Ok(ready) = self.pods.lock().pod(sandbox_id).map(|pod| pod.ready) else {
             return Ok(());
         };
+        self.host_ports.close(sandbox_id)?;
         let dir = self.pods.dir(sandbox_id);
         if ready {
             let stop = async {
@@ -188,6 +200,18 @@ pub(super) async fn adopt_all(pods: &Arc<Pods>) {
             }
         }
     }
+}
+
+/// The host ports of the pods that run.
+pub(super) fn open_ports(pods: &Pods) -> BTreeMap<String, PodPorts> {
+    let state = pods.lock();
+    let running = state.pods.iter().filter(|(_, pod)| pod.ready);
+    let ports = running.filter_map(|(id, pod)| {
+        let ip = pod.record.network.as_ref()?.ip;
+        let ports = pod.record.config.port_mappings.clone();
+        (!ports.is_empty()).then(|| (id.clone(), PodPorts { ip, ports }))
+    });
+    ports.collect()
 }
 
 /// Connects to a sandbox's shim and keeps the state true from then on. How many containers run.
