@@ -378,6 +378,15 @@ pub static RESOURCES: &[Resource] = &[
         ..BASE
     },
     Resource {
+        group: "node.k8s.io",
+        kind: "RuntimeClass",
+        plural: "runtimeclasses",
+        singular: "runtimeclass",
+        namespaced: false,
+        schema: "io.k8s.api.node.v1.RuntimeClass",
+        ..BASE
+    },
+    Resource {
         group: "rbac.authorization.k8s.io",
         kind: "ClusterRoleBinding",
         plural: "clusterrolebindings",

@@ -13,6 +13,7 @@
 //! | Priority | create pods, classes | a class's number becomes the pod's |
 //! | DefaultTolerationSeconds | create pods | five minutes on a node that failed |
 //! | StorageObjectInUseProtection, DefaultStorageClass, PersistentVolumeClaimResize | volumes and claims | what is in use stays; a class for each claim; what may grow |
+//! | RuntimeClass | create pods | a class's overhead and wishes for nodes become the pod's |
 //! | NodeRestriction | all by kubelets | each writes what is its own node's |
 //!
 //! Upstream: `plugin/pkg/admission/`; `staging/src/k8s.io/apiserver/pkg/admission/`. Left out:
@@ -21,6 +22,7 @@
 pub mod namespace;
 pub mod node_restriction;
 pub mod pods;
+pub mod runtime_class;
 pub mod service_account;
 pub mod storage;
 
@@ -34,8 +36,8 @@ use crate::{
 
 /// What there is, as of now: the watch cache.
 pub trait Lookup {
-    /// An object of core, scheduling.k8s.io or storage.k8s.io by its resource's plural. `namespace` is
-    /// empty for the cluster's.
+    /// An object of core, node.k8s.io, scheduling.k8s.io or storage.k8s.io by its resource's plural.
+    /// `namespace` is empty for the cluster's.
     fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value>;
 
     /// All of a kind; in one namespace if it is not empty.
@@ -135,6 +137,7 @@ impl Admission {
             service_account::admit(request, lookup)?;
             pods::priority(request, lookup)?;
             self.default_tolerations(request);
+            runtime_class::admit(request, lookup)?;
         }
         if request.is(Operation::Create, "", "nodes") {
             taint_new_node(request);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{
-    apps, authentication, authorization, autoscaling, coordination, core, discovery, events,
+    apps, authentication, authorization, autoscaling, coordination, core, discovery, events, node,
     policy, rbac, scheduling, storage,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta;
@@ -69,6 +69,7 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<coordination::v1::Lease>()
         .add::<discovery::v1::EndpointSlice>()
         .add::<events::v1::Event>()
+        .add::<node::v1::RuntimeClass>()
         .add::<policy::v1::Eviction>()
         .add::<rbac::v1::ClusterRole>()
         .add::<rbac::v1::ClusterRoleBinding>()

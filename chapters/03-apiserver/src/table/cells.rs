@@ -82,6 +82,7 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
         "Lease" => vec![name(), text(&spec["holderIdentity"]).into(), age()],
         "Role" | "ClusterRole" => vec![name(), meta["creationTimestamp"].clone()],
         "RoleBinding" | "ClusterRoleBinding" => binding_cells(object, age()),
+        "RuntimeClass" => vec![name(), text(&object["handler"]).into(), age()],
         "PriorityClass" => vec![
             name(),
             number(&object["value"]),

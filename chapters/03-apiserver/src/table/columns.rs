@@ -290,6 +290,15 @@ pub fn columns(resource: &Resource) -> &'static [Column] {
         "Lease" => const { &[NAME, text("Holder", "Who holds the lease."), AGE] },
         "Role" | "ClusterRole" => const { &[NAME, CREATED_AT] },
         "RoleBinding" | "ClusterRoleBinding" => BINDING,
+        "RuntimeClass" => {
+            const {
+                &[
+                    NAME,
+                    text("Handler", "What runs its pods, as nodes know it."),
+                    AGE,
+                ]
+            }
+        }
         "PriorityClass" => {
             const {
                 &[

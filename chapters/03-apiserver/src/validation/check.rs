@@ -208,7 +208,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 
 /// Whether two values mean the same: what is empty is as good as absent.
 /// Upstream: `apiequality.Semantic.DeepEqual`.
-pub(super) fn same(a: &Value, b: &Value) -> bool {
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             let nothing = Value::Null;

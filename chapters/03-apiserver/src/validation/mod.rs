@@ -39,6 +39,8 @@ mod volumes;
 
 use serde_json::Value;
 
+pub(crate) use check::same;
+
 use crate::{resources::Resource, status::FieldError};
 
 /// What is wrong with a new object; its name has been generated if it was to be.
@@ -69,6 +71,9 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         }
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
             rbac::binding_update(&mut errors, new, old);
+        }
+        ("node.k8s.io", "runtimeclasses") => {
+            check::immutable(&mut errors, &new["handler"], &old["handler"], "handler");
         }
         ("scheduling.k8s.io", "priorityclasses") => {
             small::priority_class_update(&mut errors, new, old);
@@ -131,6 +136,7 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
             rbac::binding(errors, object, namespaced);
         }
+        ("node.k8s.io", "runtimeclasses") => small::runtime_class(errors, object),
         ("scheduling.k8s.io", "priorityclasses") => small::priority_class(errors, object),
         ("storage.k8s.io", "storageclasses") => storage::class(errors, object),
         _ => {}

@@ -1,10 +1,10 @@
-//! The kinds with little to check: namespaces, nodes, leases, events, priority classes.
+//! The kinds with little to check: namespaces, nodes, leases, events, classes of pods.
 
 use serde_json::{Value, json};
 
 use super::{
-    check::{Errors, has, list, one_of_if, same, text, wrongs},
-    names, scheduling,
+    check::{Errors, has, labels, list, one_of_if, same, text, wrongs},
+    names, resources, scheduling,
 };
 use crate::status::FieldError;
 
@@ -97,6 +97,23 @@ pub(super) fn event(errors: &mut Errors, object: &Value) {
             "does not match event.namespace",
         ));
     }
+}
+
+/// A RuntimeClass, new or changed.
+pub(super) fn runtime_class(errors: &mut Errors, object: &Value) {
+    let handler = text(object, "handler");
+    wrongs(
+        errors,
+        "handler",
+        &handler.into(),
+        names::dns1123_label(handler),
+    );
+    // What it costs to have such a pod is told as a container's limits are.
+    let overhead = json!({ "limits": object["overhead"]["podFixed"] });
+    resources::resources(errors, &overhead, "overhead");
+    let nodes = &object["scheduling"];
+    labels(errors, nodes, "scheduling", "nodeSelector");
+    scheduling::tolerations(errors, nodes, "scheduling");
 }
 
 /// A PriorityClass, new or changed.

@@ -91,6 +91,7 @@ fn good(kind: &str) -> Value {
             "ports": [{"port": 80}],
         }),
         "Event" => json!({"involvedObject": {"namespace": "ns"}}),
+        "RuntimeClass" => json!({"handler": "sandbox"}),
         _ => json!({}),
     };
     let mut metadata = json!({"name": "x"});
@@ -562,6 +563,19 @@ fn wrong_others() {
     assert_eq!(
         create("Role", &[("/rules/0/verbs", json!([]))]),
         ["rules[0].verbs: Required value: verbs must contain at least one value"]
+    );
+    assert_eq!(
+        create("RuntimeClass", &[("/handler", json!("a.b"))]),
+        ["handler: Invalid value: \"a.b\": must not contain dots"]
+    );
+    let fixed = json!({ "cpu": "-1" });
+    assert_eq!(
+        create("RuntimeClass", &[("/overhead/podFixed", fixed)]),
+        ["overhead.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to 0"]
+    );
+    assert_eq!(
+        update("RuntimeClass", &[("/handler", json!("other"))]),
+        ["handler: Invalid value: \"other\": field is immutable"]
     );
     let class = create("PriorityClass", &[("/value", json!(1_000_000_001))]);
     assert_eq!(

@@ -129,6 +129,7 @@ fn node_role() -> Vec<Value> {
         ),
         rule(READ, &[""], &["services"]),
         rule(&["create", "get", "list", "watch"], &[""], &["nodes"]),
+        rule(READ, &["node.k8s.io"], &["runtimeclasses"]),
         rule(&["patch", "update"], &[""], &["nodes/status"]),
         rule(&["patch", "update"], &[""], &["nodes"]),
         events(),
