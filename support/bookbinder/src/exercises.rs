@@ -59,11 +59,15 @@ fn missing(files: &dyn Files, file: &Path, exercise: &Exercise) -> Option<String
     let Some(text) = files.read(&page) else {
         return Some(format!("there is no page {}", page.display()));
     };
-    // `04.1-which-taints.toml` is exercise 04.1, `bugs/04-nobody-told.toml` is chapter 4's bug.
+    // `04.1-which-taints.toml` is exercise 04.1, `bugs/04-nobody-told.toml` is chapter 4's bug,
+    // `bugs/05.2-….toml` is chapter 5's second one.
     let name = file.file_stem()?.to_string_lossy();
-    let heading = match name.split('-').next() {
-        Some(number) if number.contains('.') => format!("Exercise {number}: {}", exercise.title),
-        _ => "A planted bug".to_owned(),
+    let number = name.split('-').next().unwrap_or_default();
+    let is_bug = file.parent().is_some_and(|folder| folder.ends_with("bugs"));
+    let heading = match (is_bug, number.contains('.')) {
+        (false, _) => format!("Exercise {number}: {}", exercise.title),
+        (true, false) => "A planted bug".to_owned(),
+        (true, true) => format!("Planted bug {number}: {}", exercise.title),
     };
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let mut headings = headings.map(|line| line.trim_start_matches('#').trim());
@@ -86,15 +90,21 @@ mod tests {
             ),
             ("exercises/01.1-count.toml", toml),
             ("exercises/bugs/01-a.toml", toml),
+            ("exercises/bugs/01.2-b.toml", toml),
             ("exercises/01.2-count.toml", toml),
             ("exercises/01.3-none.toml", &toml.replace("01.md", "02.md")),
             ("exercises/01.4-half.toml", "title = \"Count\"\n"),
         ]);
         let found: Vec<String> = check(&files).iter().map(Problem::to_string).collect();
-        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(found.len(), 4, "{found:?}");
         assert!(found[0].contains("01.2-count.toml:1: book/src/01.md has no heading"));
         assert!(found[1].contains("there is no page book/src/02.md"));
         assert!(found[2].contains("missing field"), "{}", found[2]);
-        assert_eq!(all(&files).len(), 4);
+        assert!(
+            found[3].contains("no heading \"Planted bug 01.2: Count\""),
+            "{}",
+            found[3]
+        );
+        assert_eq!(all(&files).len(), 5);
     }
 }

@@ -1,10 +1,11 @@
 //! How the check of an exercise says what it tried, saw and expected.
 //!
 //! The checks of a chapter are ordinary tests, in its `tests/exercises.rs`: one function named
-//! `exercise_NN_M` for exercise `NN.M`, one named `bug_NN` for a chapter's planted bug. They pass
-//! on the reference, so `cargo xtask test` runs them with all others. What they say when they
-//! fail is meant for somebody who is in the middle of an exercise: `cargo xtask exercise check`
-//! shows it between the marks below, without the rest of a failed test.
+//! `exercise_NN_M` for exercise `NN.M`, one named `bug_NN` for a chapter's planted bug, `bug_NN_M`
+//! for its second one and so on. They pass on the reference, so `cargo xtask test` runs them with
+//! all others. What they say when they fail is meant for somebody who is in the middle of an
+//! exercise: `cargo xtask exercise check` shows it between the marks below, without the rest of a
+//! failed test.
 //!
 //! ```should_panic
 //! use exercise::Check;

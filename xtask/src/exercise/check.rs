@@ -69,7 +69,7 @@ impl Workshop {
             source::region_of(task, &text)?;
         }
         let untouched = source::standing(task, &text) == Standing::Open;
-        if untouched && task.id.number.is_some() {
+        if untouched && !task.id.is_bug {
             println!("{}", paint.bold(&format!("{} {}", task.id, task.title)));
             println!(
                 "  Red is right: nothing is written yet. The hole is at {}",

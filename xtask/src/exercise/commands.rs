@@ -57,9 +57,10 @@ impl Workshop {
     }
 
     fn list_command(&self) -> &'static str {
-        match self.tasks[0].id.number {
-            Some(_) => "cargo xtask ex list",
-            None => "cargo xtask bug list",
+        if self.tasks[0].id.is_bug {
+            "cargo xtask bug list"
+        } else {
+            "cargo xtask ex list"
         }
     }
 
@@ -142,7 +143,7 @@ impl Workshop {
     pub fn begin(&self, task: &Task) -> Result<()> {
         self.store.record(|progress| {
             progress.entry(task).state = Some(State::Open);
-            *progress.current(task) = Some(task.id.to_string().replace("bug ", ""));
+            *progress.current(task) = Some(task.id.bare());
         })
     }
 

@@ -60,6 +60,7 @@ mod tests {
             "{line}"
         );
         task.id.number = Some(1);
+        task.id.is_bug = false;
         task.kind = Kind::Exercise {
             missing: "no pod gets a node".into(),
             task: String::new(),

@@ -27,17 +27,19 @@ impl Workshop {
             let id = task.id.to_string();
             let minutes = duration(task.minutes);
             let words = self.state(task, state);
-            writeln!(shown, "  {id:<7} {:<44} {minutes:>7}  {words}", task.title)?;
+            writeln!(shown, "  {id:<8} {:<44} {minutes:>7}  {words}", task.title)?;
             all += task.minutes;
             match state {
                 Some(State::Solved | State::Shown) => done += 1,
                 _ => left += task.minutes,
             }
         }
-        let what = match self.tasks[0].id.number {
-            Some(_) => count(self.tasks.len(), "exercise"),
-            None => count(self.tasks.len(), "planted bug"),
+        let kind = if self.tasks[0].id.is_bug {
+            "planted bug"
+        } else {
+            "exercise"
         };
+        let what = count(self.tasks.len(), kind);
         println!(
             "{}\n\n{what}, {done} done; {} in all, {} to go",
             shown.trim_start().trim_end(),
@@ -55,7 +57,7 @@ impl Workshop {
             Some(State::Open) => {
                 let text = source::read(&self.root, task);
                 match text.map(|text| source::standing(task, &text)) {
-                    Ok(Standing::Open) if task.id.number.is_none() => "open, planted".to_owned(),
+                    Ok(Standing::Open) if task.id.is_bug => "open, planted".to_owned(),
                     Ok(Standing::Open) => "open, nothing written".to_owned(),
                     Ok(Standing::Written) => "open".to_owned(),
                     Ok(Standing::Broken(_)) => self.paint.red("open, markers broken"),

@@ -145,12 +145,12 @@ enum BugCommand {
     List,
     /// Plant a bug into a chapter, and say what is to be seen of it
     Start {
-        /// Its chapter
+        /// Its chapter, or its number: 05.2
         chapter: String,
     },
     /// Run the test that would have caught it
     Check {
-        /// Its chapter; without it, the one that was started last
+        /// Its chapter or number; without it, the one that was started last
         chapter: Option<String>,
         /// Again whenever a file changes, until it holds
         #[arg(long)]
@@ -158,17 +158,17 @@ enum BugCommand {
     },
     /// One more hint
     Hint {
-        /// Its chapter; without it, the one that was started last
+        /// Its chapter or number; without it, the one that was started last
         chapter: Option<String>,
     },
     /// Plant it again; what you wrote is kept
     Reset {
-        /// Its chapter
+        /// Its chapter, or its number: 05.2
         chapter: String,
     },
     /// Take it out and show where it was; what you wrote is kept
     Solve {
-        /// Its chapter
+        /// Its chapter, or its number: 05.2
         chapter: String,
     },
 }

@@ -39,10 +39,17 @@ impl Task {
         let (number, _) = name
             .split_once('-')
             .context("its name is not like 04.1-taints")?;
-        let id: Id = number.parse()?;
+        let id = Id {
+            is_bug,
+            ..number.parse()?
+        };
         ensure!(
-            is_bug == id.number.is_none(),
-            "exercises are numbered like 04.1, planted bugs like 04"
+            is_bug || id.number.is_some(),
+            "exercises are numbered like 04.1, planted bugs like 04 and 04.2"
+        );
+        ensure!(
+            !is_bug || id.number != Some(1),
+            "the first bug of a chapter is numbered like 04"
         );
         let (common, kind) = if is_bug {
             let (common, kind) = parse_as::<BugKind>(text)?;
@@ -160,8 +167,36 @@ says = "s"
         let tasks = [task];
         assert!(named(&tasks, "4.1").is_ok());
         assert!(named(&tasks, "04.1").is_ok());
+        assert!(named(&tasks, "04").is_err());
         let unknown = named(&tasks, "04.7").unwrap_err().to_string();
         assert_eq!(unknown, "there is no \"04.7\"; there are: 04.1");
+    }
+
+    #[test]
+    fn a_chapter_has_several_bugs() {
+        let text = crate::exercise::source::tests::BUG;
+        let bugs = ["04-a", "04.2-b"].map(|name| Task::parse(name, text, true).unwrap());
+        assert_eq!(bugs[1].id.to_string(), "bug 04.2");
+        assert_eq!(bugs[1].check_name(), "bug_04_2");
+        assert_eq!(bugs[1].command("start"), "cargo xtask bug start 04.2");
+        assert_eq!(bugs[1].heading(), "Planted bug 04.2: t");
+        let names = |name| named(&bugs, name).map(|task| task.name.as_str()).ok();
+        assert_eq!(
+            ["4", "04.1", "bug 04", "4.2", "bug 04.2", "4.3"].map(names),
+            [
+                Some("04-a"),
+                Some("04-a"),
+                Some("04-a"),
+                Some("04.2-b"),
+                Some("04.2-b"),
+                None
+            ]
+        );
+        // Beside exercises, a number with a dot is an exercise's.
+        let mut both = vec![Task::parse("04.2-c", TAINTS, false).unwrap()];
+        both.extend(bugs);
+        assert_eq!(named(&both, "04.2").unwrap().name, "04.2-c");
+        assert_eq!(named(&both, "bug 04.2").unwrap().name, "04.2-b");
     }
 
     #[test]

@@ -193,13 +193,17 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
 }
 
 /// Of `module::exercise_04_1: test` lines, those that are checks called `name`, with a suffix or
-/// without; `exercise_04_10` is another's.
+/// without; `exercise_04_10` is another's, and so is `bug_04_2` where `bug_04` is meant.
 fn names(list: &str, name: &str) -> Vec<String> {
     let tests = list.lines().filter_map(|line| line.strip_suffix(": test"));
     let ours = tests.filter(|test| {
         let (_, last) = test.rsplit_once("::").unwrap_or(("", test));
-        let suffix = last.strip_prefix(name);
-        suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('_'))
+        let Some(suffix) = last.strip_prefix(name) else {
+            return false;
+        };
+        let word = suffix.strip_prefix('_');
+        suffix.is_empty()
+            || word.is_some_and(|word| !word.starts_with(|c: char| c.is_ascii_digit()))
     });
     ours.map(str::to_owned).collect()
 }
@@ -211,7 +215,8 @@ mod tests {
     #[test]
     fn the_checks_of_one_exercise_are_its_own() {
         let list = "exercise_04_1: test\nexercise_04_10: test\nexercise_04_1_ports: test\n\
-                    deep::exercise_04_1_x: test\nbug_04: test\n\n5 tests, 0 benchmarks\n";
+                    deep::exercise_04_1_x: test\nbug_04: test\nbug_04_2: test\n\n\
+                    6 tests, 0 benchmarks\n";
         let ours = [
             "exercise_04_1",
             "exercise_04_1_ports",
@@ -219,6 +224,7 @@ mod tests {
         ];
         assert_eq!(names(list, "exercise_04_1"), ours);
         assert_eq!(names(list, "bug_04"), ["bug_04"]);
+        assert_eq!(names(list, "bug_04_2"), ["bug_04_2"]);
     }
 
     #[test]

@@ -127,8 +127,7 @@ pub fn committed(root: &Path, task: &Task) -> Option<String> {
 pub fn with_references(root: &Path, store: &Store, tasks: &[&Task], text: &str) -> Result<String> {
     let mut text = text.to_owned();
     // Bugs first: they may need the whole file as it was.
-    let (bugs, exercises): (Vec<&Task>, Vec<&Task>) =
-        tasks.iter().partition(|task| task.id.number.is_none());
+    let (bugs, exercises): (Vec<&Task>, Vec<&Task>) = tasks.iter().partition(|task| task.id.is_bug);
     for task in bugs {
         let Kind::Bug { find, .. } = &task.kind else {
             continue;
@@ -162,11 +161,8 @@ pub fn with_references(root: &Path, store: &Store, tasks: &[&Task], text: &str) 
 pub mod tests {
     use super::*;
 
-    /// A bug that adds one where nothing is to be added.
-    pub fn bug() -> Task {
-        Task::parse(
-            "04-off-by-one",
-            r#"
+    /// What the file of a bug says.
+    pub const BUG: &str = r#"
 title = "t"
 minutes = 5
 file = "a.rs"
@@ -178,10 +174,11 @@ plant = "at(revision + 1)"
 says = "s"
 hints = []
 explain = "e"
-"#,
-            true,
-        )
-        .unwrap()
+"#;
+
+    /// A bug that adds one where nothing is to be added.
+    pub fn bug() -> Task {
+        Task::parse("04-off-by-one", BUG, true).unwrap()
     }
 
     #[test]

@@ -68,9 +68,10 @@ impl Progress {
 
     /// Which task of this kind was started last.
     pub fn current(&mut self, task: &Task) -> &mut Option<String> {
-        match task.id.number {
-            Some(_) => &mut self.exercise,
-            None => &mut self.bug,
+        if task.id.is_bug {
+            &mut self.bug
+        } else {
+            &mut self.exercise
         }
     }
 }

@@ -7,20 +7,32 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow};
 use serde::Deserialize;
 
-/// Chapter and number; a bug has no number.
+/// Chapter and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
     /// The chapter.
     pub chapter: u8,
-    /// Which exercise of the chapter; none for its planted bug.
+    /// Which exercise of the chapter, or which planted bug; its first bug has no number.
     pub number: Option<u8>,
+    /// It is a planted bug.
+    pub is_bug: bool,
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_bug {
+            f.write_str("bug ")?;
+        }
+        f.write_str(&self.bare())
+    }
+}
+
+impl Id {
+    /// Without saying whether it is a bug: what the commands take.
+    pub fn bare(self) -> String {
         match self.number {
-            Some(number) => write!(f, "{:02}.{number}", self.chapter),
-            None => write!(f, "bug {:02}", self.chapter),
+            Some(number) => format!("{:02}.{number}", self.chapter),
+            None => format!("{:02}", self.chapter),
         }
     }
 }
@@ -28,16 +40,23 @@ impl fmt::Display for Id {
 impl FromStr for Id {
     type Err = anyhow::Error;
 
-    /// `04.2` and `4.2` mean the same, and so do `04` and `4`.
+    /// `04.2` and `4.2` mean the same, and so do `04` and `4`, which is a bug, as is `bug 04.2`.
     fn from_str(text: &str) -> Result<Self> {
-        let text = text.strip_prefix("bug ").unwrap_or(text);
+        let (text, says_bug) = match text.strip_prefix("bug ") {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
         let parse = |part: &str| part.parse::<u8>().ok();
         let id = match text.split_once('.') {
             Some((chapter, number)) => parse(chapter).zip(parse(number).map(Some)),
             None => parse(text).map(|chapter| (chapter, None)),
         };
         let (chapter, number) = id.ok_or_else(|| anyhow!("{text:?} is not a number like 04.2"))?;
-        Ok(Self { chapter, number })
+        Ok(Self {
+            chapter,
+            number,
+            is_bug: says_bug || number.is_none(),
+        })
     }
 }
 
@@ -110,10 +129,8 @@ pub struct Task {
 impl Task {
     /// What its check's functions are called; a suffix may follow.
     pub fn check_name(&self) -> String {
-        match self.id.number {
-            Some(number) => format!("exercise_{:02}_{number}", self.id.chapter),
-            None => format!("bug_{:02}", self.id.chapter),
-        }
+        let kind = if self.id.is_bug { "bug" } else { "exercise" };
+        format!("{kind}_{}", self.id.bare().replace('.', "_"))
     }
 
     /// The name of the anchor around an exercise.
@@ -128,17 +145,16 @@ impl Task {
 
     /// The command that names it: `ex check 04.1`.
     pub fn command(&self, verb: &str) -> String {
-        match self.id.number {
-            Some(_) => format!("cargo xtask ex {verb} {}", self.id),
-            None => format!("cargo xtask bug {verb} {:02}", self.id.chapter),
-        }
+        let kind = if self.id.is_bug { "bug" } else { "ex" };
+        format!("cargo xtask {kind} {verb} {}", self.id.bare())
     }
 
     /// The heading of its section in the book.
     pub fn heading(&self) -> String {
-        match self.id.number {
-            Some(_) => format!("Exercise {}: {}", self.id, self.title),
-            None => "A planted bug".to_owned(),
+        match (self.id.is_bug, self.id.number) {
+            (false, _) => format!("Exercise {}: {}", self.id, self.title),
+            (true, None) => "A planted bug".to_owned(),
+            (true, Some(_)) => format!("Planted {}: {}", self.id, self.title),
         }
     }
 
@@ -149,9 +165,10 @@ impl Task {
 
     /// What to call its files in `.workshop`.
     pub fn stem(&self) -> String {
-        match self.id.number {
-            Some(_) => self.name.clone(),
-            None => format!("bug-{}", self.name),
+        if self.id.is_bug {
+            format!("bug-{}", self.name)
+        } else {
+            self.name.clone()
         }
     }
 }
@@ -162,14 +179,18 @@ impl Task {
 /// With the numbers that there are.
 pub fn named<'a>(tasks: &'a [Task], name: &str) -> Result<&'a Task> {
     let id = name.parse::<Id>().ok();
+    // Where only bugs are meant, 05.2 is one, and 05.1 the first one.
+    let all_bugs = tasks.iter().all(|task| task.id.is_bug);
+    let id = id.map(|id| Id {
+        number: id.number.filter(|number| !all_bugs || *number > 1),
+        is_bug: id.is_bug || all_bugs,
+        ..id
+    });
     tasks
         .iter()
         .find(|task| Some(task.id) == id)
         .ok_or_else(|| {
-            let there: Vec<String> = tasks
-                .iter()
-                .map(|task| task.id.to_string().replace("bug ", ""))
-                .collect();
+            let there: Vec<String> = tasks.iter().map(|task| task.id.bare()).collect();
             anyhow!("there is no {name:?}; there are: {}", there.join(", "))
         })
 }

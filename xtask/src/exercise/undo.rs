@@ -45,9 +45,10 @@ impl Workshop {
         self.keep_written(task, &text)?;
         write(&self.root.join(&task.file), &new)?;
         self.begin(task)?;
-        match task.id.number {
-            Some(_) => println!("The hole of {} is back: {}", task.id, self.place(task)?),
-            None => println!("The bug is in again."),
+        if task.id.is_bug {
+            println!("The bug is in again.");
+        } else {
+            println!("The hole of {} is back: {}", task.id, self.place(task)?);
         }
         Ok(())
     }

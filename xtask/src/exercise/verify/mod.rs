@@ -67,7 +67,7 @@ pub fn run(root: &Path, ids: &[String], chapter: Option<u8>) -> Result<()> {
             .collect();
         verify_package(package, &of_it, &references, &scratch, &mut tally)?;
     }
-    let exercises = tasks.iter().filter(|task| task.id.number.is_some()).count();
+    let exercises = tasks.iter().filter(|task| !task.id.is_bug).count();
     let summary = format!(
         "verify: {}, {}, {}",
         count(exercises, "exercise"),
@@ -136,8 +136,9 @@ fn verify_package(
         if wrong.is_empty() {
             tally.variants += round.len();
         } else if round.len() > 1 && round[0].what != What::Reference {
-            // One may have got into another's way: what counts is each alone.
-            for variant in round.into_iter().rev() {
+            // Another may have got into their way: what counts is each of them alone.
+            tally.variants += round.len() - wrong.len();
+            for (variant, _) in wrong.into_iter().rev() {
                 rounds.push_front(vec![variant]);
             }
         } else {

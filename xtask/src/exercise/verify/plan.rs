@@ -60,7 +60,7 @@ pub fn rounds(tasks: &[&Task]) -> Vec<Vec<Variant>> {
             // A bug may lie within a region of the same file.
             let in_the_way = round.iter().any(|other| {
                 let both = [tasks[task], tasks[other.task]];
-                both[0].file == both[1].file && both.iter().any(|it| it.id.number.is_none())
+                both[0].file == both[1].file && both.iter().any(|it| it.id.is_bug)
             });
             if !in_the_way && let Some(what) = left[task].next() {
                 round.push(Variant { task, what });
@@ -210,6 +210,7 @@ mod tests {
         });
         let mut task = bug();
         task.id.number = Some(number);
+        task.id.is_bug = false;
         let id = task.id;
         task.title = "T".into();
         task.hints = vec!["h".into()];
