@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::context::Context;
 use crate::decide::backoff::Backoff;
+use crate::decide::pull_policy::default_pull_policy;
 use crate::decide::spec;
 use crate::decide::status::Waiting;
 use crate::events::Severity;
@@ -119,7 +120,7 @@ impl Images {
         let policy = container
             .image_pull_policy
             .as_deref()
-            .unwrap_or(default_policy(&image));
+            .unwrap_or_else(|| default_pull_policy(&image));
         let present = if policy == "Always" {
             None
         } else {
@@ -268,16 +269,6 @@ fn failed(reason: &str, message: String) -> Standing {
     Standing::Failed(waiting, SignedDuration::from_secs(10))
 }
 
-/// `Always` for a moving tag, else `IfNotPresent`: what the API server fills in.
-fn default_policy(image: &str) -> &'static str {
-    let name = image.rsplit('/').next().unwrap_or(image);
-    match name.rsplit_once(':') {
-        _ if name.contains('@') => "IfNotPresent",
-        Some((_, tag)) if tag != "latest" => "IfNotPresent",
-        _ => "Always",
-    }
-}
-
 async fn pull(
     context: &Context,
     pod: &Pod,
@@ -400,13 +391,5 @@ mod tests {
         assert_eq!(user("busybox").as_deref(), Some("u"));
         assert_eq!(user("registry.example:5000/x/y:1").as_deref(), Some("a"));
         assert_eq!(user("quay.io/x/y:1"), None);
-    }
-
-    #[test]
-    fn a_moving_tag_is_pulled_always() {
-        assert_eq!(default_policy("busybox"), "Always");
-        assert_eq!(default_policy("localhost:5000/busybox"), "Always");
-        assert_eq!(default_policy("busybox:1.36"), "IfNotPresent");
-        assert_eq!(default_policy("busybox@sha256:00"), "IfNotPresent");
     }
 }

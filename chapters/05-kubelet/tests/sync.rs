@@ -12,6 +12,14 @@
 //! | `probe c readiness success` | a probe's verdict |
 //! | `wait c ErrImagePull` | why a container is not started, instead of starting it |
 //! | `lose` | the node was restarted |
+//! | `restart` | the kubelet is ended, and another one begins |
+//! | `tell` | print what of the status the API does not know yet, and tell it |
+//! | `cut`, `heal` | the node and the API do not hear each other; they do again |
+//! | `delete` | the API has marked the pod for deletion |
+//! | `static containers=c image=a` | a manifest in the node's folder says this now |
+//! | `unlink` | the manifest is removed |
+//! | `mirror` | decide about the mirror of the static pod, print it, and do it |
+//! | `unmirror` | somebody deletes the mirror |
 //! | `tick 10` | seconds pass |
 //! | `status` | print what the status says |
 //! | `over` | the same, once all is stopped for good |
@@ -22,19 +30,30 @@ use std::fmt::Write;
 
 use goldenscript::{Command, Context, Runner};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerState as ApiState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState as ApiState, ContainerStatus, Pod, PodStatus};
 use kubelet::decide::actions::{backoff_key, compute_actions, finished_at};
 use kubelet::decide::admission::Room;
 use kubelet::decide::backoff::Backoff;
 use kubelet::decide::ending;
+use kubelet::decide::probe::found_before;
 use kubelet::decide::resize::{self, Allocation, Verdict};
 use kubelet::decide::status::{StatusInput, Waiting, pod_status};
-use kubelet::decide::{Outcome, ProbeResults, RuntimePod, spec};
+use kubelet::decide::{Outcome, ProbeResults, RuntimePod, spec, static_pod};
 use kubelet::runtime::{Container, ContainerState, Features, PodMetadata, Sandbox, SandboxState};
 use serde_json::json;
 
+#[path = "support/story_api.rs"]
+mod story_api;
+#[path = "support/story_pod.rs"]
+mod story_pod;
+use story_api::StoryApi;
+use story_pod::pod_of;
+
 struct Story {
     pod: Pod,
+    api: StoryApi,
+    /// What the node's folder wants now, if the story is of a static pod.
+    manifest: Option<Pod>,
     runtime: RuntimePod,
     probes: ProbeResults,
     backoff: Backoff,
@@ -49,6 +68,8 @@ impl Story {
     fn new() -> Story {
         Story {
             pod: Pod::default(),
+            api: StoryApi::default(),
+            manifest: None,
             runtime: RuntimePod::default(),
             probes: ProbeResults::default(),
             backoff: Backoff::new(),
@@ -61,67 +82,64 @@ impl Story {
     }
 
     fn want(&mut self, command: &Command) -> Result<(), Box<dyn Error>> {
-        let mut args = command.consume_args();
-        let mut names = |key: &str| -> Vec<String> {
-            let list = args.take_key(key).unwrap_or_default();
-            list.split(',')
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        let (init, sidecars) = (names("init"), names("sidecar"));
-        let (containers, probed, started) =
-            (names("containers"), names("probes"), names("startup"));
-        let restart = args.take_key("restart").unwrap_or("Always");
-        let cpu = args.take_key("cpu").map(str::to_owned);
-        let again_after: Option<i32> = match args.take_key("again-after") {
-            Some(code) => Some(code.parse()?),
-            None => None,
-        };
-        let policy = args.take_key("policy").unwrap_or("NotRequired").to_owned();
-        args.reject_next()?;
-        let probe = json!({ "tcpSocket": { "port": 80 } });
-        let container = |name: &String| {
-            let mut container = json!({ "name": name, "image": "i" });
-            if let Some(code) = again_after {
-                let codes = json!({ "operator": "In", "values": [code] });
-                container["restartPolicy"] = json!("Never");
-                container["restartPolicyRules"] =
-                    json!([{ "action": "Restart", "exitCodes": codes }]);
-            }
-            if let Some(cpu) = &cpu {
-                container["resources"] = json!({ "requests": { "cpu": cpu } });
-                container["resizePolicy"] =
-                    json!([{ "resourceName": "cpu", "restartPolicy": policy }]);
-            }
-            if probed.contains(name) {
-                container["readinessProbe"] = probe.clone();
-                container["livenessProbe"] = probe.clone();
-            }
-            if started.contains(name) {
-                container["startupProbe"] = probe.clone();
-            }
-            container
-        };
-        let mut init: Vec<_> = init.iter().map(container).collect();
-        init.extend(sidecars.iter().map(|name| {
-            let mut sidecar = container(name);
-            sidecar["restartPolicy"] = json!("Always");
-            sidecar
-        }));
+        let pod = pod_of(command)?;
         *self = Story::new();
-        self.pod = serde_json::from_value(json!({
-            "metadata": { "name": "p", "namespace": "ns", "uid": "u", "generation": 1 },
-            "spec": {
-                "restartPolicy": restart,
-                "initContainers": init,
-                "containers": containers.iter().map(container).collect::<Vec<_>>(),
-            },
-        }))?;
-        self.allocation.allocated = resize::wanted(&self.pod);
+        self.take(pod);
         Ok(())
     }
 
+    /// A pod that this kubelet has not had before.
+    fn take(&mut self, pod: Pod) {
+        self.pod = pod;
+        self.runtime = RuntimePod::default();
+        self.probes = ProbeResults::default();
+        self.waiting.clear();
+        self.allocation = Allocation::default();
+        self.allocation.allocated = resize::wanted(&self.pod);
+    }
+
+    /// The folder says something else: the pod that it wanted ends before another one begins.
+    fn follow_the_manifest(&mut self) -> Option<String> {
+        let of_now = self.manifest.as_ref().map(|pod| &pod.metadata.uid);
+        if !static_pod::is_static(&self.pod) || of_now == Some(&self.pod.metadata.uid) {
+            return None;
+        }
+        if !self.runtime.is_stopped() {
+            return Some(self.end_pod());
+        }
+        match self.manifest.clone() {
+            Some(pod) => {
+                self.take(pod);
+                None
+            }
+            None => Some("nothing to do\n".to_owned()),
+        }
+    }
+
+    /// Stops all of the pod, in the order in which it ends.
+    fn end_pod(&mut self) -> String {
+        let mut out = "end the pod\n".to_owned();
+        for wave in ending::waves(&self.pod, &self.runtime) {
+            let names: Vec<&str> = wave.iter().map(|c| c.name.as_str()).collect();
+            let _ = writeln!(out, "  stop {}", names.join(" "));
+        }
+        self.end(|_| true, 0, "Completed");
+        for sandbox in &mut self.runtime.sandboxes {
+            sandbox.state = SandboxState::NotReady;
+        }
+        out
+    }
+
+    /// Another kubelet: it has the API, the runtime and the node's disk, and no memory.
+    fn restart(&mut self) {
+        self.probes = found_before(&self.pod);
+        self.backoff = Backoff::new();
+        self.waiting.clear();
+        self.runtime.notes.restarting.clear();
+    }
+}
+
+impl Story {
     /// Decides about what the spec wishes for; returns the pod as it may be.
     fn allocate(&mut self, out: &mut String) -> Pod {
         let room = Room {
@@ -148,6 +166,15 @@ impl Story {
     }
 
     fn sync(&mut self) -> String {
+        if self.api.sees_deletion() && !static_pod::is_static(&self.pod) {
+            return match self.runtime.is_stopped() {
+                true => "nothing to do\n".to_owned(),
+                false => self.end_pod(),
+            };
+        }
+        if let Some(done) = self.follow_the_manifest() {
+            return done;
+        }
         let mut out = String::new();
         let (pod, now) = (self.allocate(&mut out), self.now);
         let actions = compute_actions(&pod, &self.runtime, &self.probes, &self.backoff, now);
@@ -289,7 +316,7 @@ impl Story {
         }
     }
 
-    fn status(&mut self, stopped: bool) -> String {
+    fn compute_status(&self, stopped: bool) -> PodStatus {
         let input = StatusInput {
             runtime: &self.runtime,
             probes: &self.probes,
@@ -302,7 +329,11 @@ impl Story {
             now: self.now,
         };
         let pod = resize::allocated_pod(&self.pod, &self.allocation);
-        let status = pod_status(&pod, &input);
+        pod_status(&pod, &input)
+    }
+
+    fn status(&mut self, stopped: bool) -> String {
+        let status = self.compute_status(stopped);
         let mut out = status.phase.clone().unwrap_or_default();
         if let Some(ip) = &status.pod_ip {
             let _ = write!(out, " {ip}");
@@ -449,6 +480,28 @@ impl Runner for Story {
                     sandbox.state = SandboxState::NotReady;
                 }
             }
+            "restart" => self.restart(),
+            "tell" => {
+                let status = self.compute_status(self.runtime.is_stopped());
+                self.pod.status = Some(status.clone());
+                return Ok(self.api.tell(&self.pod, &status));
+            }
+            "cut" => self.api.cut = true,
+            "heal" => self.api.cut = false,
+            "delete" => self.api.deleted = true,
+            "static" => {
+                let path = "/etc/manifests/p.yaml";
+                let mut pod = pod_of(command)?;
+                pod.metadata.uid = None;
+                let pod = static_pod::from_manifest(pod, path, "worker-1", "now")?;
+                if self.manifest.is_none() {
+                    self.take(pod.clone());
+                }
+                self.manifest = Some(pod);
+            }
+            "unlink" => self.manifest = None,
+            "mirror" => return Ok(self.api.mirror(self.manifest.as_ref())),
+            "unmirror" => self.api.delete_mirror(self.now),
             "tick" => {
                 let seconds: i64 = args.next_pos().ok_or("how long?")?.parse()?;
                 self.now += SignedDuration::from_secs(seconds);

@@ -176,6 +176,7 @@ fn init_actions(
             || init_containers[index + 1..]
                 .iter()
                 .any(|c| runtime.current(&c.name).is_some());
+        // ANCHOR: exercise-05.12
         let done = match current.map(|c| (c, &c.state)) {
             Some((running, ContainerState::Running)) if spec::is_sidecar(container) => {
                 kill_or_resize(container, running, pod, runtime, probes, actions);
@@ -204,6 +205,7 @@ fn init_actions(
         if !done && !had_its_turn {
             return false;
         }
+        // ANCHOR_END: exercise-05.12
     }
     true
 }

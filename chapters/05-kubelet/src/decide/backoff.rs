@@ -18,7 +18,9 @@ pub struct Backoff {
 
 #[derive(Debug)]
 struct Entry {
+    /// How long after a failure it is tried again.
     delay: SignedDuration,
+    /// When it was last tried again.
     updated: Timestamp,
 }
 
@@ -54,17 +56,15 @@ impl Backoff {
 
     /// Counts a retry of what failed at `failed_at`.
     pub fn next(&mut self, key: &str, failed_at: Timestamp, now: Timestamp) {
+        // ANCHOR: exercise-05.6
         let delay = match self.entries.get(key) {
             Some(entry) if !self.expired(entry, failed_at) => (entry.delay * 2).min(self.max),
             _ => self.initial,
         };
-        self.entries.insert(
-            key.to_owned(),
-            Entry {
-                delay,
-                updated: now,
-            },
-        );
+        let updated = now;
+        let entry = Entry { delay, updated };
+        self.entries.insert(key.to_owned(), entry);
+        // ANCHOR_END: exercise-05.6
     }
 
     /// Forgets a key.
@@ -77,6 +77,7 @@ impl Backoff {
         self.entries.retain(|key, _| !key.starts_with(prefix));
     }
 
+    /// Whether what is known of a key is of another time: it had been well for long.
     fn expired(&self, entry: &Entry, failed_at: Timestamp) -> bool {
         failed_at.duration_since(entry.updated) > self.max * 2
     }

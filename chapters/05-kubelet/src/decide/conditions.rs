@@ -1,5 +1,6 @@
 //! The conditions of a pod that the kubelet owns.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container as ContainerSpec, ContainerStatus, Pod, PodCondition, PodStatus,
 };
@@ -78,19 +79,8 @@ pub(super) fn conditions(
 
     let ours = OWNED.into_iter().zip(verdicts).map(|(type_, verdict)| {
         let text = if verdict.holds { "True" } else { "False" };
-        let was = old.iter().find(|condition| condition.type_ == type_);
-        let unchanged = was.filter(|was| was.status == text);
-        PodCondition {
-            type_: type_.to_owned(),
-            status: text.to_owned(),
-            reason: (!verdict.reason.is_empty()).then(|| verdict.reason.to_owned()),
-            message: (!verdict.message.is_empty()).then_some(verdict.message),
-            last_probe_time: None,
-            last_transition_time: unchanged
-                .and_then(|was| was.last_transition_time.clone())
-                .or_else(|| Some(seconds(input.now))),
-            observed_generation: pod.metadata.generation,
-        }
+        let why = (verdict.reason, verdict.message);
+        condition(type_, text, why, old, input.now, pod)
     });
     let passing = passing(pod, old, input);
     let others = old.iter().filter(|condition| {
@@ -119,21 +109,37 @@ fn passing(pod: &Pod, old: &[PodCondition], input: &StatusInput<'_>) -> Vec<PodC
     let disruption = disruption.map(|why| (DISRUPTION, why.reason.as_str(), why.message.clone()));
     let said = pending.into_iter().chain(in_progress).chain(disruption);
     said.map(|(type_, reason, message)| {
-        let was = old.iter().find(|condition| condition.type_ == type_);
-        let unchanged = was.filter(|was| was.status == "True");
-        PodCondition {
-            type_: type_.to_owned(),
-            status: "True".to_owned(),
-            reason: (!reason.is_empty()).then(|| reason.to_owned()),
-            message: (!message.is_empty()).then_some(message),
-            last_probe_time: None,
-            last_transition_time: unchanged
-                .and_then(|was| was.last_transition_time.clone())
-                .or_else(|| Some(seconds(input.now))),
-            observed_generation: pod.metadata.generation,
-        }
+        condition(type_, "True", (reason, message), old, input.now, pod)
     })
     .collect()
+}
+
+/// A condition, with the time since when its status is what it is: reasons and messages may
+/// change meanwhile.
+fn condition(
+    type_: &str,
+    status: &str,
+    (reason, message): (&str, String),
+    old: &[PodCondition],
+    now: Timestamp,
+    pod: &Pod,
+) -> PodCondition {
+    // ANCHOR: exercise-05.8
+    let was = old.iter().find(|condition| condition.type_ == type_);
+    let unchanged = was.filter(|was| was.status == status);
+    let since = unchanged
+        .and_then(|was| was.last_transition_time.clone())
+        .unwrap_or_else(|| seconds(now));
+    // ANCHOR_END: exercise-05.8
+    PodCondition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: (!reason.is_empty()).then(|| reason.to_owned()),
+        message: (!message.is_empty()).then_some(message),
+        last_probe_time: None,
+        last_transition_time: Some(since),
+        observed_generation: pod.metadata.generation,
+    }
 }
 
 /// Whether a running container has not yet what is allocated to it.

@@ -10,12 +10,14 @@ use crate::runtime::Container;
 ///
 /// Upstream: `kuberuntime_termination_order.go`.
 pub fn waves(pod: &Pod, runtime: &RuntimePod) -> Vec<Vec<Container>> {
+    // Its place among the init containers, if it is a sidecar.
     let sidecar = |container: &Container| {
         let init = spec::init_containers(pod);
         init.iter()
             .position(|c| c.name == container.name && spec::is_sidecar(c))
     };
     let running = runtime.running().cloned();
+    // ANCHOR: exercise-05.9
     let (mut sidecars, main): (Vec<_>, Vec<_>) = running.partition(|c| sidecar(c).is_some());
     sidecars.sort_by_key(|container| std::cmp::Reverse(sidecar(container)));
     let last = sidecars.into_iter().map(|sidecar| vec![sidecar]);
@@ -23,4 +25,5 @@ pub fn waves(pod: &Pod, runtime: &RuntimePod) -> Vec<Vec<Container>> {
         .chain(last)
         .filter(|wave| !wave.is_empty())
         .collect()
+    // ANCHOR_END: exercise-05.9
 }

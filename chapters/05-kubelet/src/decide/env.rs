@@ -188,6 +188,7 @@ impl Env {
 ///
 /// Upstream: `third_party/forked/golang/expansion`.
 pub fn expand<'a>(text: &str, get: impl Fn(&str) -> Option<&'a String>) -> String {
+    // ANCHOR: exercise-05.7
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -211,6 +212,7 @@ pub fn expand<'a>(text: &str, get: impl Fn(&str) -> Option<&'a String>) -> Strin
     }
     out.push_str(rest);
     out
+    // ANCHOR_END: exercise-05.7
 }
 
 /// The variables that tell a pod of the services of its namespace, and of `kubernetes`.

@@ -12,6 +12,7 @@
 //! | [`static_pod::mirror_step`] | does the API show a static pod as it is? | `pkg/kubelet/pod` |
 //! | [`eviction::first_to_go`] | which pod goes when the node runs short? | `pkg/kubelet/eviction` |
 //! | [`shutdown::phases`] | in which order do pods end with their node? | `pkg/kubelet/nodeshutdown` |
+//! | [`probe::is_asked`] | is a probe asked yet? | `prober/worker.go` |
 //! | [`probe::ProbeState::record`] | does this probe's result change anything? | `prober/worker.go` |
 //! | [`env::container_env`], [`env::expand`] | what is in its environment? | `kubelet_pods.go: makeEnvironmentVariables` |
 //! | [`dns::resolv_conf`] | where does it look up names? | `network/dns/dns.go` |
@@ -34,6 +35,7 @@ pub mod patch;
 pub mod phase;
 pub mod ports;
 pub mod probe;
+pub mod pull_policy;
 pub mod qos;
 pub mod quantity;
 pub mod requests;

@@ -15,6 +15,7 @@ pub type Amounts = BTreeMap<String, i128>;
 /// Upstream: `component-helpers/resource/helpers.go: PodRequests`.
 pub fn pod_requests(pod: &Pod) -> Amounts {
     let mut total = Amounts::new();
+    // ANCHOR: exercise-05.11
     for container in &spec::of(pod).containers {
         add(&mut total, &container_requests(container));
     }
@@ -31,6 +32,7 @@ pub fn pod_requests(pod: &Pod) -> Amounts {
     }
     add(&mut total, &sidecars);
     at_least(&mut total, &initializing);
+    // ANCHOR_END: exercise-05.11
     // What the pod as a whole asks for counts instead of what its containers do.
     let whole = spec::of(pod).resources.clone().unwrap_or_default();
     total.extend(amounts(whole.requests.as_ref()));
@@ -70,6 +72,7 @@ pub fn add(total: &mut Amounts, more: &Amounts) {
     }
 }
 
+/// Raises each amount to what is needed at least.
 fn at_least(total: &mut Amounts, least: &Amounts) {
     for (name, amount) in least {
         let known = total.entry(name.clone()).or_default();

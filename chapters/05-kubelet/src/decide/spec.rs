@@ -77,34 +77,23 @@ pub fn restart_policy<'a>(container: &'a Container, pod: &'a Pod) -> &'a str {
 /// Whether a container that exited with this code is started again, by its own rules, its own
 /// policy, or the pod's (KEP-5307 gave containers their own).
 pub fn restarts_after(container: &Container, pod: &Pod, exit_code: i32) -> bool {
-    let rules = container
-        .restart_policy_rules
-        .as_deref()
-        .unwrap_or_default();
-    let matching = rules.iter().find(|rule| {
-        rule.exit_codes.as_ref().is_some_and(|codes| {
-            let listed = codes
-                .values
-                .as_deref()
-                .unwrap_or_default()
-                .contains(&exit_code);
-            if codes.operator == "NotIn" {
-                !listed
-            } else {
-                listed
-            }
-        })
-    });
-    if let Some(rule) = matching
-        && rule.action == "Restart"
-    {
-        return true;
+    // ANCHOR: exercise-05.3
+    for rule in container.restart_policy_rules.iter().flatten() {
+        let Some(codes) = &rule.exit_codes else {
+            continue;
+        };
+        let listed = codes.values.iter().flatten().any(|code| *code == exit_code);
+        let matches = listed != (codes.operator == "NotIn");
+        if matches && rule.action == "Restart" {
+            return true;
+        }
     }
     match restart_policy(container, pod) {
         "Never" => false,
         "OnFailure" => exit_code != 0,
         _ => true,
     }
+    // ANCHOR_END: exercise-05.3
 }
 
 /// Whether the pod shares the node's network.

@@ -140,6 +140,7 @@ pub enum MirrorStep {
 
 /// Decides about a mirror.
 pub fn mirror_step(wanted: Option<&Pod>, mirror: Option<&Pod>) -> MirrorStep {
+    // ANCHOR: exercise-05.10
     match (wanted, mirror) {
         (None, None) => MirrorStep::Nothing,
         (None, Some(mirror)) => delete(mirror),
@@ -153,6 +154,7 @@ pub fn mirror_step(wanted: Option<&Pod>, mirror: Option<&Pod>) -> MirrorStep {
             }
         }
     }
+    // ANCHOR_END: exercise-05.10
 }
 
 fn delete(mirror: &Pod) -> MirrorStep {

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::check::{self, Action, Answer, Target};
 use crate::context::Context;
-use crate::decide::probe::{Kind, ProbeState};
+use crate::decide::probe::{Kind, ProbeState, found_before, is_asked};
 use crate::decide::{Outcome, ProbeResults, RuntimePod, spec};
 use crate::events::Severity;
 use crate::metrics::ProbeLabels;
@@ -30,12 +30,12 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// For a worker that is woken through `wake` when a verdict changes.
-    pub fn new(context: Arc<Context>, wake: Arc<Notify>) -> Probes {
+    /// For a worker of `pod` that is woken through `wake` when a verdict changes.
+    pub fn new(context: Arc<Context>, wake: Arc<Notify>, pod: &Pod) -> Probes {
         Probes {
             context,
             wake,
-            results: Arc::default(),
+            results: Arc::new(Mutex::new(found_before(pod))),
             tasks: HashMap::new(),
         }
     }
@@ -77,7 +77,9 @@ impl Probes {
             };
             for (kind, probe) in probes_of(&container_spec) {
                 let key = (container.id.clone(), kind);
-                if self.tasks.contains_key(&key) {
+                let is_settled =
+                    kind == Kind::Startup && results.startup.contains_key(&container.id);
+                if is_settled || self.tasks.contains_key(&key) {
                     continue;
                 }
                 let prober = Prober {
@@ -204,15 +206,12 @@ impl Prober {
 
     /// Readiness and liveness are not asked before the startup probe has succeeded.
     async fn wait_for_startup(&self) {
-        if self.kind == Kind::Startup || self.target.container.startup_probe.is_none() {
-            return;
-        }
         loop {
-            let started = {
+            let startup = {
                 let results = self.results.lock().expect("no panics inside");
-                results.startup.get(&self.target.container_id) == Some(&Outcome::Success)
+                results.startup.get(&self.target.container_id).copied()
             };
-            if started {
+            if is_asked(self.kind, &self.target.container, startup) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

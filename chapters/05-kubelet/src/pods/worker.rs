@@ -122,7 +122,7 @@ impl Worker {
         let pod = desired.borrow().pod.clone();
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         Worker {
-            probes: Probes::new(context.clone(), wake.clone()),
+            probes: Probes::new(context.clone(), wake.clone(), &pod),
             writer: StatusWriter::new(context.client.clone(), &pod),
             mirror_uid: None,
             images: Images::new(context.clone(), wake.clone()),
