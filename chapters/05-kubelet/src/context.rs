@@ -33,7 +33,7 @@ pub struct Context {
     /// Where events go.
     pub recorder: Recorder,
     /// Config maps and secrets.
-    pub objects: ObjectCache,
+    pub objects: Arc<ObjectCache>,
     /// Names and lookups.
     pub dns: NodeDns,
     /// What the node has to give, by resource: `cpu` → `2`.

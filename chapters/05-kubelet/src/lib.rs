@@ -35,7 +35,7 @@
 //! their own; [`runtime`] is the seam, `runtime::sandbox`, `runtime::docker` and `runtime::cri` what is behind it;
 //! [`cni`] is what gives the pods of a CRI runtime their network.
 //!
-//! Left out so far: volumes from storage plugins, env from files
+//! Left out so far: volumes from storage plugins and block devices, env from files
 //! (`fileKeyRef`), RuntimeClass. A pod that asks for one of those volumes gets an
 //! event that says so. Of admission: making room for critical pods by
 //! ending others. Of eviction: soft thresholds, and how much memory a pod uses, so that of two pods
@@ -163,7 +163,7 @@ pub async fn run_with(
     let (network_sender, network_ready) = watch::channel(false);
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), &node_name),
-        objects: ObjectCache::new(client.clone()),
+        objects: Arc::new(ObjectCache::new(client.clone())),
         dns: NodeDns {
             cluster_dns: config.cluster_dns.clone(),
             cluster_domain: config.cluster_domain.clone(),

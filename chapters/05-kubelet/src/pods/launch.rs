@@ -13,7 +13,7 @@ use crate::decide::{dns, ports, qos, quantity, security, spec, static_pod, sysct
 use crate::runtime::{
     ContainerConfig, Image, Mount, PodMetadata, QOS_LABEL, SandboxConfig, Security,
 };
-use crate::volumes::sub_path;
+use crate::volumes::{Mounted, sub_path};
 
 /// Label under which a container's termination message file is kept with it.
 pub const TERMINATION_LABEL: &str = "io.kubernetes.container.terminationMessageFile";
@@ -59,8 +59,8 @@ pub struct Launch<'a> {
     pub attempt: u32,
     /// The image's id on the node.
     pub image_id: &'a str,
-    /// Paths of the pod's volumes.
-    pub volumes: &'a BTreeMap<String, PathBuf>,
+    /// The pod's volumes, by name.
+    pub volumes: &'a BTreeMap<String, Mounted>,
     /// Addresses of the pod and its node.
     pub addresses: &'a PodAddresses,
     /// Id of the container whose process namespace it shares.
@@ -190,9 +190,9 @@ impl Launch<'_> {
                 _ => String::new(),
             };
             let host_path = if part.is_empty() {
-                volume.clone()
+                volume.path.clone()
             } else {
-                sub_path::resolve(volume, Path::new(&part)).map_err(|error| {
+                sub_path::resolve(&volume.path, Path::new(&part)).map_err(|error| {
                     config_error(format!(
                         "failed to prepare subPath for volumeMount \"{}\" of container \"{}\": \
                          {error}",
@@ -203,7 +203,9 @@ impl Launch<'_> {
             mounts.push(Mount {
                 host_path,
                 container_path: Path::new("/").join(&mount.mount_path),
-                read_only: mount.read_only.unwrap_or(false) || self.shows_content(&mount.name),
+                read_only: mount.read_only.unwrap_or(false)
+                    || volume.read_only
+                    || self.shows_content(&mount.name),
                 ..Mount::default()
             });
         }

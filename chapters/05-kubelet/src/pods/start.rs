@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::decide::{RuntimePod, spec};
 use crate::events::Severity;
 use crate::images::Standing;
 use crate::runtime::{ContainerState, RuntimeError};
-use crate::volumes::{Volumes, image};
+use crate::volumes::{Mounted, Volumes, image};
 
 impl Worker {
     /// Makes what the containers need, then the containers, as far as they can be made now.
@@ -83,7 +82,7 @@ impl Worker {
             Err(error) => return Ok(Some(self.mount_failed(pod, &error))),
         };
         self.mount_failures = 0;
-        self.refreshed = Some(Instant::now());
+        self.note_shown(pod);
         if actions.create_sandbox.is_some() {
             *runtime = self.look(pod).await?;
             addresses = self.addresses(pod, runtime);
@@ -144,7 +143,7 @@ impl Worker {
         pod: &Arc<Pod>,
         container: &ContainerSpec,
         runtime: &RuntimePod,
-        volumes: &BTreeMap<String, PathBuf>,
+        volumes: &BTreeMap<String, Mounted>,
         addresses: &PodAddresses,
     ) -> std::result::Result<(), Stuck> {
         let name = &container.name;
@@ -330,15 +329,13 @@ impl Worker {
         let delay = Duration::from_millis(25 << self.mount_failures.min(13));
         self.mount_failures += 1;
         if self.mount_failures > 4 {
-            let message = format!(
-                "MountVolume.SetUp failed for volume \"{}\" : {}",
-                error.volume, error.message
-            );
+            let message = error.message.clone();
             self.context
                 .recorder
                 .pod(pod, Severity::Warning, "FailedMount", message);
         }
-        delay.min(Duration::from_secs(122))
+        // What others do is not told to this kubelet, so it looks more often.
+        delay.min(Duration::from_secs(if error.waits { 2 } else { 122 }))
     }
 }
 

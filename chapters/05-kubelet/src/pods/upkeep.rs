@@ -11,8 +11,9 @@ use crate::decide::{RuntimePod, pod_key, spec};
 use crate::runtime::{ContainerState, SandboxState};
 use crate::volumes::Volumes;
 
-/// How often volumes that show what the API holds are brought up to date.
-const VOLUME_REFRESH: Duration = Duration::from_secs(30);
+/// How often volumes are looked at although no object that they show has changed: tokens get old,
+/// and what the downward API shows may have changed. Upstream: `--sync-frequency`.
+const VOLUME_REFRESH: Duration = Duration::from_secs(60);
 
 impl Worker {
     /// Brings volumes that show what the API holds up to date, when it is time.
@@ -21,8 +22,8 @@ impl Worker {
             return None;
         }
         let is_due = |at: Instant| at.elapsed() >= VOLUME_REFRESH;
-        if self.refreshed.is_none_or(is_due) {
-            self.refreshed = Some(Instant::now());
+        if self.refreshed.is_none_or(is_due) || self.volumes.are_stale() || !self.shows(pod) {
+            self.note_shown(pod);
             let addresses = self.addresses(pod, runtime);
             if let Err(error) = self.volumes.mount(pod, &addresses).await {
                 // What was shown stays; so upstream.
@@ -31,6 +32,22 @@ impl Worker {
         }
         self.refreshed
             .map(|at| VOLUME_REFRESH.saturating_sub(at.elapsed()))
+    }
+
+    /// Notes that the volumes show the pod as it is now.
+    pub(super) fn note_shown(&mut self, pod: &Pod) {
+        self.refreshed = Some(Instant::now());
+        let meta = &pod.metadata;
+        self.shown = Some((meta.labels.clone(), meta.annotations.clone()));
+    }
+
+    /// Whether the volumes show the pod's labels and annotations as they are now.
+    fn shows(&self, pod: &Pod) -> bool {
+        let meta = &pod.metadata;
+        let shown = self.shown.as_ref();
+        shown.is_some_and(|(labels, annotations)| {
+            *labels == meta.labels && *annotations == meta.annotations
+        })
     }
 
     /// Removes ended containers but the last two of a name, and sandboxes without any.

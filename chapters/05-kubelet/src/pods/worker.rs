@@ -16,7 +16,7 @@
 //! Upstream: `pkg/kubelet/pod_workers.go` and `kubelet.go: SyncPod`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +88,8 @@ pub struct Worker {
     pub(super) mount_failures: u32,
     /// When the volumes were last brought up to date; `None`: not by this kubelet.
     pub(super) refreshed: Option<Instant>,
+    /// The labels and annotations that the volumes show.
+    pub(super) shown: Option<(Texts, Texts)>,
     pub(super) backoff: Backoff,
     pub(super) waiting: HashMap<String, Waiting>,
     /// When to try again what could not be started.
@@ -109,6 +111,9 @@ pub struct Worker {
     timing: Timing,
 }
 
+/// Labels or annotations.
+pub(super) type Texts = Option<BTreeMap<String, String>>;
+
 /// When to look again without being woken.
 pub(super) type RetryIn = Option<Duration>;
 
@@ -126,10 +131,11 @@ impl Worker {
             writer: StatusWriter::new(context.client.clone(), &pod),
             mirror_uid: None,
             images: Images::new(context.clone(), wake.clone()),
-            volumes: Volumes::new(context.clone(), &uid),
+            volumes: Volumes::new(context.clone(), &uid, wake.clone()),
             kills: kill::Kills::new(context.clone(), wake.clone()),
             mount_failures: 0,
             refreshed: None,
+            shown: None,
             backoff: Backoff::new(),
             waiting: HashMap::new(),
             retry_at: HashMap::new(),

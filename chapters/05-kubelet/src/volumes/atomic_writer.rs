@@ -32,11 +32,17 @@ pub struct FileEntry {
 /// Files by relative path.
 pub type Payload = BTreeMap<PathBuf, FileEntry>;
 
-/// Makes the volume's folder show exactly `payload`. Returns whether anything changed.
+/// Makes the volume's folder show exactly `payload`; `give` gets the folder with new files before
+/// they are shown, to make them whose they are to be. Returns whether anything changed.
 ///
 /// # Errors
 /// When a path of the payload leads out of the volume, or the disk says no.
-pub fn write(volume: &Path, payload: &Payload, now: Timestamp) -> io::Result<bool> {
+pub fn write(
+    volume: &Path,
+    payload: &Payload,
+    now: Timestamp,
+    give: impl FnOnce(&Path),
+) -> io::Result<bool> {
     for path in payload.keys() {
         check_path(path)?;
     }
@@ -76,6 +82,8 @@ pub fn write(volume: &Path, payload: &Payload, now: Timestamp) -> io::Result<boo
             tracing::debug!(path = %path.display(), %error, "owner not set");
         }
     }
+
+    give(&new);
 
     let swap = volume.join("..data_tmp");
     let _left_over = fs::remove_file(&swap);
@@ -197,6 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volume = dir.path().join("v");
         let (t0, t1) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(1).unwrap());
+        let write = |volume: &Path, payload: &Payload, now| write(volume, payload, now, |_| {});
         assert!(write(&volume, &payload(&[("a", "1"), ("d/b", "2")]), t0).unwrap());
         assert_eq!(shown(&volume), ["a=1", "d=folder"]);
         assert!(!write(&volume, &payload(&[("a", "1"), ("d/b", "2")]), t1).unwrap());
@@ -207,10 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn is_given_away_before_it_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = dir.path().join("v");
+        let second = |at| Timestamp::from_second(at).unwrap();
+        write(&volume, &payload(&[("a", "1")]), second(0), |_| {}).unwrap();
+        let mut given = None;
+        write(&volume, &payload(&[("a", "2")]), second(1), |new| {
+            let text = |path: &Path| fs::read_to_string(path).unwrap();
+            given = Some((text(&new.join("a")), text(&volume.join("a"))));
+        })
+        .unwrap();
+        assert_eq!(given, Some(("2".into(), "1".into())));
+        assert_eq!(shown(&volume), ["a=2"]);
+    }
+
+    #[test]
     fn refuses_paths_that_lead_out() {
         let dir = tempfile::tempdir().unwrap();
         for path in ["../x", "/etc/x", "a/../../x", "..data", "..", ""] {
-            let result = write(dir.path(), &payload(&[(path, "")]), Timestamp::UNIX_EPOCH);
+            let now = Timestamp::UNIX_EPOCH;
+            let result = write(dir.path(), &payload(&[(path, "")]), now, |_| {});
             assert!(result.is_err(), "{path}");
         }
     }

@@ -6,12 +6,14 @@
 //! | `configMap`, `secret`, `downwardAPI`, `projected` | files behind an [`atomic_writer`] |
 //! | `hostPath` | the path itself, after its type was checked |
 //! | `image` | the image's files, mounted read-only |
+//! | `persistentVolumeClaim` | the path that its volume, `hostPath` or `local`, names |
 //!
 //! They live in `<root-dir>/pods/<uid>/volumes/kubernetes.io~<kind>/<name>`, which upstream's
 //! kubelet uses as well. Any other kind of volume is refused with an event that says so. Secrets
 //! are on the node's disk, readable by its root alone; upstream puts them on a tmpfs.
 
 pub mod atomic_writer;
+mod claims;
 mod empty_dir;
 mod host_path;
 pub mod image;
@@ -27,14 +29,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    EmptyDirVolumeSource, Pod, ProjectedVolumeSource, Volume, VolumeProjection,
+    EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, Pod, ProjectedVolumeSource, Volume,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use rustix::mount::UnmountFlags;
+use tokio::sync::Notify;
 
 use crate::context::Context;
 use crate::decide::fields::PodAddresses;
 use crate::decide::{quantity, spec};
+use crate::objects::Hold;
 use crate::runtime::ContainerRuntime;
 use atomic_writer::Payload;
 use tokens::Tokens;
@@ -42,10 +47,40 @@ use tokens::Tokens;
 /// Why a volume is not there yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountError {
-    /// The volume's name.
-    pub volume: String,
-    /// `configmap "app" not found`.
+    /// What the event `FailedMount` says.
     pub message: String,
+    /// It is others that have to do something first.
+    pub waits: bool,
+}
+
+impl MountError {
+    /// An operation on a volume failed: `SetUp` of `config`, `configmap "app" not found`.
+    fn failed(operation: &str, volume: &str, why: &str) -> MountError {
+        MountError {
+            message: format!("MountVolume.{operation} failed for volume \"{volume}\" : {why}"),
+            waits: false,
+        }
+    }
+
+    /// It is not known yet what the volume is.
+    fn not_processed(volume: &str, why: &str) -> MountError {
+        MountError {
+            message: format!(
+                "Unable to attach or mount volumes: unmounted volumes=[{volume}], unattached \
+                 volumes=[], failed to process volumes=[{volume}]: {why}"
+            ),
+            waits: true,
+        }
+    }
+}
+
+/// A volume that is ready for containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Where it is on the node.
+    pub path: PathBuf,
+    /// No container may write to it.
+    pub read_only: bool,
 }
 
 /// The volumes of one pod.
@@ -53,20 +88,28 @@ pub struct Volumes {
     context: Arc<Context>,
     uid: String,
     tokens: Tokens,
+    wake: Arc<Notify>,
+    /// The pod's objects, from the first attempt to show them on.
+    hold: Option<Hold>,
+    /// The claims' places, by volume: once a pod has started with a claim, it keeps it.
+    claims: BTreeMap<String, Mounted>,
 }
 
 impl Volumes {
-    /// None of them made yet.
-    pub fn new(context: Arc<Context>, uid: &str) -> Volumes {
+    /// None of them made yet. `wake` is notified when what they show has changed.
+    pub fn new(context: Arc<Context>, uid: &str, wake: Arc<Notify>) -> Volumes {
         Volumes {
             context,
             uid: uid.to_owned(),
             tokens: Tokens::default(),
+            wake,
+            hold: None,
+            claims: BTreeMap::new(),
         }
     }
 
-    /// Makes all volumes, or brings those up to date whose content has changed. Returns their
-    /// paths by name.
+    /// Makes all volumes, or brings those up to date whose content has changed. Returns them
+    /// by name.
     ///
     /// # Errors
     /// The first volume that cannot be made.
@@ -74,17 +117,47 @@ impl Volumes {
         &mut self,
         pod: &Pod,
         addresses: &PodAddresses,
-    ) -> Result<BTreeMap<String, PathBuf>, MountError> {
-        let mut paths = BTreeMap::new();
+    ) -> Result<BTreeMap<String, Mounted>, MountError> {
+        let objects = &self.context.objects;
+        let hold = self
+            .hold
+            .get_or_insert_with(|| objects.hold(pod, self.wake.clone()));
+        // What is read from here on is not older than this.
+        hold.take_stale();
+        let mut mounted = BTreeMap::new();
         for volume in spec::of(pod).volumes.iter().flatten() {
-            let made = self.mount_one(pod, volume, addresses).await;
-            let path = made.map_err(|message| MountError {
-                volume: volume.name.clone(),
-                message,
-            })?;
-            paths.insert(volume.name.clone(), path);
+            let name = &volume.name;
+            let made = if let Some(source) = &volume.persistent_volume_claim {
+                self.claim(pod, name, source).await?
+            } else {
+                let made = self.mount_one(pod, volume, addresses).await;
+                Mounted {
+                    path: made.map_err(|why| MountError::failed("SetUp", name, &why))?,
+                    read_only: false,
+                }
+            };
+            mounted.insert(name.clone(), made);
         }
-        Ok(paths)
+        Ok(mounted)
+    }
+
+    async fn claim(
+        &mut self,
+        pod: &Pod,
+        volume: &str,
+        source: &PersistentVolumeClaimVolumeSource,
+    ) -> Result<Mounted, MountError> {
+        if let Some(known) = self.claims.get(volume) {
+            return Ok(known.clone());
+        }
+        let mounted = claims::mount(&self.context, pod, volume, source).await?;
+        self.claims.insert(volume.to_owned(), mounted.clone());
+        Ok(mounted)
+    }
+
+    /// Whether an object that a volume shows has changed since the volumes were made.
+    pub fn are_stale(&self) -> bool {
+        self.hold.as_ref().is_some_and(Hold::is_stale)
     }
 
     /// Whether a volume's content may change while the pod runs.
@@ -128,8 +201,10 @@ impl Volumes {
         let (kind, payload) = self.payload(pod, volume, addresses).await?;
         let path = self.volume_dir(kind, &volume.name);
         let now = Timestamp::now();
-        let changed = atomic_writer::write(&path, &payload, now).map_err(|e| e.to_string())?;
-        if changed {
+        // Before it is shown: nobody sees a file that is not yet the group's.
+        let give = |folder: &Path| ownership::set_group(pod, folder, false);
+        let written = atomic_writer::write(&path, &payload, now, give);
+        if written.map_err(|error| error.to_string())? {
             ownership::set_group(pod, &path, false);
         }
         Ok(path)

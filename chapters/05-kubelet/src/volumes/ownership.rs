@@ -43,6 +43,27 @@ pub fn set_group(pod: &Pod, path: &Path, writable: bool) {
     }
 }
 
+/// Gives a volume that outlives its pod to the pod's `fsGroup`: with the policy `OnRootMismatch`
+/// only if its root is not the group's yet, for there may be many files.
+pub fn set_group_of_lasting(pod: &Pod, path: &Path) {
+    let security = spec::of(pod).security_context.as_ref();
+    let policy = security.and_then(|security| security.fs_group_change_policy.as_deref());
+    let skipped = policy == Some("OnRootMismatch")
+        && group(pod).is_some_and(|group| is_given(path, group).unwrap_or(false));
+    if !skipped {
+        set_group(pod, path, true);
+    }
+}
+
+/// Whether a root is the group's, and new files in it will be.
+/// Upstream: `requiresPermissionChange`.
+fn is_given(path: &Path, group: u32) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    const WANTED: u32 = 0o2770;
+    let meta = fs::metadata(path)?;
+    Ok(meta.gid() == group && meta.permissions().mode() & WANTED == WANTED)
+}
+
 /// Upstream: `pkg/volume/volume_linux.go: changeFilePermission`.
 fn give_to_group(path: &Path, group: u32, writable: bool) -> io::Result<()> {
     let meta = fs::symlink_metadata(path)?;
@@ -84,6 +105,28 @@ mod tests {
         assert_eq!(user_of(runs_as(7), &[json!({}), runs_as(8)]), None);
         assert_eq!(user_of(json!({}), &[runs_as(8), runs_as(8)]), Some(8));
         assert_eq!(user_of(json!({}), &[runs_as(8), json!({})]), None);
+    }
+
+    #[test]
+    fn a_root_that_is_the_group_s_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let own = rustix::process::getgid().as_raw();
+        let pod = |policy: &str| -> Pod {
+            let security = json!({"fsGroup": own, "fsGroupChangePolicy": policy});
+            let spec = json!({"spec": {"securityContext": security, "containers": []}});
+            serde_json::from_value(spec).unwrap()
+        };
+        let after = |policy: &str, root: u32| {
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(root)).unwrap();
+            set_group_of_lasting(&pod(policy), dir.path());
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!(after("Always", 0o2770), 0o660);
+        assert_eq!(after("OnRootMismatch", 0o2770), 0o600);
+        assert_eq!(after("OnRootMismatch", 0o770), 0o660);
     }
 
     #[test]

@@ -17,7 +17,20 @@ use tokio::sync::watch;
 pub struct Api {
     state: Mutex<Table>,
     version: watch::Sender<u64>,
+    /// The resource of each watch that is open.
+    watches: Mutex<Vec<String>>,
     kubeconfig: PathBuf,
+}
+
+/// An open watch.
+struct Open(Arc<Api>, String);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut watches = self.0.watches.lock().expect("no panics inside");
+        let at = watches.iter().position(|open| *open == self.1);
+        watches.remove(at.expect("it was noted when it was opened"));
+    }
 }
 
 #[derive(Default)]
@@ -44,6 +57,7 @@ impl Api {
         let api = Arc::new(Api {
             state: Mutex::default(),
             version: watch::channel(1).0,
+            watches: Mutex::default(),
             kubeconfig,
         });
         let router = Router::new().fallback(answer).with_state(api.clone());
@@ -75,6 +89,12 @@ impl Api {
         let state = self.state.lock().expect("no panics inside");
         let of_kind = state.objects.iter().filter(|(key, _)| key.0 == resource);
         of_kind.map(|(_, object)| object.clone()).collect()
+    }
+
+    /// How many watches of a kind are open.
+    pub fn watches(&self, resource: &str) -> usize {
+        let watches = self.watches.lock().expect("no panics inside");
+        watches.iter().filter(|open| *open == resource).count()
     }
 
     /// Makes an object, or changes it.
@@ -157,7 +177,7 @@ async fn answer(State(api): State<Arc<Api>>, method: Method, uri: Uri, body: Byt
     let query = uri.query().unwrap_or_default();
     match (method.as_str(), rest) {
         ("GET", [resource]) if query.contains("watch=true") => watch(api, resource, query),
-        ("GET", [resource]) => list(&api, resource),
+        ("GET", [resource]) => list(&api, resource, query),
         ("GET", [resource, name, ..]) => found(api.get(resource, namespace, name)),
         ("POST", ["tokenreviews"]) => axum::Json(review_token(sent)).into_response(),
         ("POST", ["subjectaccessreviews"]) => axum::Json(review_access(&api, sent)).into_response(),
@@ -237,9 +257,20 @@ fn refuse(code: StatusCode) -> Response {
     (code, axum::Json(status)).into_response()
 }
 
-fn list(api: &Api, resource: &str) -> Response {
+/// The name that `fieldSelector=metadata.name=…` asks for.
+fn selected(query: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, selector) = pairs.find(|(name, _)| *name == "fieldSelector")?;
+    let (field, name) = selector.split_once("%3D")?;
+    (field == "metadata.name").then(|| name.to_owned())
+}
+
+fn list(api: &Api, resource: &str, query: &str) -> Response {
     let version = api.version.borrow().to_string();
-    let items = api.list(resource);
+    let mut items = api.list(resource);
+    if let Some(name) = selected(query) {
+        items.retain(|item| item["metadata"]["name"] == *name);
+    }
     let list = json!({ "kind": "List", "apiVersion": "v1",
         "metadata": { "resourceVersion": version }, "items": items });
     axum::Json(list).into_response()
@@ -252,27 +283,41 @@ fn watch(api: Arc<Api>, resource: &str, query: &str) -> Response {
         .and_then(|(_, version)| version.parse().ok())
         .unwrap_or(0);
     let resource = resource.to_owned();
+    let name = selected(query);
+    let is_selected = move |event: &Value| {
+        let name = name.as_ref();
+        name.is_none_or(|name| event["object"]["metadata"]["name"] == **name)
+    };
     let changed = api.version.subscribe();
-    let state = (api, resource, since, changed);
-    let stream = futures::stream::unfold(state, |(api, resource, since, mut changed)| async move {
-        loop {
-            let news: Vec<(u64, Value)> = {
-                let state = api.state.lock().expect("no panics inside");
-                let history = state.history.iter();
-                let news = history.filter(|(version, of, _)| *version > since && *of == resource);
-                news.map(|(version, _, event)| (*version, event.clone()))
-                    .collect()
-            };
-            let Some((last, _)) = news.last() else {
-                changed.changed().await.ok()?;
-                continue;
-            };
-            let last = *last;
-            let lines: String = news.iter().map(|(_, event)| format!("{event}\n")).collect();
-            let next = (api, resource, last, changed);
-            return Some((Ok::<_, std::io::Error>(Bytes::from(lines)), next));
-        }
-    });
+    let mut watches = api.watches.lock().expect("no panics inside");
+    watches.push(resource.clone());
+    drop(watches);
+    let state = (Open(api, resource), is_selected, since, changed);
+    let stream = futures::stream::unfold(
+        state,
+        |(open, is_selected, since, mut changed)| async move {
+            let Open(api, resource) = &open;
+            loop {
+                let news: Vec<(u64, Value)> = {
+                    let state = api.state.lock().expect("no panics inside");
+                    let history = state.history.iter();
+                    let news = history.filter(|(version, of, event)| {
+                        *version > since && of == resource && is_selected(event)
+                    });
+                    news.map(|(version, _, event)| (*version, event.clone()))
+                        .collect()
+                };
+                let Some((last, _)) = news.last() else {
+                    changed.changed().await.ok()?;
+                    continue;
+                };
+                let last = *last;
+                let lines: String = news.iter().map(|(_, event)| format!("{event}\n")).collect();
+                let next = (open, is_selected, last, changed);
+                return Some((Ok::<_, std::io::Error>(Bytes::from(lines)), next));
+            }
+        },
+    );
     Response::new(Body::from_stream(stream))
 }
 
