@@ -769,3 +769,47 @@ async fn a_pod_waits_for_its_claim() {
         .await;
     assert!(data.join("part").is_dir());
 }
+
+#[tokio::test]
+async fn a_pod_that_fills_the_disk_is_evicted() {
+    let machine = Machine::new();
+    let spec = |limit: &str| {
+        json!({
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{ "name": "c", "image": "i" }],
+            "volumes": [{ "name": "cache", "emptyDir": { "sizeLimit": limit } }],
+        })
+    };
+    machine.api.put("pods", pod("modest", spec("1Gi")));
+    machine.api.put("pods", pod("greedy", spec("1Mi")));
+    let _kubelet = machine.start();
+    let ready = || machine.is_ready("modest") && machine.is_ready("greedy");
+    machine.api.wait("both run", ready).await;
+    for name in ["modest", "greedy"] {
+        let pod = machine
+            .api
+            .get("pods", "default", name)
+            .expect("it is there");
+        let uid = pod["metadata"]["uid"].as_str().expect("it has one");
+        let cache = "volumes/kubernetes.io~empty-dir/cache";
+        let folder = machine
+            .folder
+            .path()
+            .join("root/pods")
+            .join(uid)
+            .join(cache);
+        std::fs::write(folder.join("file"), vec![1; 2 << 20]).expect("there is room");
+    }
+    let failed = || machine.phase("greedy").as_deref() == Some("Failed");
+    machine.api.wait("the greedy one has failed", failed).await;
+    let pod = machine
+        .api
+        .get("pods", "default", "greedy")
+        .expect("it is there");
+    assert_eq!(pod["status"]["reason"], "Evicted");
+    assert_eq!(
+        pod["status"]["message"],
+        "Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". "
+    );
+    assert!(machine.is_ready("modest"));
+}

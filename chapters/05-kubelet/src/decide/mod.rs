@@ -31,6 +31,7 @@ pub mod ending;
 pub mod env;
 pub mod eviction;
 pub mod fields;
+pub mod local_storage;
 pub mod patch;
 pub mod phase;
 pub mod ports;

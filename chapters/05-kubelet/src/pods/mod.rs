@@ -17,6 +17,7 @@ mod mirrors;
 mod pressure;
 mod probes;
 mod start;
+mod storage_limits;
 mod terminate;
 mod timing;
 mod tls;
@@ -41,7 +42,7 @@ use crate::context::Context;
 use crate::decide::{pod_key, static_pod};
 use crate::runtime::Sandbox;
 use mirrors::Mirrors;
-use worker::{Desired, Worker};
+use worker::{Desired, Order, Worker};
 
 /// How often what is on the node is compared with what should be.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -58,6 +59,8 @@ pub type KnownPods = Arc<Mutex<HashMap<String, Arc<Pod>>>>;
 pub async fn run(context: Arc<Context>, known: KnownPods, shutdown: CancellationToken) {
     let (done_sender, done) = mpsc::unbounded_channel();
     let (mirrors, mirrored) = Mirrors::new(context.clone());
+    let (over_sender, over) = mpsc::unbounded_channel();
+    tokio::spawn(storage_limits::watch(context.clone(), over_sender));
     let manager = Manager {
         context,
         mirrors,
@@ -69,7 +72,7 @@ pub async fn run(context: Arc<Context>, known: KnownPods, shutdown: Cancellation
         synced: false,
         relieved: tokio::time::Instant::now(),
     };
-    manager.manage(done, mirrored, shutdown).await;
+    manager.manage(done, mirrored, over, shutdown).await;
 }
 
 struct Manager {
@@ -99,6 +102,7 @@ impl Manager {
         mut self,
         mut done: mpsc::UnboundedReceiver<String>,
         mut mirrored: mpsc::UnboundedReceiver<String>,
+        mut over: mpsc::UnboundedReceiver<(String, Order)>,
         shutdown: CancellationToken,
     ) {
         let mut last_orders = None;
@@ -129,6 +133,7 @@ impl Manager {
                 Some(pods) = next(&mut manifests) => self.want_static(pods),
                 Some(key) = mirrored.recv() => self.mirrors.carried_out(&key),
                 _ = pressure.tick() => self.relieve(),
+                Some((uid, order)) = over.recv() => self.order(&uid, order),
                 () = shutdown.cancelled(), if last_orders.is_none() => {
                     if self.context.config.shutdown_grace_period == 0 {
                         return;
@@ -313,11 +318,16 @@ impl Manager {
             return;
         };
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        self.relieved = tokio::time::Instant::now();
+        self.order(uid, order);
+    }
+
+    /// Tells a pod's worker to end it; the first order counts.
+    fn order(&self, uid: &str, order: Order) {
         if let Some(handle) = self.workers.get(uid) {
-            self.relieved = tokio::time::Instant::now();
-            handle
-                .desired
-                .send_modify(|desired| desired.order = Some(order));
+            handle.desired.send_modify(|desired| {
+                desired.order.get_or_insert(order);
+            });
         }
     }
 

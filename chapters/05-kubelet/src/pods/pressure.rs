@@ -61,7 +61,8 @@ fn disk_usage(context: &Context, pod: &Pod) -> u64 {
     bytes_in(&context.pod_dir(&uid)) + bytes_in(&logs)
 }
 
-fn bytes_in(folder: &Path) -> u64 {
+/// Bytes of the disk that a folder takes, with all that is in it.
+pub fn bytes_in(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {
