@@ -35,9 +35,9 @@
 //! their own; [`runtime`] is the seam, `runtime::sandbox`, `runtime::docker` and `runtime::cri` what is behind it;
 //! [`cni`] is what gives the pods of a CRI runtime their network.
 //!
-//! Left out so far: volumes from storage plugins and block devices, env from files
-//! (`fileKeyRef`), RuntimeClass. A pod that asks for one of those volumes gets an
-//! event that says so. Of admission: making room for critical pods by
+//! Left out so far: volumes from storage plugins and block devices, `clusterTrustBundle`
+//! projections (off by default upstream), RuntimeClass. A pod that asks for one of those volumes
+//! gets an event that says so. Of admission: making room for critical pods by
 //! ending others. Of eviction: soft thresholds, and how much memory a pod uses, so that of two pods
 //! the one goes that asked for none. Of resizes: resources of the pod as a whole. Of restart rules:
 //! the action `RestartAllContainers`. Of lifecycles: `stopSignal`, which upstream's v1.36 has switched

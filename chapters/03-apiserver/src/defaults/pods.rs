@@ -128,10 +128,13 @@ fn http_get(handler: &mut Value) {
     }
 }
 
-/// A reference to the pod's own fields or resources.
+/// A reference to the pod's own fields, resources or files.
 fn downward(source: &mut Value) {
     if let Some(field) = existing(source, "fieldRef") {
         or_set(field, "apiVersion", "v1");
+    }
+    if let Some(file) = existing(source, "fileKeyRef") {
+        or_set_value(file, "optional", || json!(false));
     }
     if let Some(resource) = existing(source, "resourceFieldRef") {
         or_set_value(resource, "divisor", || json!("0"));

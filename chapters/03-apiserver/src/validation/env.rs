@@ -57,13 +57,14 @@ fn env_source(errors: &mut Errors, variable: &Value, source: &Value, path: &str)
         "resourceFieldRef",
         "configMapKeyRef",
         "secretKeyRef",
+        "fileKeyRef",
     ];
     let given: Vec<&&str> = kinds.iter().filter(|kind| has(source, kind)).collect();
     let kind = match given.as_slice() {
         [] => {
             return invalid(
-                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or \
-                 `secretKeyRef`",
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, \
+                 `secretKeyRef` or `fileKeyRef`",
             );
         }
         [kind] => **kind,
@@ -73,6 +74,11 @@ fn env_source(errors: &mut Errors, variable: &Value, source: &Value, path: &str)
     match kind {
         "fieldRef" => volumes::field_ref(errors, reference, &path, ENV_FIELDS),
         "resourceFieldRef" => volumes::resource_ref(errors, reference, &path, false),
+        "fileKeyRef" => {
+            required(errors, reference, &path, "key", names::env_name);
+            required(errors, reference, &path, "volumeName", any);
+            volumes::relative_path(errors, reference, &path, "path");
+        }
         _ => {
             required(errors, reference, &path, "name", any);
             required(errors, reference, &path, "key", names::config_key);

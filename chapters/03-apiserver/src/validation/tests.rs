@@ -664,6 +664,24 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 #[test]
+fn variables_from_files() {
+    let check = |reference: Value, expect: &[&str]| {
+        let env = json!([{"name": "A", "valueFrom": {"fileKeyRef": reference}}]);
+        assert_eq!(create("Pod", &[("/spec/containers/0/env", env)]), expect);
+    };
+    check(json!({"volumeName": "v", "path": "a/env", "key": "K"}), &[]);
+    let at = "spec.containers[0].env[0].valueFrom.fileKeyRef";
+    check(
+        json!({"path": "../env"}),
+        &[
+            &format!("{at}.key: Required value"),
+            &format!("{at}.volumeName: Required value"),
+            &format!("{at}.path: Invalid value: \"../env\": must not contain '..'"),
+        ],
+    );
+}
+
+#[test]
 fn volumes_and_claims() {
     let volume = "PersistentVolume";
     assert!(create(volume, &[]).is_empty());

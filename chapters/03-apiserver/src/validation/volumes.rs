@@ -282,7 +282,7 @@ fn mode(errors: &mut Errors, parent: &Value, path: &str, key: &str) {
 }
 
 /// A path below the volume.
-fn relative_path(errors: &mut Errors, parent: &Value, path: &str, key: &str) {
+pub(super) fn relative_path(errors: &mut Errors, parent: &Value, path: &str, key: &str) {
     let (value, field) = (text(parent, key), join(path, key));
     if value.is_empty() {
         return errors.push(FieldError::required(field, ""));

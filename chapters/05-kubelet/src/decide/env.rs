@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, EnvVarSource, Pod, Secret, Service, ServicePort,
+    ConfigMap, Container, EnvVarSource, FileKeySelector, Pod, Secret, Service, ServicePort,
 };
 
 use super::fields::{self, PodAddresses};
-use super::spec;
+use super::{env_file, spec};
 
-/// Config maps and secrets of the pod's namespace, by name; those that do not exist are not in it.
+/// Config maps and secrets of the pod's namespace, by name, and files of the pod's volumes; those
+/// that do not exist are not in it.
 #[derive(Debug, Default)]
 pub struct Objects {
     /// Config maps.
     pub config_maps: HashMap<String, ConfigMap>,
     /// Secrets.
     pub secrets: HashMap<String, Secret>,
+    /// What files hold, by volume and path.
+    pub files: HashMap<(String, String), String>,
 }
 
 /// All that an environment is made from.
@@ -104,6 +107,38 @@ pub fn references(container: &Container) -> (Vec<&str>, Vec<&str>) {
     (config_maps, secrets)
 }
 
+/// The files that a container's environment refers to, by volume and path.
+pub fn file_references(container: &Container) -> Vec<(&str, &str)> {
+    let sources = container.env.iter().flatten();
+    let sources = sources.filter_map(|variable| variable.value_from.as_ref());
+    sources
+        .filter_map(|source| source.file_key_ref.as_ref())
+        .map(|reference| (reference.volume_name.as_str(), reference.path.as_str()))
+        .collect()
+}
+
+/// The value of a variable in a file.
+fn from_file(reference: &FileKeySelector, objects: &Objects) -> Result<Option<String>, String> {
+    let FileKeySelector { key, path, .. } = reference;
+    let optional = reference.optional == Some(true);
+    let place = (reference.volume_name.clone(), path.clone());
+    let Some(text) = objects.files.get(&place) else {
+        return missing(
+            optional,
+            format!("environment variable file \"{path}\" not found"),
+        );
+    };
+    let mut variables = env_file::parse(text)
+        .map_err(|wrong| format!("couldn't parse environment variable file \"{path}\": {wrong}"))?;
+    match variables.remove(key) {
+        Some(value) => Ok(Some(value)),
+        None => missing(
+            optional,
+            format!("environment variable key \"{key}\" not found in file \"{path}\""),
+        ),
+    }
+}
+
 fn from_source(
     container: &Container,
     source: &EnvVarSource,
@@ -141,6 +176,8 @@ fn from_source(
                 format!("couldn't find key {key} in Secret {namespace}/{name}"),
             ),
         }
+    } else if let Some(reference) = &source.file_key_ref {
+        from_file(reference, input.objects)
     } else {
         Err("this kind of valueFrom is not supported by this kubelet".to_owned())
     }
@@ -358,5 +395,47 @@ mod tests {
             container_env(&container, &input).unwrap_err(),
             "configmap \"no\" not found"
         );
+    }
+
+    #[test]
+    fn a_variable_comes_from_a_file() {
+        let container = |optional: bool| -> Container {
+            let reference =
+                json!({"volumeName": "v", "path": "env", "key": "K", "optional": optional});
+            let variable = json!({"name": "A", "valueFrom": {"fileKeyRef": reference}});
+            serde_json::from_value(json!({"name": "c", "env": [variable]})).unwrap()
+        };
+        let check = |file: Option<&str>, optional: bool, expect: Result<Option<&str>, &str>| {
+            let place = ("v".to_owned(), "env".to_owned());
+            let objects = Objects {
+                files: file
+                    .map(|text| (place, text.to_owned()))
+                    .into_iter()
+                    .collect(),
+                ..Objects::default()
+            };
+            let input = EnvInput {
+                pod: &Pod::default(),
+                addresses: &PodAddresses::default(),
+                objects: &objects,
+                services: &BTreeMap::new(),
+                allocatable: &BTreeMap::new(),
+            };
+            let env = container_env(&container(optional), &input);
+            let value = env.map(|env| env.into_iter().next().map(|(_, value)| value));
+            let expect = expect.map(|value| value.map(str::to_owned));
+            assert_eq!(value, expect.map_err(str::to_owned), "{file:?}");
+        };
+        check(Some("K='x'"), false, Ok(Some("x")));
+        check(Some("K=''"), false, Ok(Some("")));
+        check(Some("L='x'"), true, Ok(None));
+        check(None, true, Ok(None));
+        let none = "environment variable file \"env\" not found";
+        check(None, false, Err(none));
+        let no_key = "environment variable key \"K\" not found in file \"env\"";
+        check(Some("L='x'"), false, Err(no_key));
+        let wrong = "couldn't parse environment variable file \"env\": line 1: the value is not in \
+                     single quotes";
+        check(Some("K=x"), true, Err(wrong));
     }
 }

@@ -29,6 +29,7 @@ pub mod conditions;
 pub mod dns;
 pub mod ending;
 pub mod env;
+mod env_file;
 pub mod eviction;
 pub mod fields;
 pub mod local_storage;

@@ -18,6 +18,9 @@ use crate::volumes::{Mounted, sub_path};
 /// Label under which a container's termination message file is kept with it.
 pub const TERMINATION_LABEL: &str = "io.kubernetes.container.terminationMessageFile";
 
+/// How large a file with environment variables may be: as large as a config map.
+const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// What a pod's sandbox is made from.
 pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32) -> SandboxConfig {
     let pod_spec = spec::of(pod);
@@ -152,6 +155,17 @@ impl Launch<'_> {
             if let Some(secret) = found {
                 objects.secrets.insert(name.to_owned(), (*secret).clone());
             }
+        }
+        for (volume, path) in env::file_references(self.container) {
+            let mounted = self.volumes.get(volume).ok_or_else(|| {
+                config_error(format!(
+                    "cannot find the volume \"{volume}\" referenced by FileKeyRef"
+                ))
+            })?;
+            let read = sub_path::read_file(&mounted.path, Path::new(path), ENV_FILE_BYTES_MAX);
+            let text = read.map_err(|error| config_error(error.to_string()))?;
+            let place = (volume.to_owned(), path.to_owned());
+            objects.files.extend(text.map(|text| (place, text)));
         }
         let mut services = context.services.clone();
         let listed = if static_pod::is_static(self.pod) {

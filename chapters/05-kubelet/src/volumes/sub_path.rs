@@ -40,6 +40,29 @@ pub fn resolve(volume: &Path, sub_path: &Path) -> io::Result<PathBuf> {
     Ok(at)
 }
 
+/// What a file of a volume holds; `None` if there is no such file.
+///
+/// # Errors
+/// When the path leads out of the volume, or to what is no file, or to more than `bytes_max`.
+pub fn read_file(volume: &Path, sub_path: &Path, bytes_max: u64) -> io::Result<Option<String>> {
+    let path = match volume.join(sub_path).canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        path => path?,
+    };
+    if !path.starts_with(volume.canonicalize()?) {
+        return Err(outside(sub_path));
+    }
+    // Anything else than a file might never end.
+    let meta = fs::metadata(&path)?;
+    if !meta.is_file() || meta.len() > bytes_max {
+        let message = format!("{} is no file of reasonable size", sub_path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let mut text = String::new();
+    io::Read::read_to_string(&mut fs::File::open(&path)?, &mut text)?;
+    Ok(Some(text))
+}
+
 fn outside(sub_path: &Path) -> io::Error {
     let message = format!("subPath {} is not within the volume", sub_path.display());
     io::Error::new(io::ErrorKind::InvalidInput, message)
@@ -66,6 +89,23 @@ mod tests {
         );
         for path in ["out", "out/x", "../x", "/etc", "a/../.."] {
             assert!(resolve(&volume, Path::new(path)).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn reads_files_of_the_volume_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = dir.path().join("v");
+        fs::create_dir(&volume).unwrap();
+        fs::write(volume.join("env"), "A='x'").unwrap();
+        fs::write(dir.path().join("secret"), "no").unwrap();
+        symlink("../secret", volume.join("out")).unwrap();
+        let read = |path: &str, most: u64| read_file(&volume, Path::new(path), most);
+        assert_eq!(read("env", 10).unwrap().as_deref(), Some("A='x'"));
+        assert_eq!(read("none", 10).unwrap(), None);
+        assert!(read("env", 1).is_err());
+        for path in ["out", ".", "../secret"] {
+            assert!(read(path, 10).is_err(), "{path}");
         }
     }
 }
