@@ -93,6 +93,14 @@ pub struct Config {
     /// What runs containers.
     #[arg(long, value_enum, default_value_t)]
     pub container_runtime: RuntimeKind,
+    /// More runtimes, which the pods of a RuntimeClass get whose `handler` is one of these names.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        conflicts_with = "container_runtime_endpoint"
+    )]
+    pub runtime_handlers: Vec<RuntimeKind>,
     /// The flags of CRI runtimes.
     #[command(flatten)]
     pub cri: CriFlags,
@@ -141,6 +149,16 @@ pub struct DockerFlags {
         default_value = "registry.k8s.io/pause:3.10.1"
     )]
     pub pod_infra_container_image: String,
+}
+
+impl RuntimeKind {
+    /// Its name, as flags have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            RuntimeKind::Sandbox => "sandbox",
+            RuntimeKind::Docker => "docker",
+        }
+    }
 }
 
 impl Config {

@@ -53,9 +53,15 @@ pub struct Context {
 }
 
 impl Context {
-    /// The part of `containerID` before `://`.
-    pub fn scheme(&self) -> String {
-        let version = self.runtime.version();
+    /// The runtime of pods of a handler.
+    pub fn runtime_of(&self, handler: &str) -> Arc<dyn ContainerRuntime> {
+        let other = self.runtime.of_handler(handler);
+        other.unwrap_or_else(|| self.runtime.clone())
+    }
+
+    /// The part of `containerID` before `://`, for pods of a handler.
+    pub fn scheme(&self, handler: &str) -> String {
+        let version = self.runtime_of(handler).version();
         version.split(':').next().unwrap_or("sandbox").to_owned()
     }
 

@@ -20,7 +20,7 @@ use crate::decide::pull_policy::default_pull_policy;
 use crate::decide::spec;
 use crate::decide::status::Waiting;
 use crate::events::Severity;
-use crate::runtime::{PullAuth, RuntimeError};
+use crate::runtime::{ContainerRuntime, PullAuth, RuntimeError};
 
 /// Where a container's image stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Standing {
 /// The images that one pod's containers wait for.
 pub struct Images {
     context: Arc<Context>,
+    /// Whose images they are.
+    runtime: Arc<dyn ContainerRuntime>,
     wake: Arc<Notify>,
     pulls: Arc<Mutex<HashMap<String, Pull>>>,
     backoff: Backoff,
@@ -53,12 +55,23 @@ impl Images {
     /// For a worker that is woken through `wake`.
     pub fn new(context: Arc<Context>, wake: Arc<Notify>) -> Images {
         Images {
+            runtime: context.runtime.clone(),
             context,
             wake,
             pulls: Arc::default(),
             backoff: Backoff::new(),
             pulling: Arc::default(),
         }
+    }
+
+    /// Goes on with another runtime, as the pod's handler wants.
+    pub fn set_runtime(&mut self, runtime: Arc<dyn ContainerRuntime>) {
+        self.runtime = runtime;
+    }
+
+    /// The runtime whose images they are.
+    pub fn runtime(&self) -> &dyn ContainerRuntime {
+        &*self.runtime
     }
 
     /// Where a container's image stands; starts a pull if one is due.
@@ -124,7 +137,7 @@ impl Images {
         let present = if policy == "Always" {
             None
         } else {
-            match self.context.runtime.image_status(&image).await {
+            match self.runtime.image_status(&image).await {
                 Ok(found) => found,
                 Err(RuntimeError::InvalidImage(why)) => {
                     let message = format!("Failed to apply default image tag \"{image}\": {why}");
@@ -159,14 +172,15 @@ impl Images {
     }
 
     fn start_pull(&self, pod: &Pod, container: &Container, image: String) {
-        let (context, wake) = (self.context.clone(), self.wake.clone());
+        let (context, runtime) = (self.context.clone(), self.runtime.clone());
+        let wake = self.wake.clone();
         let (pulls, pulling) = (self.pulls.clone(), self.pulling.clone());
         let (pod, name) = (pod.clone(), container.name.clone());
         let task = tokio::spawn({
             let name = name.clone();
             async move {
                 let began = Instant::now();
-                let done = pull(&context, &pod, &name, &image).await;
+                let done = pull(&context, &*runtime, &pod, &name, &image).await;
                 let mut times = pulling.lock().expect("no panics inside");
                 *times = Some((times.map_or(began, |(first, _)| first), Instant::now()));
                 drop(times);
@@ -271,6 +285,7 @@ fn failed(reason: &str, message: String) -> Standing {
 
 async fn pull(
     context: &Context,
+    runtime: &dyn ContainerRuntime,
     pod: &Pod,
     container: &str,
     image: &str,
@@ -286,14 +301,14 @@ async fn pull(
     );
     let started = Instant::now();
     let auth = credentials(context, pod, image).await;
-    let id = context.runtime.pull_image(image, auth).await?;
+    let id = runtime.pull_image(image, auth).await?;
     let took = started.elapsed().as_millis();
     let took = if took < 1000 {
         format!("{took}ms")
     } else {
         format!("{}.{:03}s", took / 1000, took % 1000)
     };
-    let size = match context.runtime.image_status(&id).await {
+    let size = match runtime.image_status(&id).await {
         Ok(Some(found)) => found.size_bytes,
         _ => 0,
     };

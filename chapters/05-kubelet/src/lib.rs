@@ -36,7 +36,7 @@
 //! [`cni`] is what gives the pods of a CRI runtime their network.
 //!
 //! Left out so far: volumes from storage plugins and block devices, `clusterTrustBundle`
-//! projections (off by default upstream), RuntimeClass. A pod that asks for one of those volumes
+//! projections (off by default upstream). A pod that asks for one of those volumes
 //! gets an event that says so. Of admission: making room for critical pods by
 //! ending others. Of eviction: soft thresholds, and how much memory a pod uses, so that of two pods
 //! the one goes that asked for none. Of resizes: resources of the pod as a whole. Of restart rules:
@@ -85,8 +85,9 @@ use objects::ObjectCache;
 use runtime::ContainerRuntime;
 use runtime::cri::{CriConfig, CriRuntime};
 use runtime::docker::{DockerRuntime, DockerRuntimeConfig};
+use runtime::handlers::{Handlers, Named};
 use runtime::measured::Measured;
-use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
+use runtime::sandbox::{NodeNetwork, SandboxRuntime, SandboxRuntimeConfig};
 
 /// Runs the node agent, with the runtime that the flags name, until `shutdown`. Its pods go on
 /// without it; the next kubelet of the node takes them up.
@@ -94,23 +95,43 @@ use runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig};
 /// # Errors
 /// When a flag or a file it names makes no sense, or the server's port is taken.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
-    let runtime: Arc<dyn ContainerRuntime> = match config.container_runtime {
-        _ if config.cri.container_runtime_endpoint.is_some() => {
-            Arc::new(cri_runtime(&config).await?)
-        }
-        RuntimeKind::Sandbox => Arc::new(sandbox_runtime(&config).await?),
-        RuntimeKind::Docker => Arc::new(docker_runtime(&config).await?),
+    let runtime: Arc<dyn ContainerRuntime> = match config.cri.container_runtime_endpoint {
+        Some(_) => Arc::new(cri_runtime(&config).await?),
+        None => Arc::new(handlers(&config).await?),
     };
     run_with(config, runtime, shutdown).await
 }
 
-async fn sandbox_runtime(config: &Config) -> runtime::Result<SandboxRuntime> {
+/// The node's own runtimes, which share its network.
+async fn handlers(config: &Config) -> runtime::Result<Handlers> {
+    let network = NodeNetwork::default();
+    let usual = config.container_runtime;
+    let mut runtimes: Vec<Named> = Vec::new();
+    for kind in std::iter::once(&usual).chain(&config.runtime_handlers) {
+        let name = kind.name().to_owned();
+        if runtimes.iter().any(|(known, _)| *known == name) {
+            continue;
+        }
+        let network = network.clone();
+        let runtime: Arc<dyn ContainerRuntime> = match kind {
+            RuntimeKind::Sandbox => Arc::new(sandbox_runtime(config, network).await?),
+            RuntimeKind::Docker => Arc::new(docker_runtime(config, network).await?),
+        };
+        runtimes.push((name, runtime));
+    }
+    let more = runtimes.split_off(1);
+    let usual = runtimes.remove(0);
+    Ok(Handlers::new(usual, more))
+}
+
+async fn sandbox_runtime(config: &Config, network: NodeNetwork) -> runtime::Result<SandboxRuntime> {
     SandboxRuntime::new(SandboxRuntimeConfig {
         root_dir: config.root_dir.clone(),
         image_store: config.image_store(),
         node_name: config.node_name(),
         image_proxy: config.image_proxy.clone(),
         helper: None,
+        network,
     })
     .await
 }
@@ -127,7 +148,7 @@ async fn cri_runtime(config: &Config) -> runtime::Result<CriRuntime> {
     .await
 }
 
-async fn docker_runtime(config: &Config) -> runtime::Result<DockerRuntime> {
+async fn docker_runtime(config: &Config, network: NodeNetwork) -> runtime::Result<DockerRuntime> {
     let flags = &config.docker;
     DockerRuntime::new(DockerRuntimeConfig {
         host: flags.docker_host.clone(),
@@ -136,6 +157,7 @@ async fn docker_runtime(config: &Config) -> runtime::Result<DockerRuntime> {
         labels: flags.docker_labels.clone(),
         pause_image: flags.pod_infra_container_image.clone(),
         root_dir: config.root_dir.clone(),
+        network,
     })
     .await
 }

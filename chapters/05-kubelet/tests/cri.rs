@@ -107,6 +107,7 @@ impl Node {
             share_process_namespace: false,
             sysctls: BTreeMap::new(),
             port_mappings: Vec::new(),
+            runtime_handler: String::new(),
         }
     }
 

@@ -61,6 +61,7 @@ impl Node {
             share_process_namespace: false,
             sysctls: BTreeMap::new(),
             port_mappings: Vec::new(),
+            runtime_handler: String::new(),
         }
     }
 
@@ -162,6 +163,7 @@ async fn open(dir: &tempfile::TempDir, name: &str) -> DockerRuntime {
         labels: vec![LABEL.to_owned()],
         pause_image: IMAGE.to_owned(),
         root_dir: dir.path().to_owned(),
+        network: Default::default(),
     };
     let runtime = DockerRuntime::new(config).await.unwrap();
     runtime.update_pod_cidr("10.244.7.0/24").await.unwrap();

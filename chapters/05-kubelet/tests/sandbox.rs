@@ -83,6 +83,7 @@ impl Node {
             share_process_namespace: false,
             sysctls: BTreeMap::new(),
             port_mappings: Vec::new(),
+            runtime_handler: String::new(),
         }
     }
 
@@ -142,6 +143,7 @@ async fn open(dir: &Path) -> SandboxRuntime {
         node_name: "node".into(),
         image_proxy: None,
         helper: Some(PathBuf::from(env!("CARGO_BIN_EXE_kubelet"))),
+        network: Default::default(),
     };
     SandboxRuntime::new(config).await.unwrap()
 }

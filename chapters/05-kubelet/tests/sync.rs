@@ -10,6 +10,7 @@
 //! | `sync` | decide, print what is to be done, and do it in the table |
 //! | `exit c 1` | a container's process ends |
 //! | `probe c readiness success` | a probe's verdict |
+//! | `fail c CreateContainerError` | why a container cannot be made, until `mend c` |
 //! | `wait c ErrImagePull` | why a container is not started, instead of starting it |
 //! | `lose` | the node was restarted |
 //! | `restart` | the kubelet is ended, and another one begins |
@@ -31,7 +32,7 @@ use std::fmt::Write;
 use goldenscript::{Command, Context, Runner};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerState as ApiState, ContainerStatus, Pod, PodStatus};
-use kubelet::decide::actions::{backoff_key, compute_actions, finished_at};
+use kubelet::decide::actions::{backoff_key, compute_actions, finished_at, hold};
 use kubelet::decide::admission::Room;
 use kubelet::decide::backoff::Backoff;
 use kubelet::decide::ending;
@@ -58,6 +59,7 @@ struct Story {
     probes: ProbeResults,
     backoff: Backoff,
     waiting: HashMap<String, Waiting>,
+    failing: HashMap<String, String>,
     allocation: Allocation,
     others: Pod,
     now: Timestamp,
@@ -74,6 +76,7 @@ impl Story {
             probes: ProbeResults::default(),
             backoff: Backoff::new(),
             waiting: HashMap::new(),
+            failing: HashMap::new(),
             allocation: Allocation::default(),
             others: Pod::default(),
             now: Timestamp::UNIX_EPOCH,
@@ -225,6 +228,11 @@ impl Story {
                 let _ = writeln!(out, "cannot start {}: {}", container.name, waiting.reason);
                 continue;
             }
+            if let Some(reason) = self.failing.get(&container.name) {
+                let _ = writeln!(out, "cannot make {}: {reason}", container.name);
+                hold(&mut self.runtime.notes, &pod, container, now);
+                continue;
+            }
             let latest = self.runtime.latest(&container.name);
             let attempt = latest.map_or(0, |latest| latest.attempt + 1);
             if let Some(failed_at) = latest.and_then(finished_at) {
@@ -237,6 +245,9 @@ impl Story {
                 let (name, resources) = (container.name.clone(), resources.clone());
                 self.allocation.actuated.insert(name, resources);
             }
+        }
+        for (name, remaining) in &actions.held {
+            let _ = writeln!(out, "{name} is left alone for {}s", remaining.as_secs());
         }
         for (name, remaining) in &actions.backing_off {
             let _ = writeln!(out, "{name} waits {}s", remaining.as_secs());
@@ -280,6 +291,7 @@ impl Story {
             state: SandboxState::Ready,
             ips: vec!["10.244.1.2".parse().expect("an address")],
             created_at: self.now,
+            runtime_handler: String::new(),
         };
         self.runtime.sandboxes.insert(0, sandbox);
     }
@@ -428,6 +440,15 @@ impl Runner for Story {
                 let resources = json!({ "requests": { "cpu": cpu } });
                 let spec = json!({ "containers": [{ "name": "o", "resources": resources }] });
                 self.others = serde_json::from_value(json!({ "spec": spec }))?;
+            }
+            "fail" => {
+                let name = args.next_pos().ok_or("which container?")?;
+                let reason = args.next_pos().ok_or("why?")?;
+                self.failing.insert(name.to_owned(), reason.to_owned());
+            }
+            "mend" => {
+                let name = args.next_pos().ok_or("which container?")?;
+                self.failing.remove(name);
             }
             "sync" => return Ok(self.sync()),
             "status" => return Ok(self.status(false)),

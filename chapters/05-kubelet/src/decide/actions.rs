@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod, ResourceRequirements};
 
 use super::backoff::Backoff;
-use super::{Outcome, ProbeResults, RuntimePod, resize, spec};
+use super::{Notes, Outcome, ProbeResults, RuntimePod, resize, spec};
 use crate::runtime::{Container, ContainerState};
 
 /// Why a running container has to go.
@@ -37,6 +37,8 @@ pub struct PodActions {
     pub start: Vec<usize>,
     /// Containers that wait out a back-off: name and what is left of it.
     pub backing_off: Vec<(String, SignedDuration)>,
+    /// Containers that could not be made lately: name and how long until they are tried again.
+    pub held: Vec<(String, SignedDuration)>,
     /// Containers to kill.
     pub kill: Vec<Kill>,
     /// Containers whose resources change while they run.
@@ -62,6 +64,17 @@ pub fn backoff_key(pod: &Pod, container: &ContainerSpec) -> String {
         container.name,
         spec::container_hash(container)
     )
+}
+
+/// How long a container that could not be made is left alone. Whatever else happens to the pod
+/// (its own new status among it) would else have it tried again at once. Upstream: `backOffPeriod`
+/// in `pkg/kubelet/kubelet.go`, which is the same each time.
+pub const RETRY_PERIOD: SignedDuration = SignedDuration::from_secs(10);
+
+/// Takes note that a container could not be made. Another spec is another container.
+pub fn hold(notes: &mut Notes, pod: &Pod, container: &ContainerSpec, now: Timestamp) {
+    let key = backoff_key(pod, container);
+    notes.retry_at.insert(key, now + RETRY_PERIOD);
 }
 
 /// Decides what to do for a pod that should be running.
@@ -210,7 +223,8 @@ fn init_actions(
     true
 }
 
-/// Moves containers that crashed too often lately from `start` to `backing_off`.
+/// Moves containers that crashed too often lately from `start` to `backing_off`, and those that
+/// could not be made to `held`.
 fn hold_back(
     actions: &mut PodActions,
     pod: &Pod,
@@ -218,8 +232,13 @@ fn hold_back(
     backoff: &Backoff,
     now: Timestamp,
 ) {
-    let mut backing_off = Vec::new();
+    let (mut backing_off, mut held) = (Vec::new(), Vec::new());
     let mut may_start = |container: &ContainerSpec| {
+        let retry_at = runtime.notes.retry_at.get(&backoff_key(pod, container));
+        if let Some(retry_at) = retry_at.filter(|retry_at| **retry_at > now) {
+            held.push((container.name.clone(), retry_at.duration_since(now)));
+            return false;
+        }
         let Some(failed_at) = runtime.latest(&container.name).and_then(finished_at) else {
             return true;
         };
@@ -235,7 +254,11 @@ fn hold_back(
     actions
         .start
         .retain(|index| may_start(&spec::of(pod).containers[*index]));
-    actions.backing_off = backing_off;
+    actions.start_ephemeral.retain(|index| {
+        let guest = spec::as_container(&spec::ephemeral_containers(pod)[*index]);
+        may_start(&guest)
+    });
+    (actions.backing_off, actions.held) = (backing_off, held);
 }
 
 /// Ends a running container if it has to go (and says so), or lets it know of new resources.

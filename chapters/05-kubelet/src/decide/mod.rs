@@ -51,6 +51,7 @@ pub mod sysctls;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 
 use crate::runtime::{Container, ContainerState, Sandbox, SandboxState};
@@ -72,6 +73,8 @@ pub struct Notes {
     /// Containers that were ended in order to start them anew, by id: they are started again
     /// however they ended.
     pub restarting: HashSet<String>,
+    /// When to try again to make containers that could not be made, by [`actions::backoff_key`].
+    pub retry_at: HashMap<String, Timestamp>,
     /// The resources that the runtime was last told of, by name.
     pub actuated: BTreeMap<String, ResourceRequirements>,
     /// A resize that cannot be done now.

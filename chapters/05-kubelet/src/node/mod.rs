@@ -255,6 +255,7 @@ impl NodeKeeper {
             info: machine::system_info(context.runtime.version()),
             images: context.runtime.list_images().await.unwrap_or_default(),
             features: context.runtime.features(),
+            handlers: context.runtime.runtime_handlers().await.unwrap_or_default(),
             not_ready: health::not_ready(runtime_down, network),
         }
     }

@@ -37,6 +37,8 @@ pub struct NodeInput {
     pub images: Vec<Image>,
     /// What its runtime can do.
     pub features: Features,
+    /// The handlers of its runtime.
+    pub handlers: Vec<String>,
     /// Why it is not ready, if it is not.
     pub not_ready: Option<String>,
 }
@@ -169,16 +171,25 @@ pub fn node_status(input: &NodeInput, old: &NodeStatus, now: Timestamp) -> NodeS
         features: Some(NodeFeatures {
             supplemental_groups_policy: Some(input.features.supplemental_groups_policy),
         }),
-        // The one without a name is the default.
-        runtime_handlers: Some(vec![NodeRuntimeHandler {
-            name: Some(String::new()),
-            features: Some(NodeRuntimeHandlerFeatures {
-                recursive_read_only_mounts: Some(input.features.recursive_read_only_mounts),
-                user_namespaces: Some(false),
-            }),
-        }]),
+        runtime_handlers: Some(handlers(&input.handlers, input.features)),
         ..NodeStatus::default()
     }
+}
+
+/// What RuntimeClasses can name here. A runtime that does not tell has none listed.
+fn handlers(names: &[String], of_default: Features) -> Vec<NodeRuntimeHandler> {
+    let handler = |name: &str, recursive_read_only_mounts| NodeRuntimeHandler {
+        name: Some(name.to_owned()),
+        features: Some(NodeRuntimeHandlerFeatures {
+            recursive_read_only_mounts: Some(recursive_read_only_mounts),
+            user_namespaces: Some(false),
+        }),
+    };
+    // The one without a name is the default.
+    let mut handlers = vec![handler("", of_default.recursive_read_only_mounts)];
+    let named = names.iter().filter(|name| !name.is_empty());
+    handlers.extend(named.map(|name| handler(name, false)));
+    handlers
 }
 
 /// Largest first, at most 50, as upstream.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use kube::api::Api;
 
 use crate::context::Context;
 use crate::decide::env::{self, EnvInput, Objects};
@@ -22,7 +24,7 @@ pub const TERMINATION_LABEL: &str = "io.kubernetes.container.terminationMessageF
 const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a pod's sandbox is made from.
-pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32) -> SandboxConfig {
+pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32, handler: &str) -> SandboxConfig {
     let pod_spec = spec::of(pod);
     let metadata = PodMetadata {
         name: pod.metadata.name.clone().unwrap_or_default(),
@@ -48,7 +50,24 @@ pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32) -> SandboxConf
             .map(|s| (sysctls::with_dots(&s.name), s.value.clone()))
             .collect(),
         port_mappings: ports::mappings(pod),
+        runtime_handler: handler.to_owned(),
         metadata,
+    }
+}
+
+/// The handler that a pod's RuntimeClass names; none without a class.
+///
+/// # Errors
+/// When there is no such class, or the API server cannot be asked.
+pub async fn runtime_handler(context: &Context, pod: &Pod) -> Result<String, String> {
+    let Some(name) = &spec::of(pod).runtime_class_name else {
+        return Ok(String::new());
+    };
+    let classes: Api<RuntimeClass> = Api::all(context.client.clone());
+    match classes.get_opt(name).await {
+        Ok(Some(class)) => Ok(class.handler),
+        Ok(None) => Err(format!("runtimeclass.node.k8s.io {name:?} not found")),
+        Err(error) => Err(format!("failed to lookup RuntimeClass {name}: {error}")),
     }
 }
 

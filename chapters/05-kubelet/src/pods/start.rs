@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod};
-use tokio::time::Instant;
 
 use super::hooks;
 use super::launch::{self, Launch};
@@ -44,6 +43,10 @@ impl Worker {
         }
         let mut addresses = self.addresses(pod, runtime);
         let context = self.context.clone();
+        let handler = match self.handler(pod, runtime).await {
+            Ok(handler) => handler,
+            Err(why) => return Ok(Some(self.sandbox_failed(pod, &why))),
+        };
         let sandbox = async {
             match actions.create_sandbox {
                 None => Ok(()),
@@ -53,7 +56,7 @@ impl Worker {
                         .to_owned(),
                 )),
                 Some(attempt) => {
-                    let config = launch::sandbox_config(&context, pod, attempt);
+                    let config = launch::sandbox_config(&context, pod, attempt, &handler);
                     context.runtime.run_pod_sandbox(config).await.map(drop)
                 }
             }
@@ -72,10 +75,7 @@ impl Worker {
             tokio::join!(self.volumes.mount(pod, &addresses), sandbox)
         };
         if let Err(error) = sandbox {
-            let message = format!("Failed to create pod sandbox: {error}");
-            let recorder = &self.context.recorder;
-            recorder.pod(pod, Severity::Warning, "FailedCreatePodSandBox", message);
-            return Ok(Some(Duration::from_secs(1)));
+            return Ok(Some(self.sandbox_failed(pod, &error)));
         }
         let volumes = match volumes {
             Ok(volumes) => volumes,
@@ -94,7 +94,7 @@ impl Worker {
                 }
             }
         }
-        let mut retry_in = None;
+        let (mut retry_in, mut has_started) = (None, false);
         let init = actions
             .start_init
             .iter()
@@ -118,24 +118,54 @@ impl Worker {
             match started {
                 Ok(()) => {
                     self.waiting.remove(&container.name);
-                    self.retry_at.remove(&container.name);
-                    // The next step of the pod may follow from this one.
-                    retry_in = Some(Duration::ZERO);
+                    has_started = true;
                 }
                 Err(Stuck::Pulling) => {}
                 Err(Stuck::Waiting(waiting, again_in)) => {
                     self.waiting.insert(container.name.clone(), waiting);
-                    self.retry_at
-                        .insert(container.name.clone(), Instant::now() + again_in);
                     retry_in = sooner(retry_in, Some(again_in));
+                }
+                Err(Stuck::Failed(waiting)) => {
+                    self.waiting.insert(container.name.clone(), waiting);
+                    actions::hold(&mut self.notes, pod, container, Timestamp::now());
+                    let period = actions::RETRY_PERIOD.try_into().unwrap_or_default();
+                    retry_in = sooner(retry_in, Some(period));
                 }
             }
         }
         *runtime = self.look(pod).await?;
-        if retry_in == Some(Duration::ZERO) && spec::init_containers(pod).is_empty() {
-            retry_in = None;
+        if has_started && !spec::init_containers(pod).is_empty() {
+            // The next step of the pod may follow from this one.
+            return Ok(Some(Duration::ZERO));
         }
         Ok(retry_in)
+    }
+
+    /// The handler of the pod's runtime: that of its sandbox, else what its class says. Asked for
+    /// once, as neither can change.
+    async fn handler(
+        &mut self,
+        pod: &Pod,
+        runtime: &RuntimePod,
+    ) -> std::result::Result<String, String> {
+        if let Some(known) = &self.handler {
+            return Ok(known.clone());
+        }
+        let handler = match runtime.sandboxes.first() {
+            Some(sandbox) => sandbox.runtime_handler.clone(),
+            None => launch::runtime_handler(&self.context, pod).await?,
+        };
+        self.images.set_runtime(self.context.runtime_of(&handler));
+        self.handler = Some(handler.clone());
+        Ok(handler)
+    }
+
+    /// Returns when to try again.
+    fn sandbox_failed(&self, pod: &Pod, error: &dyn std::fmt::Display) -> Duration {
+        let message = format!("Failed to create pod sandbox: {error}");
+        let recorder = &self.context.recorder;
+        recorder.pod(pod, Severity::Warning, "FailedCreatePodSandBox", message);
+        Duration::from_secs(1)
     }
 
     async fn start_container(
@@ -174,13 +204,13 @@ impl Worker {
         let fail = |waiting: Waiting| {
             let message = format!("Error: {}", waiting.message);
             recorder.container(pod, name, Severity::Warning, "Failed", message);
-            Stuck::Waiting(waiting, Duration::from_secs(10))
+            Stuck::Failed(waiting)
         };
         let config = launch.config(&self.context).await.map_err(fail)?;
         self.note_actuated(container).map_err(|error| {
             let reason = "CreateContainerError".to_owned();
             let message = error.to_string();
-            Stuck::Waiting(Waiting { reason, message }, Duration::from_secs(10))
+            Stuck::Failed(Waiting { reason, message })
         })?;
         let created = self
             .context
@@ -232,12 +262,12 @@ impl Worker {
         for (volume, wanted) in image::wanted(pod, container) {
             let id = self.image(pod, &wanted).await?;
             let target = image::path(&self.context.pod_dir(&self.uid), &volume);
-            if let Err(error) = self.context.runtime.mount_image(&id, &target) {
+            if let Err(error) = self.images.runtime().mount_image(&id, &target) {
                 let waiting = Waiting {
                     reason: "CreateContainerConfigError".to_owned(),
                     message: format!("failed to mount image volume \"{volume}\": {error}"),
                 };
-                return Err(Stuck::Waiting(waiting, Duration::from_secs(10)));
+                return Err(Stuck::Failed(waiting));
             }
         }
         Ok(())
@@ -363,18 +393,17 @@ fn pid_target(
     };
     match runtime.running().find(|c| c.name == target) {
         Some(container) => Ok(Some(container.id.clone())),
-        None => Err(Stuck::Waiting(
-            Waiting {
-                reason: "CreateContainerConfigError".to_owned(),
-                message: format!("unable to find target container {target:?}"),
-            },
-            Duration::from_secs(10),
-        )),
+        None => Err(Stuck::Failed(Waiting {
+            reason: "CreateContainerConfigError".to_owned(),
+            message: format!("unable to find target container {target:?}"),
+        })),
     }
 }
 
 /// Why a container has not been started.
 enum Stuck {
+    /// It cannot be made from what there is now.
+    Failed(Waiting),
     /// Its image is on its way, and will wake the worker.
     Pulling,
     /// Something else; try again after the delay.

@@ -16,7 +16,7 @@ use super::worker::Order;
 use crate::context::Context;
 use crate::decide::local_storage::{self, Usage};
 use crate::decide::{eviction, pod_key, spec};
-use crate::runtime::DiskUsage;
+use crate::runtime::usage::DiskUsage;
 
 /// How often it is counted. Upstream: the eviction manager's monitoring interval.
 const PERIOD: Duration = Duration::from_secs(10);

@@ -92,8 +92,8 @@ pub struct Worker {
     pub(super) shown: Option<(Texts, Texts)>,
     pub(super) backoff: Backoff,
     pub(super) waiting: HashMap<String, Waiting>,
-    /// When to try again what could not be started.
-    pub(super) retry_at: HashMap<String, Instant>,
+    /// The handler of the pod's runtime, once it is known.
+    pub(super) handler: Option<String>,
     pub(super) ended: Option<Ended>,
     /// How long its containers have to end, if the kubelet decides that itself.
     pub(super) grace_override: Option<i64>,
@@ -138,7 +138,7 @@ impl Worker {
             shown: None,
             backoff: Backoff::new(),
             waiting: HashMap::new(),
-            retry_at: HashMap::new(),
+            handler: None,
             ended: None,
             grace_override: None,
             rejected: None,
@@ -277,7 +277,8 @@ impl Worker {
     /// States the pod's status, from what is known now.
     pub(super) fn state(&mut self, pod: &Arc<Pod>, runtime: &RuntimePod, stopped: bool) {
         let probes = self.probes.results();
-        let scheme = self.context.scheme();
+        let handler = runtime.sandboxes.first().map(|one| &*one.runtime_handler);
+        let scheme = self.context.scheme(handler.unwrap_or_default());
         let input = StatusInput {
             runtime,
             probes: &probes,
@@ -442,6 +443,10 @@ impl Worker {
                 let recorder = &self.context.recorder;
                 recorder.container(pod, name, Severity::Warning, "BackOff", message);
             }
+            let remaining = Duration::try_from(*remaining).unwrap_or_default();
+            retry_in = sooner(retry_in, Some(remaining + Duration::from_millis(1)));
+        }
+        for (_, remaining) in &actions.held {
             let remaining = Duration::try_from(*remaining).unwrap_or_default();
             retry_in = sooner(retry_in, Some(remaining + Duration::from_millis(1)));
         }

@@ -158,6 +158,7 @@ impl ContainerRuntime for FakeRuntime {
                 vec![address]
             },
             created_at: Timestamp::now(),
+            runtime_handler: String::new(),
         };
         state
             .log_dirs

@@ -58,8 +58,10 @@ pub struct HostPorts {
 }
 
 impl HostPorts {
-    /// Starts with the pods that run already, and takes away what others left behind.
-    pub fn begin(&self, pods: BTreeMap<String, PodPorts>) {
+    /// Takes up the pods that run already, and takes away what nobody has any more.
+    pub fn begin(&self, running: BTreeMap<String, PodPorts>) {
+        let mut pods = self.pods.lock().expect("no panics inside");
+        pods.extend(running);
         if let Err(error) = write(pods.values()) {
             // A node without nf_tables can have pods that want none of this.
             match pods.is_empty() {
@@ -67,7 +69,6 @@ impl HostPorts {
                 false => tracing::warn!(%error, "host ports of running pods are not open"),
             }
         }
-        *self.pods.lock().expect("no panics inside") = pods;
     }
 
     /// Opens the ports of a sandbox.

@@ -58,6 +58,14 @@ impl ContainerRuntime for Measured {
         self.timed("status", self.inner.status()).await
     }
 
+    async fn runtime_handlers(&self) -> Result<Vec<String>> {
+        self.timed("status", self.inner.runtime_handlers()).await
+    }
+
+    fn of_handler(&self, handler: &str) -> Option<Arc<dyn ContainerRuntime>> {
+        self.inner.of_handler(handler)
+    }
+
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()> {
         self.timed(
             "update_runtime_config",

@@ -7,6 +7,7 @@
 pub mod cri;
 pub mod docker;
 pub mod fake;
+pub mod handlers;
 pub mod host_ports;
 pub mod images;
 pub(crate) mod measured;
@@ -124,6 +125,9 @@ pub struct SandboxConfig {
     /// Ports of the node that lead to the pod. None with `host_network`.
     #[serde(default)]
     pub port_mappings: Vec<PortMapping>,
+    /// The `handler` of the pod's RuntimeClass; empty without one.
+    #[serde(default)]
+    pub runtime_handler: String,
 }
 
 /// Which mounts that are made later, on either side, the other one sees. CRI: `MountPropagation`.
@@ -276,6 +280,8 @@ pub struct Sandbox {
     pub ips: Vec<IpAddr>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The handler it was made by; empty for the node's usual one.
+    pub runtime_handler: String,
 }
 
 /// CRI: `ContainerState`.
@@ -450,6 +456,18 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Why it does not.
     async fn status(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// The handlers that pods may ask for; the empty one is for those that name none. CRI:
+    /// `Status`.
+    async fn runtime_handlers(&self) -> Result<Vec<String>> {
+        Ok(vec![String::new()])
+    }
+
+    /// The runtime behind a handler, where it is not this one: it has images of its own.
+    fn of_handler(&self, handler: &str) -> Option<std::sync::Arc<dyn ContainerRuntime>> {
+        let _ = handler;
+        None
     }
 
     /// The node's pod CIDR is known: the network can be made ready. Called before any sandbox.

@@ -240,6 +240,7 @@ mod tests {
             state: SandboxState::Ready,
             ips: Vec::new(),
             created_at: second(0),
+            runtime_handler: String::new(),
         }
     }
 

@@ -103,6 +103,7 @@ pub struct StatusResponse {
     pub features: Option<RuntimeFeatures>,
 }
 
+/// Told by containerd since 2.0.
 #[derive(Clone, PartialEq, Message)]
 pub struct RuntimeHandler {
     #[prost(string, tag = "1")]
@@ -382,6 +383,8 @@ pub struct PodSandbox {
     /// Nanoseconds since 1970.
     #[prost(int64, tag = "4")]
     pub created_at: i64,
+    #[prost(string, tag = "7")]
+    pub runtime_handler: String,
 }
 
 // Containers.

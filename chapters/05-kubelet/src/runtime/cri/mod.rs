@@ -190,6 +190,7 @@ impl CriRuntime {
                 false => SandboxState::NotReady,
             },
             created_at: convert::timestamp(sandbox.created_at),
+            runtime_handler: sandbox.runtime_handler,
         })
     }
 
@@ -290,6 +291,13 @@ impl ContainerRuntime for CriRuntime {
         }
     }
 
+    async fn runtime_handlers(&self) -> Result<Vec<String>> {
+        let request = cri::StatusRequest {};
+        let reply = self.client.call(&request, LIST_DEADLINE).await;
+        let handlers = reply.map_err(other)?.runtime_handlers.into_iter();
+        Ok(handlers.map(|handler| handler.name).collect())
+    }
+
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()> {
         let network_config = Some(cri::NetworkConfig {
             pod_cidr: pod_cidr.to_owned(),
@@ -314,7 +322,7 @@ impl ContainerRuntime for CriRuntime {
         std::fs::create_dir_all(&config.log_directory).map_err(other)?;
         let request = cri::RunPodSandboxRequest {
             config: Some(convert::sandbox_config(&config, &self.cgroup_root)),
-            runtime_handler: String::new(),
+            runtime_handler: config.runtime_handler.clone(),
         };
         let reply = self.call(&request).await.map_err(other)?;
         let id = reply.pod_sandbox_id;
@@ -327,6 +335,7 @@ impl ContainerRuntime for CriRuntime {
             state: SandboxState::Ready,
             ips: if config.host_network { Vec::new() } else { ips },
             created_at: jiff::Timestamp::now(),
+            runtime_handler: config.runtime_handler,
         })
     }
 

@@ -68,8 +68,7 @@ use std::time::Duration;
 use bollard::models::ContainerSummaryStateEnum;
 use tokio::sync::broadcast;
 
-use super::host_ports::HostPorts;
-use super::sandbox::node_network::{Addresses, PodCidr, set_up_bridge};
+use super::sandbox::node_network::{NodeNetwork, PodCidr, set_up_bridge};
 use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
     Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Image,
@@ -96,6 +95,8 @@ pub struct DockerRuntimeConfig {
     pub pause_image: String,
     /// Folder of the kubelet.
     pub root_dir: PathBuf,
+    /// The node's network, shared with its other runtimes.
+    pub network: NodeNetwork,
 }
 
 /// [`ContainerRuntime`] over a Docker engine.
@@ -109,7 +110,6 @@ struct Inner {
     engine: Engine,
     version: String,
     place: Place,
-    host_ports: HostPorts,
     state: Mutex<State>,
     logs: logs::Followers,
     events: broadcast::Sender<RuntimeEvent>,
@@ -118,7 +118,6 @@ struct Inner {
 /// What is known without asking the engine.
 #[derive(Default)]
 struct State {
-    addresses: Addresses,
     /// Which sandbox has an address.
     holders: HashMap<Ipv4Addr, String>,
     /// Containers as they were when last looked at closely, with the state they were in: while
@@ -145,7 +144,6 @@ impl DockerRuntime {
             engine,
             version: format!("docker://{}", found.version.unwrap_or_default()),
             place,
-            host_ports: HostPorts::default(),
             state: Mutex::default(),
             logs: logs::Followers::default(),
             events: broadcast::channel(EVENTS_MAX).0,
@@ -196,9 +194,9 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()> {
         let cidr = PodCidr::parse(pod_cidr)?;
-        if self.inner.state().addresses.cidr() != Some(cidr) {
+        if self.inner.config.network.addresses().cidr() != Some(cidr) {
             set_up_bridge(cidr)?;
-            self.inner.state().addresses.set_cidr(cidr);
+            self.inner.config.network.addresses().set_cidr(cidr);
             tracing::info!(pod_cidr, "pod network is up");
         }
         Ok(())

@@ -28,15 +28,15 @@ impl Inner {
         let (ip, cidr) = match config.host_network {
             true => (None, None),
             false => {
-                let mut state = self.state();
-                (Some(state.addresses.allocate()?), state.addresses.cidr())
+                let mut addresses = self.config.network.addresses();
+                (Some(addresses.allocate()?), addresses.cidr())
             }
         };
         let made = self.make_sandbox(&config, ip, cidr).await;
         if made.is_err()
             && let Some(ip) = ip
         {
-            self.state().addresses.release(ip);
+            self.config.network.addresses().release(ip);
         }
         let id = made.map_err(|error| match error {
             RuntimeError::Other(why) | RuntimeError::Create(why) => RuntimeError::Other(format!(
@@ -54,6 +54,7 @@ impl Inner {
             state: SandboxState::Ready,
             ips: ip.into_iter().map(Into::into).collect(),
             created_at: Timestamp::now(),
+            runtime_handler: String::new(),
         })
     }
 
@@ -89,7 +90,8 @@ impl Inner {
             if let (Some(ip), Some(cidr)) = (ip, cidr) {
                 let pause = self.netns_of(&id).await?;
                 connect(pause, ip, cidr, &id).await?;
-                self.host_ports.open(&id, ip, &config.port_mappings)?;
+                let ports = &config.port_mappings;
+                self.config.network.host_ports.open(&id, ip, ports)?;
             }
             Ok(())
         };
@@ -154,7 +156,7 @@ impl Inner {
     }
 
     pub(super) async fn stop_sandbox(&self, sandbox_id: &str) -> Result<()> {
-        self.host_ports.close(sandbox_id)?;
+        self.config.network.host_ports.close(sandbox_id)?;
         for container in self.of_sandbox(sandbox_id).await? {
             if runs(&container) {
                 self.engine.kill(&container.id.unwrap_or_default()).await?;
@@ -168,7 +170,7 @@ impl Inner {
             .find(|(_, holder)| *holder == sandbox_id);
         if let Some(ip) = held.map(|(ip, _)| *ip) {
             state.holders.remove(&ip);
-            state.addresses.release(ip);
+            self.config.network.addresses().release(ip);
         }
         Ok(())
     }
@@ -231,9 +233,8 @@ impl Inner {
                     tracing::info!(pod = name, sandbox = sandbox.id, "pod goes on");
                     for ip in &sandbox.ips {
                         if let std::net::IpAddr::V4(ip) = ip {
-                            let mut state = self.state();
-                            state.addresses.claim(*ip);
-                            state.holders.insert(*ip, sandbox.id.clone());
+                            self.config.network.addresses().claim(*ip);
+                            self.state().holders.insert(*ip, sandbox.id.clone());
                         }
                     }
                 }
@@ -248,7 +249,7 @@ impl Inner {
             let ports = labels::pod_ports(&pause.labels.unwrap_or_default());
             open.extend(ports.map(|ports| (pause.id.unwrap_or_default(), ports)));
         }
-        self.host_ports.begin(open);
+        self.config.network.host_ports.begin(open);
         for container in self.list_containers(None).await? {
             self.follow_log(&container.id, &container.log_path);
         }
@@ -277,7 +278,7 @@ impl Inner {
     /// Folder of the files that every container of a sandbox sees.
     pub(super) fn files(&self, metadata: &PodMetadata) -> PathBuf {
         let name = format!("{}_{}", metadata.uid, metadata.attempt);
-        self.config.root_dir.join("sandboxes").join(name)
+        self.config.root_dir.join("docker/sandboxes").join(name)
     }
 
     fn write_files(&self, config: &SandboxConfig, ip: Option<Ipv4Addr>) -> io::Result<()> {
@@ -319,6 +320,7 @@ fn describe(found: ContainerSummary) -> Sandbox {
             .into_iter()
             .collect(),
         created_at: Timestamp::from_second(found.created.unwrap_or(0)).unwrap_or_default(),
+        runtime_handler: String::new(),
     }
 }
 

@@ -61,6 +61,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 // What other runtimes share: a pod's link to the node, and the form of its logs.
 pub(in crate::runtime) use shim::{log as shim_log, network as shim_network};
 
+pub use node_network::NodeNetwork;
 pub(crate) use node_network::{Addresses, PodCidr, pod_network, set_up_bridge};
 pub(crate) use record::PodNetwork;
 pub use runtime::SandboxRuntime;
@@ -81,6 +82,8 @@ pub struct SandboxRuntimeConfig {
     /// Program that is run as a pod's shim: one whose `main` calls [`maybe_run_helper`] first.
     /// The running program itself if left out.
     pub helper: Option<PathBuf>,
+    /// The node's network, shared with its other runtimes.
+    pub network: NodeNetwork,
 }
 
 /// Runs a helper process of the sandbox if that is what this process was started as. To be called

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use netlink::Netlink;
 
 use super::record::PodNetwork;
 use super::shim::hardware_address;
+use crate::runtime::host_ports::HostPorts;
 use crate::runtime::{Result, RuntimeError};
 
 /// Name of the node's bridge, which CNI's plugins made a habit.
@@ -52,6 +54,21 @@ impl PodCidr {
 
     fn last(&self) -> u32 {
         (self.network | (u32::MAX >> self.prefix_len)) - 1
+    }
+}
+
+/// What a node's runtimes share: its pod addresses and its ports.
+#[derive(Debug, Clone, Default)]
+pub struct NodeNetwork {
+    addresses: Arc<Mutex<Addresses>>,
+    /// The node's ports that lead to pods.
+    pub host_ports: Arc<HostPorts>,
+}
+
+impl NodeNetwork {
+    /// Who has which address, for as long as no `await` comes between.
+    pub fn addresses(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().expect("no panics inside")
     }
 }
 

@@ -8,10 +8,11 @@ use std::sync::{Mutex, MutexGuard};
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 
-use super::node_network::Addresses;
+use super::node_network::NodeNetwork;
 use super::record::{
-    CONTAINER_FILE, CONTAINERS_DIR, ContainerRecord, ContainerStatus, Exit, SANDBOX_FILE,
-    SANDBOXES_DIR, STATUS_FILE, STOPPED_FILE, SandboxRecord, read_json, sandbox_dir, write_json,
+    CONTAINER_FILE, CONTAINERS_DIR, ContainerRecord, ContainerStatus, Exit, PodNetwork,
+    SANDBOX_FILE, SANDBOXES_DIR, STATUS_FILE, STOPPED_FILE, SandboxRecord, read_json, sandbox_dir,
+    write_json,
 };
 use crate::runtime::{
     Container, ContainerState, ContainerUser, Result, RuntimeError, RuntimeEvent, Sandbox,
@@ -43,8 +44,6 @@ pub struct Entry {
 pub struct State {
     /// Sandboxes by id.
     pub pods: BTreeMap<String, Pod>,
-    /// Who has which address.
-    pub addresses: Addresses,
 }
 
 impl State {
@@ -82,6 +81,8 @@ impl State {
 #[derive(Debug)]
 pub struct Pods {
     root: PathBuf,
+    /// Addresses and ports.
+    pub network: NodeNetwork,
     state: Mutex<State>,
     events: broadcast::Sender<RuntimeEvent>,
     /// Counts changes, for those who wait for one.
@@ -93,7 +94,7 @@ impl Pods {
     ///
     /// # Errors
     /// When the folder cannot be made or read.
-    pub fn load(root: &Path) -> std::io::Result<Self> {
+    pub fn load(root: &Path, network: NodeNetwork) -> std::io::Result<Self> {
         let dir = root.join(SANDBOXES_DIR);
         std::fs::create_dir_all(&dir)?;
         let mut state = State::default();
@@ -101,10 +102,10 @@ impl Pods {
             let dir = entry?.path();
             match load_pod(&dir) {
                 Ok(pod) => {
-                    if let Some(network) = &pod.record.network
+                    if let Some(PodNetwork { ip, .. }) = pod.record.network
                         && !dir.join(STOPPED_FILE).exists()
                     {
-                        state.addresses.claim(network.ip);
+                        network.addresses().claim(ip);
                     }
                     state.pods.insert(pod.record.id.clone(), pod);
                 }
@@ -117,6 +118,7 @@ impl Pods {
         }
         Ok(Pods {
             root: root.to_owned(),
+            network,
             state: Mutex::new(state),
             events: broadcast::channel(1024).0,
             version: watch::channel(0).0,
@@ -287,6 +289,7 @@ pub fn describe_pod(pod: &Pod) -> Sandbox {
             .map(|network| network.ip.into())
             .collect(),
         created_at: pod.record.created_at,
+        runtime_handler: String::new(),
     }
 }
 

@@ -21,7 +21,6 @@ use super::cgroups::Cgroups;
 use super::node_network::{PodCidr, set_up_bridge};
 use super::pods::Pods;
 use super::users::IdMap;
-use crate::runtime::host_ports::HostPorts;
 use crate::runtime::images::{ImageStore, Puller};
 use crate::runtime::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use crate::runtime::{
@@ -39,7 +38,6 @@ pub struct SandboxRuntime {
     uid_map: IdMap,
     gid_map: IdMap,
     cgroups: Option<Cgroups>,
-    host_ports: HostPorts,
 }
 
 impl SandboxRuntime {
@@ -52,7 +50,9 @@ impl SandboxRuntime {
             RuntimeError::Other(format!("{}: {error}", path.display()))
         };
         let root = std::path::absolute(&config.root_dir).map_err(|e| open(&config.root_dir, e))?;
-        let pods = Arc::new(Pods::load(&root).map_err(|error| open(&root, error))?);
+        let pods = Arc::new(
+            Pods::load(&root, config.network.clone()).map_err(|error| open(&root, error))?,
+        );
         let images = ImageStore::open(&config.image_store)?;
         let id_map = |name: &str| {
             let text = std::fs::read_to_string(format!("/proc/self/{name}"));
@@ -65,8 +65,8 @@ impl SandboxRuntime {
             tracing::warn!(node, why, "memory and CPU of containers are not limited");
         });
         sandboxes::adopt_all(&pods).await;
-        let host_ports = HostPorts::default();
-        host_ports.begin(sandboxes::open_ports(&pods));
+        let ports = sandboxes::open_ports(&pods);
+        pods.network.host_ports.begin(ports);
         let runtime = SandboxRuntime {
             config,
             pods,
@@ -75,7 +75,6 @@ impl SandboxRuntime {
             uid_map,
             gid_map,
             cgroups: cgroups.ok(),
-            host_ports,
         };
         runtime.remove_stale_cgroups();
         Ok(runtime)
@@ -97,9 +96,9 @@ impl ContainerRuntime for SandboxRuntime {
 
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()> {
         let cidr = PodCidr::parse(pod_cidr)?;
-        if self.pods.lock().addresses.cidr() != Some(cidr) {
+        if self.pods.network.addresses().cidr() != Some(cidr) {
             set_up_bridge(cidr)?;
-            self.pods.lock().addresses.set_cidr(cidr);
+            self.pods.network.addresses().set_cidr(cidr);
             tracing::info!(node = self.config.node_name, pod_cidr, "pod network is up");
         }
         Ok(())

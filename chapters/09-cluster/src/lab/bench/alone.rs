@@ -170,6 +170,7 @@ fn sandbox(number: u32, log_directory: PathBuf) -> SandboxConfig {
         share_process_namespace: false,
         sysctls: BTreeMap::new(),
         port_mappings: Vec::new(),
+        runtime_handler: String::new(),
     }
 }
 

@@ -30,12 +30,9 @@ impl SandboxRuntime {
         let network = match config.host_network {
             true => None,
             false => {
-                let mut state = self.pods.lock();
-                let ip = state.addresses.allocate()?;
-                let cidr = state
-                    .addresses
-                    .cidr()
-                    .expect("an address was allocated from it");
+                let mut addresses = self.pods.network.addresses();
+                let ip = addresses.allocate()?;
+                let cidr = addresses.cidr().expect("an address was allocated from it");
                 Some(pod_network(ip, cidr, &id))
             }
         };
@@ -61,7 +58,7 @@ impl SandboxRuntime {
             match &record.network {
                 Some(network) => {
                     let ports = &record.config.port_mappings;
-                    self.host_ports.open(&id, network.ip, ports)
+                    self.pods.network.host_ports.open(&id, network.ip, ports)
                 }
                 None => Ok(()),
             }
@@ -78,7 +75,7 @@ impl SandboxRuntime {
         let Ok(ready) = self.pods.lock().pod(sandbox_id).map(|pod| pod.ready) else {
             return Ok(());
         };
-        self.host_ports.close(sandbox_id)?;
+        self.pods.network.host_ports.close(sandbox_id)?;
         let dir = self.pods.dir(sandbox_id);
         if ready {
             let stop = async {
@@ -96,13 +93,13 @@ impl SandboxRuntime {
         self.remove_pod_cgroups(sandbox_id);
         if !dir.join(STOPPED_FILE).exists() {
             std::fs::write(dir.join(STOPPED_FILE), "").map_err(other)?;
-            let mut state = self.pods.lock();
+            let state = self.pods.lock();
             let network = state
                 .pods
                 .get(sandbox_id)
                 .and_then(|pod| pod.record.network.clone());
             if let Some(PodNetwork { ip, .. }) = network {
-                state.addresses.release(ip);
+                self.pods.network.addresses().release(ip);
             }
         }
         Ok(())
@@ -172,7 +169,7 @@ impl SandboxRuntime {
         let mut state = self.pods.lock();
         state.pods.remove(&record.id);
         if let Some(network) = &record.network {
-            state.addresses.release(network.ip);
+            self.pods.network.addresses().release(network.ip);
         }
         drop(state);
         let dir = self.pods.dir(&record.id);
