@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::disk::{self, Disk};
 use super::enter::{is_installed, sub_ids, user_name};
 use super::record::Runtime;
 use super::sys::{UnshareFlags, unshare};
@@ -401,19 +402,18 @@ fn kubectl() -> Finding {
 
 fn disk() -> Finding {
     let home = super::layout::home();
-    let there = home
-        .ancestors()
-        .find(|dir| dir.exists())
-        .unwrap_or(Path::new("/"));
-    let free = rustix::fs::statvfs(there).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
-    let what = format!("{} MiB are free in {}", free >> 20, there.display());
-    if free >= DISK_BYTES_MIN {
+    let Some(disk) = Disk::of(&home) else {
+        return Finding::good("how full the disk is cannot be told");
+    };
+    let free = disk.available_bytes() >> 20;
+    let what = format!("{free} MiB are free for {}", home.display());
+    if let Some(shortage) = disk.shortage() {
+        return Finding::bad(format!("{what}: {shortage}"), disk::FIX);
+    }
+    if disk.available_bytes() >= DISK_BYTES_MIN {
         return Finding::good(what);
     }
-    Finding::less(
-        what,
-        "free some, or set WORKSHOP_HOME to a folder with more",
-    )
+    Finding::less(what, disk::FIX)
 }
 
 fn static_libc() -> Finding {

@@ -36,6 +36,7 @@
 pub mod bench;
 pub mod components;
 pub mod control;
+pub mod disk;
 pub mod docker;
 pub mod doctor;
 pub mod down;

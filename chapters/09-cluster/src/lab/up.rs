@@ -8,7 +8,7 @@ use super::k3d::{self, Backend, K3dOptions};
 use super::layout::Layout;
 use super::progress::Progress;
 use super::record::{Record, Runtime};
-use super::{Error, docker, enter, pki, ports, sys};
+use super::{Error, disk, docker, enter, pki, ports, sys};
 
 /// Workers of a lab whose user does not say.
 const WORKERS_DEFAULT: u16 = 2;
@@ -86,6 +86,9 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
             }
         }
         Err(other) => return Err(other),
+    }
+    if runtime != Runtime::Docker {
+        disk::has_room(&layout.dir)?;
     }
     let mut progress = Progress::start();
     progress.doing("certificates");

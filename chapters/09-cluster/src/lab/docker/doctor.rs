@@ -6,12 +6,13 @@ use bollard::models::SystemInfo;
 
 use super::engine::{Engine, failed};
 use crate::lab::Error;
+use crate::lab::disk::Disk;
 use crate::lab::doctor::Finding;
 
 /// The oldest API that will do: that of Docker 20.10.
 const API_MINOR_MIN: usize = 41;
-/// A node with less of its disk free takes no pods. Upstream: `nodefs.available`.
-const DISK_FREE_PERCENT_MIN: u64 = 10;
+/// What helps where the engine's disk is full.
+const FIX: &str = "free some of the engine's disk: `docker system df` says what is on it";
 
 /// Looks at the engine.
 ///
@@ -58,19 +59,42 @@ fn system(info: &SystemInfo) -> Finding {
 }
 
 fn disk(info: &SystemInfo) -> Finding {
-    let root = info.docker_root_dir.as_deref().unwrap_or("/");
-    let Ok(space) = rustix::fs::statvfs(Path::new(root)) else {
+    let root = root_dir(info);
+    // The engine may be in another machine, whose folders are not here.
+    let Some(disk) = root.exists().then(|| Disk::of(root)).flatten() else {
         return Finding::good("its disk is not on this machine's Linux");
     };
-    let percent = space.f_bavail * 100 / space.f_blocks.max(1);
-    let what = format!("{percent} % of its disk are free, in {root}");
-    if percent >= DISK_FREE_PERCENT_MIN {
-        return Finding::good(what);
+    let free = disk.available_bytes() >> 20;
+    let what = format!("{free} MiB of its disk are free, in {}", root.display());
+    match disk.shortage() {
+        Some(shortage) => Finding::bad(format!("{what}: {shortage}"), FIX),
+        None => Finding::good(what),
     }
-    Finding::less(
-        what,
-        "nodes say DiskPressure, and take no pods, below 10 %: free some",
-    )
+}
+
+fn root_dir(info: &SystemInfo) -> &Path {
+    Path::new(info.docker_root_dir.as_deref().unwrap_or("/"))
+}
+
+/// Refuses a lab whose nodes would take no pods.
+///
+/// # Errors
+/// What is missing, and what helps.
+pub async fn has_room(engine: &Engine) -> Result<(), Error> {
+    let info = engine
+        .docker
+        .info()
+        .await
+        .map_err(failed("say how it is"))?;
+    let root = root_dir(&info);
+    let disk = root.exists().then(|| Disk::of(root)).flatten();
+    match disk.and_then(|disk| disk.shortage()) {
+        Some(shortage) => Err(Error::Machine(format!(
+            "{}: {shortage}: {FIX}",
+            root.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use bollard::query_parameters::{CreateContainerOptions, UploadToContainerOptions
 use tokio::sync::mpsc;
 
 use super::engine::{Engine, failed};
-use super::{container, files, image, network, node};
+use super::{container, doctor, files, image, network, node};
 use crate::lab::layout::Layout;
 use crate::lab::progress::Progress;
 use crate::lab::record::{Node, Record};
@@ -29,6 +29,7 @@ pub fn run(layout: &Layout, record: &mut Record, progress: &mut Progress) -> Res
 async fn start(layout: &Layout, record: &mut Record, progress: &mut Progress) -> Result<(), Error> {
     progress.doing("Docker engine");
     let engine = Engine::connect().await?;
+    doctor::has_room(&engine).await?;
     progress.doing("images");
     let image = image::ensure(&engine).await?;
     progress.did("The engine has the lab's images");
