@@ -3,7 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
+
 use crate::decide::eviction::Thresholds;
+use crate::decide::image_gc;
 use crate::decide::sysctls::Unsafe;
 
 /// What runs a node's containers.
@@ -74,6 +77,15 @@ pub struct Config {
     /// How much has to be left of memory and disk, or pods are evicted.
     #[arg(long, value_name = "LIST", default_value_t = Thresholds::default())]
     pub eviction_hard: Thresholds,
+    /// Percent of the disk in use from which on unused images are removed; 100: never.
+    #[arg(long, value_name = "PERCENT", default_value_t = 85)]
+    pub image_gc_high_threshold: u8,
+    /// Percent of the disk in use down to which they are removed.
+    #[arg(long, value_name = "PERCENT", default_value_t = 80)]
+    pub image_gc_low_threshold: u8,
+    /// How long an unused image has to be there before it is removed.
+    #[arg(long, value_name = "DURATION", default_value = "2m")]
+    pub minimum_image_ttl_duration: SignedDuration,
     /// Seconds that a node which goes down gives its pods to end; without it they go on, and the
     /// next kubelet takes them up.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
@@ -175,6 +187,15 @@ impl Config {
         self.image_store
             .clone()
             .unwrap_or_else(|| self.root_dir.join("images"))
+    }
+
+    /// When unused images are removed.
+    pub fn image_gc(&self) -> image_gc::Policy {
+        image_gc::Policy {
+            high_threshold_percent: self.image_gc_high_threshold,
+            low_threshold_percent: self.image_gc_low_threshold,
+            min_age: self.minimum_image_ttl_duration,
+        }
     }
 
     /// Where the kubelet's server listens.

@@ -176,6 +176,7 @@ pub async fn run_with(
     std::fs::create_dir_all(&config.root_dir).map_err(Error::file(&config.root_dir))?;
     // Malformed flags are told before anything is done.
     status::labels(&config, &node_name)?;
+    config.image_gc().validate().map_err(Error::Config)?;
 
     let (client, api_server) = connect(&config).await?;
     let node_ips = node_ips(&config, &api_server)?;
@@ -197,6 +198,7 @@ pub async fn run_with(
         ledger: pods::ledger::Ledger::default(),
         stats: stats::Memory::default(),
         metrics,
+        images: tokio::sync::Mutex::default(),
         loop_entered: std::sync::Mutex::default(),
         services: watch_services(client.clone()),
         node_name,
@@ -210,6 +212,7 @@ pub async fn run_with(
     let known = pods::KnownPods::default();
     let server = server::Server::bind(context.clone(), known.clone()).await?;
     tokio::spawn(server.serve(shutdown.clone()));
+    tokio::spawn(node::image_gc::run(context.clone(), shutdown.clone()));
     tokio::spawn(node::run(context.clone(), network_sender, shutdown.clone()));
     pods::run(context, known, shutdown).await;
     Ok(())

@@ -94,6 +94,8 @@ pub struct Counts {
     pub runtime: BTreeMap<&'static str, Calls>,
     /// Evicted pods, by what was short.
     pub evictions: BTreeMap<&'static str, u64>,
+    /// Removed images, by why.
+    pub images_collected: BTreeMap<&'static str, u64>,
     /// Answers of probes.
     pub probes: BTreeMap<ProbeLabels, u64>,
 }
@@ -140,6 +142,11 @@ impl Metrics {
     /// A pod was evicted since `signal` says that something is short.
     pub fn evicted(&self, signal: &'static str) {
         *self.lock().evictions.entry(signal).or_default() += 1;
+    }
+
+    /// An image was removed.
+    pub fn image_collected(&self, why: &'static str) {
+        *self.lock().images_collected.entry(why).or_default() += 1;
     }
 
     /// A probe was answered.

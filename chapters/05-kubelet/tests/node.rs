@@ -8,14 +8,27 @@
 //! | `evict` | decide who goes; that pod goes |
 //! | `admit memory=100Mi` | would a new pod be taken? |
 //! | `shutdown 30 critical=10` | the node goes: in which order do the pods end? |
+//!
+//! And of its images, in `tests/node_images`:
+//!
+//! | command | what happens |
+//! | --- | --- |
+//! | `image a size=100`, `remove a` | an image comes, or goes |
+//! | `use a b` | containers stand on these, and no others |
+//! | `at 60`, `look` | so many seconds have gone by; which images may go? |
+//! | `disk available=1 capacity=10` | how much has to be freed? |
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write;
 
 use goldenscript::{Command, Context, Runner};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kubelet::decide::eviction::{self, Candidate, Shortage, Signals, Supply, Thresholds};
+use kubelet::decide::image_gc::{Policy, Records};
 use kubelet::decide::shutdown;
+use kubelet::runtime::Image;
 use serde_json::json;
 
 #[derive(Default)]
@@ -116,6 +129,103 @@ impl Runner for Story {
         }
         Ok(String::new())
     }
+}
+
+/// The images of a node.
+#[derive(Default)]
+struct Images {
+    images: Vec<Image>,
+    used: BTreeSet<String>,
+    records: Records,
+    seconds: i64,
+}
+
+const POLICY: Policy = Policy {
+    high_threshold_percent: 85,
+    low_threshold_percent: 80,
+    min_age: SignedDuration::from_secs(120),
+};
+
+impl Images {
+    fn look(&mut self) -> Result<String, Box<dyn Error>> {
+        let now = Timestamp::from_second(self.seconds)?;
+        self.records.detect(&self.images, &self.used, now);
+        let removable = self.records.removable(&POLICY, now);
+        let shown = removable.iter().map(|(id, size)| format!("{id} {size}"));
+        let shown: Vec<String> = shown.collect();
+        Ok(format!("the first to go: {}\n", shown.join(", ")))
+    }
+}
+
+impl Runner for Images {
+    type Command = Command;
+
+    fn run(&mut self, command: &Command, _context: &Context) -> Result<String, Box<dyn Error>> {
+        let mut args = command.consume_args();
+        match command.name.as_str() {
+            "image" => {
+                let size = args.take_key("size").ok_or("how large?")?;
+                self.images.push(Image {
+                    size_bytes: size.parse()?,
+                    pinned: args.take_key("pinned").is_some(),
+                    id: args.next_pos().ok_or("which one?")?.to_owned(),
+                    repo_tags: Vec::new(),
+                    repo_digests: Vec::new(),
+                    user: String::new(),
+                });
+            }
+            "remove" => {
+                let id = args.next_pos().ok_or("which one?")?;
+                self.images.retain(|image| image.id != id);
+            }
+            "use" => {
+                self.used.clear();
+                while let Some(id) = args.next_pos() {
+                    self.used.insert(id.to_owned());
+                }
+            }
+            "at" => self.seconds = args.next_pos().ok_or("when?")?.parse()?,
+            "look" => return self.look(),
+            "disk" => {
+                let mut bytes = |key: &str| -> Result<u64, Box<dyn Error>> {
+                    Ok(args.take_key(key).ok_or("how much?")?.parse()?)
+                };
+                let disk = Supply {
+                    available: bytes("available")?,
+                    capacity: bytes("capacity")?,
+                };
+                return Ok(match POLICY.bytes_to_free(&disk) {
+                    Some(bytes) => format!("free {bytes}\n"),
+                    None => "enough\n".to_owned(),
+                });
+            }
+            other => return Err(format!("unknown command {other}").into()),
+        }
+        Ok(String::new())
+    }
+}
+
+#[test]
+fn images() -> std::io::Result<()> {
+    for entry in std::fs::read_dir("tests/node_images")? {
+        goldenscript::run(&mut Images::default(), entry?.path())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn thresholds_that_make_no_sense_are_refused() {
+    let check = |high, low| {
+        let policy = Policy {
+            high_threshold_percent: high,
+            low_threshold_percent: low,
+            ..POLICY
+        };
+        policy.validate()
+    };
+    assert_eq!(check(85, 80), Ok(()));
+    assert!(check(101, 80).unwrap_err().contains("[0-100]"));
+    assert!(check(80, 80).unwrap_err().contains("low"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use clap::Parser;
 use http_body_util::BodyExt;
 use kube::client::Body;
 use kubelet::Config;
+use kubelet::runtime::ContainerRuntime;
 use kubelet::runtime::fake::FakeRuntime;
 use serde_json::{Value, json};
 use support::Api;
@@ -24,6 +25,10 @@ struct Node {
 
 impl Node {
     fn start() -> Node {
+        Node::start_with(Arc::new(FakeRuntime::new()), &[])
+    }
+
+    fn start_with(runtime: Arc<FakeRuntime>, flags: &[&str]) -> Node {
         #[derive(Parser)]
         struct Args {
             #[command(flatten)]
@@ -31,12 +36,11 @@ impl Node {
         }
         let folder = tempfile::tempdir().expect("a folder");
         let api = Api::serve(folder.path());
-        let runtime = Arc::new(FakeRuntime::new());
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = free.local_addr().expect("it is bound").port();
         drop(free);
         let (root, port_text) = (folder.path().join("root"), port.to_string());
-        let config = Args::parse_from([
+        let usual = [
             "kubelet",
             "--kubeconfig",
             api.kubeconfig().to_str().expect("text"),
@@ -55,8 +59,8 @@ impl Node {
             "memory.available<1Mi",
             "--pod-cidr",
             "10.244.1.0/24",
-        ])
-        .config;
+        ];
+        let config = Args::parse_from(usual.iter().chain(flags)).config;
         let shutdown = CancellationToken::new();
         let (until, with) = (shutdown.clone(), runtime.clone());
         std::thread::spawn(move || {
@@ -189,6 +193,50 @@ async fn what_a_pod_uses_is_shown() {
     );
     assert_eq!(node.get("/healthz").await, "ok");
     assert_eq!(node.get("/healthz/syncloop").await, "ok");
+}
+
+#[tokio::test]
+async fn images_that_nobody_uses_go_when_the_disk_is_full() {
+    let runtime = Arc::new(FakeRuntime::new());
+    for image in ["old:1", "used:1"] {
+        runtime.pull_image(image, None).await.unwrap();
+    }
+    let sandbox = json!({
+        "metadata": { "name": "web", "namespace": "default", "uid": "u", "attempt": 0 },
+        "hostname": "web", "resolv_conf": "", "hosts": "", "log_directory": "/no/such",
+        "host_network": false, "host_pid": false, "host_ipc": false,
+        "share_process_namespace": false, "sysctls": {},
+    });
+    let sandbox = serde_json::from_value(sandbox).unwrap();
+    let sandbox = runtime.run_pod_sandbox(sandbox).await.unwrap();
+    let container = json!({
+        "name": "app", "attempt": 0, "image_id": "used:1", "image": "used", "command": [],
+        "args": [], "working_dir": "", "env": [], "mounts": [], "log_path": "0.log",
+        "stdin": false, "stdin_once": false, "tty": false, "labels": {},
+        "security": {
+            "supplemental_groups": [], "read_only_root_filesystem": false, "privileged": false,
+            "no_new_privileges": false, "add_capabilities": [], "drop_capabilities": [],
+        },
+    });
+    let container = serde_json::from_value(container).unwrap();
+    let made = runtime.create_container(&sandbox.id, container).await;
+    made.unwrap();
+    // Any disk is fuller than that.
+    let full = [
+        "--image-gc-high-threshold=1",
+        "--image-gc-low-threshold=0",
+        "--minimum-image-ttl-duration=0s",
+    ];
+    let node = Node::start_with(runtime, &full);
+    let told = || {
+        let events = node.api.list("events");
+        let mut reasons = events.iter().map(|event| &event["reason"]);
+        reasons.any(|reason| reason == "FreeDiskSpaceFailed")
+    };
+    node.api.wait("images are not enough", told).await;
+    let left = node.runtime.list_images().await.unwrap();
+    let left: Vec<String> = left.into_iter().map(|image| image.id).collect();
+    assert_eq!(left, ["used:1"]);
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ pub mod env;
 mod env_file;
 pub mod eviction;
 pub mod fields;
+pub mod image_gc;
 pub mod local_storage;
 pub mod patch;
 pub mod phase;

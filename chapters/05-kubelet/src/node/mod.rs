@@ -12,6 +12,7 @@
 //! `component-helpers/apimachinery/lease`.
 
 pub mod health;
+pub mod image_gc;
 pub mod machine;
 pub mod status;
 

@@ -300,6 +300,7 @@ impl ContainerRuntime for FakeRuntime {
             repo_digests: Vec::new(),
             size_bytes: 0,
             user: String::new(),
+            pinned: false,
         };
         Ok(self.lock().images.iter().map(image).collect())
     }

@@ -367,6 +367,8 @@ pub struct Image {
     pub size_bytes: u64,
     /// The user its processes run as, as the image wrote it.
     pub user: String,
+    /// It is not to be removed, whether or not somebody uses it.
+    pub pinned: bool,
 }
 
 /// Credentials for a registry, from a pull secret.

@@ -3,13 +3,14 @@
 //! Upstream: `staging/src/k8s.io/kubelet/config/v1beta1/types.go`. Only what this kubelet acts on
 //! is there.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::Config;
 
 /// The object: `kubectl get --raw /api/v1/nodes/NAME/proxy/configz`.
 pub fn object(config: &Config) -> Value {
-    let seconds = |seconds: u32| format!("{seconds}s");
+    let seconds = |seconds: u32| go_duration(SignedDuration::from_secs(seconds.into()));
     let mut kubelet = json!({
         "enableServer": true,
         "address": config.address.to_string(),
@@ -29,6 +30,9 @@ pub fn object(config: &Config) -> Value {
         "nodeStatusUpdateFrequency": "10s",
         "nodeStatusReportFrequency": "5m0s",
         "nodeLeaseDurationSeconds": 40,
+        "imageMinimumGCAge": go_duration(config.minimum_image_ttl_duration),
+        "imageGCHighThresholdPercent": config.image_gc_high_threshold,
+        "imageGCLowThresholdPercent": config.image_gc_low_threshold,
         "volumeStatsAggPeriod": "1m0s",
         "maxPods": config.max_pods,
         "evictionHard": config.eviction_hard.to_map(),
@@ -51,4 +55,27 @@ pub fn object(config: &Config) -> Value {
         }
     }
     json!({ "kubeletconfig": kubelet })
+}
+
+/// As Go writes it: `2m0s`.
+fn go_duration(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        let written =
+            [0, 59, 120, 3600].map(|seconds| go_duration(SignedDuration::from_secs(seconds)));
+        assert_eq!(written, ["0s", "59s", "2m0s", "1h0m0s"]);
+    }
 }

@@ -33,6 +33,12 @@ pub fn page(counts: &Counts, now: &Now<'_>) -> String {
     for (signal, count) in &counts.evictions {
         family.sample(&[("eviction_signal", signal)], *count as f64);
     }
+    let help = "[ALPHA] Total number of images garbage collected by the kubelet, whether through \
+                disk usage or image age.";
+    let mut family = page.family("kubelet_image_garbage_collected_total", "counter", help);
+    for (reason, count) in &counts.images_collected {
+        family.sample(&[("reason", reason)], *count as f64);
+    }
     page.family(
         "kubelet_node_name",
         "gauge",

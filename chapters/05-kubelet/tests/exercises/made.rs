@@ -54,6 +54,7 @@ pub fn sandbox(id: &str, attempt: u32, state: SandboxState) -> Sandbox {
         state,
         ips: vec!["10.244.1.2".parse().expect("an address")],
         created_at: Timestamp::UNIX_EPOCH,
+        runtime_handler: String::new(),
     }
 }
 

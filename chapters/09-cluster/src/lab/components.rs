@@ -152,6 +152,9 @@ fn kubelet(layout: &Layout, record: &Record, node: &Node) -> Vec<String> {
         .text("image-proxy", IMAGE_PROXY)
         .text("cluster-dns", DNS_IP)
         .text("cluster-domain", DOMAIN)
+        // A reader's disk may well be that full, and an image that was loaded by hand can be pulled
+        // from nowhere. kind does the same.
+        .text("image-gc-high-threshold", "100")
         .path("client-ca-file", &layout.pki_file("ca.crt"))
         .path("tls-cert-file", &pki("-serving.crt"))
         .path("tls-private-key-file", &pki("-serving.key"));

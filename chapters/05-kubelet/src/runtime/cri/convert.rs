@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::messages as cri;
+use crate::runtime::images::{Reference, is_builtin};
 use crate::runtime::{
     Container, ContainerConfig, ContainerState, ContainerUser, Features, Image, PodMetadata,
     PortMapping, PortProtocol, Resources, SandboxConfig, SecurityProfile,
@@ -321,7 +322,13 @@ pub fn features(reply: &cri::StatusResponse) -> Features {
 
 /// An image, as the kubelet sees it.
 pub fn image(image: cri::Image) -> Image {
+    // Older runtimes pin nothing, not even what their sandboxes are made of.
+    let is_kept = |name: &String| {
+        let reference = Reference::parse(name);
+        reference.is_ok_and(|it| is_builtin(&it) || it.repository.ends_with("/pause"))
+    };
     Image {
+        pinned: image.pinned || image.repo_tags.iter().any(is_kept),
         user: match image.uid {
             Some(uid) => uid.value.to_string(),
             None => image.username,

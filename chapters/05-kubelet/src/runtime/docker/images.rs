@@ -56,9 +56,16 @@ impl Inner {
         let list = self.engine.docker.list_images(None::<ListImagesOptions>);
         let found = self.engine.look("the images", list).await?;
         let none = |name: &String| !name.starts_with("<none>");
+        let is_machine = self.place.is_machine();
+        let is_kept = |name: &String| {
+            let reference = Reference::parse(name);
+            *name == self.place.pause.image || reference.is_ok_and(|it| is_builtin(&it))
+        };
         Ok(found
             .into_iter()
             .map(|image| Image {
+                // Who shares a machine's engine does not clean it up.
+                pinned: !is_machine || image.repo_tags.iter().any(is_kept),
                 id: image.id,
                 repo_tags: image.repo_tags.into_iter().filter(none).collect(),
                 repo_digests: image.repo_digests.into_iter().filter(none).collect(),
@@ -87,6 +94,7 @@ impl Inner {
 
 fn describe(found: ImageInspect) -> Image {
     Image {
+        pinned: false,
         id: found.id.unwrap_or_default(),
         repo_tags: found.repo_tags.unwrap_or_default(),
         repo_digests: found.repo_digests.unwrap_or_default(),

@@ -157,17 +157,22 @@ impl ImageStore {
     /// [`RuntimeError::Other`] when the index cannot be read.
     pub fn list(&self) -> Result<Vec<Image>> {
         let index = self.read_index().map_err(io_error)?;
+        let held = self.held().map_err(io_error)?;
         let describe = |record: &ImageRecord| {
             let of_image = index.references.iter().filter(|(_, id)| **id == record.id);
-            let (repo_digests, repo_tags) = of_image
+            let (repo_digests, repo_tags): (Vec<String>, Vec<String>) = of_image
                 .map(|(reference, _)| reference.clone())
                 .partition(|r| r.contains('@'));
+            let mut references = repo_tags.iter().map(|tag| Reference::parse(tag));
+            let names_builtin = references.any(|it| it.is_ok_and(|it| builtin::is_builtin(&it)));
             Image {
                 id: record.id.clone(),
                 repo_tags,
                 repo_digests,
                 size_bytes: record.size_bytes,
                 user: record.config.user.clone(),
+                // The machine's other nodes have containers, too.
+                pinned: names_builtin || record.layers.iter().any(|layer| held.contains(layer)),
             }
         };
         Ok(index.images.values().map(describe).collect())
@@ -271,15 +276,22 @@ impl ImageStore {
         self.remove_layers(&unneeded)
     }
 
+    /// The layers that containers stand on.
+    fn held(&self) -> io::Result<BTreeSet<String>> {
+        let mut held = BTreeSet::new();
+        for entry in std::fs::read_dir(self.dir.join("uses"))? {
+            // A container that is removed meanwhile holds nothing.
+            let layers = std::fs::read_to_string(entry?.path()).unwrap_or_default();
+            held.extend(layers.lines().map(str::to_string));
+        }
+        Ok(held)
+    }
+
     fn remove_layers(&self, unneeded: &[&String]) -> io::Result<()> {
         if unneeded.is_empty() {
             return Ok(());
         }
-        let mut in_use = BTreeSet::new();
-        for entry in std::fs::read_dir(self.dir.join("uses"))? {
-            let layers = std::fs::read_to_string(entry?.path()).unwrap_or_default();
-            in_use.extend(layers.lines().map(str::to_string));
-        }
+        let in_use = self.held()?;
         for layer in unneeded.iter().filter(|layer| !in_use.contains(**layer)) {
             // Renamed first: a folder of that name is a whole layer, always.
             let aside = self.temporary();
