@@ -1,5 +1,6 @@
 //! A kubelet's own server, over the network: what it shows, and to whom.
 
+#[allow(dead_code, reason = "other tests ask more of it")]
 mod support;
 
 use std::sync::Arc;

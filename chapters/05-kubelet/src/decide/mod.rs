@@ -34,6 +34,7 @@ pub mod eviction;
 pub mod fields;
 pub mod image_gc;
 pub mod local_storage;
+pub mod mounts;
 pub mod patch;
 pub mod phase;
 pub mod ports;

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container as ContainerSpec, ContainerState as ApiState, ContainerStateRunning,
     ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, ContainerUser as ApiUser,
-    HostIP, LinuxContainerUser, Pod, PodIP, PodStatus, VolumeMountStatus,
+    HostIP, LinuxContainerUser, Pod, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::actions::{is_started, starts};
 use super::admission::Rejection;
 use super::phase::phase;
-use super::{Outcome, ProbeResults, RuntimePod, conditions, qos, spec};
+use super::{Outcome, ProbeResults, RuntimePod, conditions, mounts, qos, spec};
 use crate::runtime::{Container, ContainerState, ContainerUser, Features};
 
 /// Why a container does not run: `CrashLoopBackOff`, `ErrImagePull`, …
@@ -175,7 +175,7 @@ fn container_status(
     let latest = records.next();
     let mut status = match latest {
         Some(latest) => known_status(container, latest, records.next(), old, input),
-        None => unknown_status(pod, container, kind, old),
+        None => unknown_status(pod, container, kind, old, input),
     };
     let waits = starts(container, pod, input.runtime);
     if waits
@@ -223,7 +223,7 @@ fn known_status(
         last_state,
         allocated_resources: allocated.requests.clone().filter(|_| running),
         resources: Some(resources.clone()),
-        volume_mounts: volume_mounts(container),
+        volume_mounts: mounts::statuses(container, input.features),
         user: latest.user.clone().map(user),
         ..ContainerStatus::default()
     }
@@ -247,6 +247,7 @@ fn unknown_status(
     container: &ContainerSpec,
     kind: Kind,
     old: Option<&ContainerStatus>,
+    input: &StatusInput<'_>,
 ) -> ContainerStatus {
     let initializing = kind == Kind::Init || !spec::init_containers(pod).is_empty();
     let reason = if initializing {
@@ -258,7 +259,7 @@ fn unknown_status(
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
         state: Some(waiting_state(reason, "")),
-        volume_mounts: volume_mounts(container),
+        volume_mounts: mounts::statuses(container, input.features),
         ..ContainerStatus::default()
     };
     let Some(old) = old else { return status };
@@ -418,22 +419,6 @@ fn api_state(container: &Container, scheme: &str) -> ApiState {
 /// `metav1.Time` has whole seconds: what is sent has to equal what comes back.
 pub(super) fn seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
-}
-
-/// KEP-3857: how each mount was made.
-fn volume_mounts(container: &ContainerSpec) -> Option<Vec<VolumeMountStatus>> {
-    let mounts = container.volume_mounts.as_deref()?;
-    let status = mounts.iter().map(|mount| {
-        let read_only = mount.read_only.unwrap_or(false);
-        VolumeMountStatus {
-            name: mount.name.clone(),
-            mount_path: mount.mount_path.clone(),
-            read_only: read_only.then_some(true),
-            recursive_read_only: read_only.then(|| "Disabled".to_owned()),
-            ..VolumeMountStatus::default()
-        }
-    });
-    Some(status.collect())
 }
 
 /// The status of a pod that the node does not take. Upstream: `kubelet.go: rejectPod`.

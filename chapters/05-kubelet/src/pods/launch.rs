@@ -11,9 +11,9 @@ use crate::context::Context;
 use crate::decide::env::{self, EnvInput, Objects};
 use crate::decide::fields::PodAddresses;
 use crate::decide::status::Waiting;
-use crate::decide::{dns, ports, qos, quantity, security, spec, static_pod, sysctls};
+use crate::decide::{dns, mounts, ports, qos, quantity, security, spec, static_pod, sysctls};
 use crate::runtime::{
-    ContainerConfig, Image, Mount, PodMetadata, QOS_LABEL, SandboxConfig, Security,
+    ContainerConfig, Features, Image, Mount, PodMetadata, QOS_LABEL, SandboxConfig, Security,
 };
 use crate::volumes::{Mounted, sub_path};
 
@@ -106,7 +106,7 @@ impl Launch<'_> {
             list.iter().flatten().map(expand).collect()
         };
         let security = self.security(context).await?;
-        let mut mounts = self.mounts(&expand)?;
+        let mut mounts = self.mounts(context.runtime.features(), &expand)?;
         let mut labels = self.labels();
         if let Some(message_file) = self.termination_file(context).await? {
             let inside = container
@@ -207,7 +207,11 @@ impl Launch<'_> {
         env::container_env(self.container, &input).map_err(config_error)
     }
 
-    fn mounts(&self, expand: &impl Fn(&String) -> String) -> Result<Vec<Mount>, Waiting> {
+    fn mounts(
+        &self,
+        features: Features,
+        expand: &impl Fn(&String) -> String,
+    ) -> Result<Vec<Mount>, Waiting> {
         let mut mounts = Vec::new();
         for mount in self.container.volume_mounts.iter().flatten() {
             let Some(volume) = self.volumes.get(&mount.name) else {
@@ -239,7 +243,9 @@ impl Launch<'_> {
                 read_only: mount.read_only.unwrap_or(false)
                     || volume.read_only
                     || self.shows_content(&mount.name),
-                ..Mount::default()
+                recursive_read_only: mounts::recursive_read_only(mount, features)
+                    .map_err(config_error)?,
+                propagation: mounts::propagation(mount),
             });
         }
         // Outer folders first, so that a mount inside another is not covered by it.

@@ -9,7 +9,7 @@ use super::messages as cri;
 use crate::runtime::images::{Reference, is_builtin};
 use crate::runtime::{
     Container, ContainerConfig, ContainerState, ContainerUser, Features, Image, PodMetadata,
-    PortMapping, PortProtocol, Resources, SandboxConfig, SecurityProfile,
+    PortMapping, PortProtocol, Propagation, Resources, SandboxConfig, SecurityProfile,
 };
 
 /// The period of CPU limits, in microseconds. Upstream: `pkg/kubelet/cm/helpers_linux.go`.
@@ -142,6 +142,12 @@ pub fn container_config(
         container_path: mount.container_path.display().to_string(),
         host_path: mount.host_path.display().to_string(),
         readonly: mount.read_only,
+        propagation: match mount.propagation {
+            Propagation::None => cri::MountPropagation::Private as i32,
+            Propagation::HostToContainer => cri::MountPropagation::HostToContainer as i32,
+            Propagation::Bidirectional => cri::MountPropagation::Bidirectional as i32,
+        },
+        recursive_read_only: mount.recursive_read_only,
     });
     let own: Vec<_> = own.collect();
     let is_free = |mount: &cri::Mount| {
@@ -346,6 +352,7 @@ pub fn read_only_mount(path: &Path) -> cri::Mount {
         container_path: path.display().to_string(),
         host_path: path.display().to_string(),
         readonly: true,
+        ..cri::Mount::default()
     }
 }
 

@@ -419,6 +419,17 @@ pub struct Mount {
     pub host_path: String,
     #[prost(bool, tag = "3")]
     pub readonly: bool,
+    #[prost(enumeration = "MountPropagation", tag = "5")]
+    pub propagation: i32,
+    #[prost(bool, tag = "8")]
+    pub recursive_read_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
+pub enum MountPropagation {
+    Private = 0,
+    HostToContainer = 1,
+    Bidirectional = 2,
 }
 
 #[derive(Clone, PartialEq, Message)]

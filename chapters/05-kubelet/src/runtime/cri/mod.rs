@@ -376,6 +376,7 @@ impl ContainerRuntime for CriRuntime {
             container_path: "/etc/hosts".to_owned(),
             host_path: self.records.hosts(sandbox_id).display().to_string(),
             readonly: false,
+            ..cri::Mount::default()
         });
         // So does it leave the folder of each container's log.
         if let Some(folder) = sandbox.log_directory.join(&config.log_path).parent() {

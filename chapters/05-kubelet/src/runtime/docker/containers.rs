@@ -15,7 +15,8 @@ use super::sandboxes::SHARE_PROCESSES;
 use super::spec::{self, EngineMount, PodNamespaces};
 use super::{Inner, memory::MemoryVolume};
 use crate::runtime::{
-    Container, ContainerConfig, ContainerState, Resources, Result, RuntimeError, SecurityProfile,
+    Container, ContainerConfig, ContainerState, Propagation, Resources, Result, RuntimeError,
+    SecurityProfile,
 };
 
 /// What is added to a grace period before the engine is given up on.
@@ -87,6 +88,7 @@ impl Inner {
                 source,
                 target: mount.container_path.clone(),
                 read_only: mount.read_only,
+                propagation: mount.propagation,
                 create,
             });
         }
@@ -100,6 +102,7 @@ impl Inner {
                 source: self.place.engine_path(&files.join(name))?,
                 target: target.into(),
                 read_only: config.security.read_only_root_filesystem,
+                propagation: Propagation::None,
                 create: false,
             });
         }

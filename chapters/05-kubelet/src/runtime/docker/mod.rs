@@ -41,7 +41,7 @@
 //!
 //! # Left out
 //!
-//! Mount propagation, `supplementalGroupsPolicy: Strict` (the engine always adds the image's groups)
+//! `recursiveReadOnly` mounts, `supplementalGroupsPolicy: Strict` (the engine always adds the image's groups)
 //! and the users of containers in their status, cgroups for a whole pod (`--cgroup-parent`), checkpoints. Upstream removed its Docker runtime in v1.24; the same lives
 //! on as `Mirantis/cri-dockerd`.
 

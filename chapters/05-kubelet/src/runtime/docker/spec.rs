@@ -12,13 +12,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use bollard::models::{
-    ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount, MountType,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount,
+    MountBindOptions, MountBindOptionsPropagationEnum, MountType, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 
 use super::labels::Labels;
 use super::place::Place;
-use crate::runtime::{ContainerConfig, Resources, SandboxConfig, Security, SecurityProfile};
+use crate::runtime::{
+    ContainerConfig, Propagation, Resources, SandboxConfig, Security, SecurityProfile,
+};
 
 /// Length of the scheduler's accounting period, in microseconds.
 const CPU_PERIOD_US: i64 = 100_000;
@@ -35,6 +38,8 @@ pub struct EngineMount {
     pub target: PathBuf,
     /// Not writable from the container.
     pub read_only: bool,
+    /// Which later mounts are seen.
+    pub propagation: Propagation,
     /// Have the engine make the source if it is not there.
     pub create: bool,
 }
@@ -265,6 +270,16 @@ fn bind(mount: &EngineMount) -> Mount {
         source: Some(mount.source.display().to_string()),
         target: Some(mount.target.display().to_string()),
         read_only: Some(mount.read_only),
+        bind_options: match mount.propagation {
+            Propagation::None => None,
+            other => Some(MountBindOptions {
+                propagation: Some(match other {
+                    Propagation::Bidirectional => MountBindOptionsPropagationEnum::RSHARED,
+                    _ => MountBindOptionsPropagationEnum::RSLAVE,
+                }),
+                ..MountBindOptions::default()
+            }),
+        },
         ..Mount::default()
     }
 }
@@ -272,8 +287,13 @@ fn bind(mount: &EngineMount) -> Mount {
 /// The older way to say it makes what is missing.
 fn old_bind(mount: &EngineMount) -> String {
     let mode = if mount.read_only { "ro" } else { "rw" };
+    let propagation = match mount.propagation {
+        Propagation::None => "",
+        Propagation::HostToContainer => ",rslave",
+        Propagation::Bidirectional => ",rshared",
+    };
     format!(
-        "{}:{}:{mode}",
+        "{}:{}:{mode}{propagation}",
         mount.source.display(),
         mount.target.display()
     )
@@ -302,6 +322,32 @@ mod tests {
         assert_eq!(as_(Some(7), Some(8), "app").as_deref(), Some("7:8"));
         assert_eq!(as_(None, Some(8), "app:9").as_deref(), Some("app:8"));
         assert_eq!(as_(None, Some(8), "").as_deref(), Some("0:8"));
+    }
+
+    #[test]
+    fn mounts_propagate_as_asked() {
+        let mount = |propagation| EngineMount {
+            source: "/a".into(),
+            target: "/b".into(),
+            read_only: false,
+            propagation,
+            create: false,
+        };
+        let said = |propagation| {
+            let options = bind(&mount(propagation)).bind_options?;
+            Some(options.propagation?.to_string())
+        };
+        assert_eq!(said(Propagation::None), None);
+        assert_eq!(
+            said(Propagation::HostToContainer).as_deref(),
+            Some("rslave")
+        );
+        assert_eq!(said(Propagation::Bidirectional).as_deref(), Some("rshared"));
+        assert_eq!(old_bind(&mount(Propagation::None)), "/a:/b:rw");
+        assert_eq!(
+            old_bind(&mount(Propagation::Bidirectional)),
+            "/a:/b:rw,rshared"
+        );
     }
 
     #[test]

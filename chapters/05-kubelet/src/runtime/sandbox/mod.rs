@@ -32,8 +32,8 @@
 //!
 //! # What is left out
 //!
-//! AppArmor profiles, mount propagation other than `None`, IPv6, checkpoints, and
-//! mapping each pod to users of its own. Where no control group can be written (an ordinary user
+//! AppArmor profiles, IPv6, checkpoints, and mapping each pod to users of its own (`hostUsers: false`,
+//! and with it `procMount: Unmasked`). Where no control group can be written (an ordinary user
 //! to whom none was delegated) memory and CPU are not limited, and a log line says so; see
 //! [`cgroups`].
 //! Upstream: containerd `internal/cri`, runc `libcontainer`.

@@ -144,10 +144,20 @@ pub fn set_filter(program: &Program) -> io::Result<()> {
 
 /// Makes a mount read-only, with all that is mounted below it if asked.
 pub fn set_mount_read_only(mount: impl AsFd, recursive: bool) -> io::Result<()> {
+    set_mount(mount, libc::MOUNT_ATTR_RDONLY, 0, recursive)
+}
+
+/// Lets a mount, and all below it, see what is mounted on its peers, and these not what is mounted
+/// on it.
+pub fn set_mount_slave(mount: impl AsFd) -> io::Result<()> {
+    set_mount(mount, 0, libc::MS_SLAVE, true)
+}
+
+fn set_mount(mount: impl AsFd, attr_set: u64, propagation: u64, recursive: bool) -> io::Result<()> {
     let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY,
+        attr_set,
         attr_clr: 0,
-        propagation: 0,
+        propagation,
         userns_fd: 0,
     };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };

@@ -21,6 +21,7 @@ mod credentials;
 pub(in crate::runtime) mod log;
 pub(in crate::runtime) mod network;
 mod process;
+mod propagation;
 mod rootfs;
 mod supervisor;
 

@@ -9,7 +9,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -24,6 +24,8 @@ use rustix::process::{fchdir, pivot_root};
 
 use super::super::spec::{ContainerSpec, RootSpec};
 use super::super::sys;
+use super::propagation;
+use crate::runtime::Mount;
 
 /// What failed, and why.
 pub type SetupResult<T> = Result<T, String>;
@@ -71,6 +73,7 @@ pub struct Folders<'a> {
 
 /// Builds the container's root and makes it `/`. The caller is in a mount namespace of its own.
 pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
+    let peers: Vec<_> = spec.mounts.iter().map(propagation::peer).collect();
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", propagation).map_err(doing("making mounts private"))?;
     let root = Root {
@@ -98,8 +101,8 @@ pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
             )?;
         }
     }
-    for mount in &spec.mounts {
-        root.bind(&mount.host_path, &mount.container_path, mount.read_only)?;
+    for (mount, peer) in spec.mounts.iter().zip(peers) {
+        root.place(mount, peer?)?;
     }
     if !spec.privileged {
         root.mask()?;
@@ -291,6 +294,22 @@ impl Root {
         attach(source, &target, read_only).map_err(doing(what()))
     }
 
+    /// Shows what a pod's mount asks for. Read-only it is by itself, and what is mounted below it
+    /// only if that is asked for, too.
+    fn place(&self, mount: &Mount, peer: Option<OwnedFd>) -> SetupResult<()> {
+        let (source, path) = (&mount.host_path, &mount.container_path);
+        let what = || format!("mounting {} on {}", source.display(), path.display());
+        let is_dir = std::fs::metadata(source).map_err(doing(what()))?.is_dir();
+        let target = self.mount_point(path, is_dir)?;
+        let tree = peer.map_or_else(|| copy(source), Ok);
+        let tree = tree.map_err(doing(what()))?;
+        if mount.read_only {
+            let recursive = mount.recursive_read_only;
+            sys::set_mount_read_only(&tree, recursive).map_err(doing(what()))?;
+        }
+        put(&tree, &target).map_err(doing(what()))
+    }
+
     fn open(&self, path: impl AsRef<Path>) -> rustix::io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         openat2(
@@ -339,17 +358,26 @@ impl Root {
 
 /// Mounts a copy of the tree at `source` on what `target` refers to.
 fn attach(source: &Path, target: &OwnedFd, read_only: bool) -> io::Result<()> {
+    let tree = copy(source)?;
+    if read_only {
+        sys::set_mount_read_only(&tree, true)?;
+    }
+    put(&tree, target)
+}
+
+/// A copy of a tree of mounts, in no place yet.
+pub fn copy(source: &Path) -> io::Result<OwnedFd> {
     // Recursive always: the kernel does not let a user namespace take a mount apart from those
     // that cover parts of it.
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(CWD, source, flags)?;
-    if read_only {
-        sys::set_mount_read_only(tree.as_fd(), true)?;
-    }
+    Ok(open_tree(CWD, source, flags)?)
+}
+
+fn put(tree: &OwnedFd, target: &OwnedFd) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    Ok(move_mount(&tree, "", target, "", flags)?)
+    Ok(move_mount(tree, "", target, "", flags)?)
 }
 
 /// A path to what an open descriptor refers to, for calls that want one.
