@@ -6,8 +6,10 @@
 //! GET /exit?code=N ends the process with that code, to see it restarted
 //! ```
 //!
+//! With $FORWARD_TO=HOST:PORT it answers nothing itself, and hands each connection on to there.
 //! The standard library and nothing else: the program is all that its image holds.
 
+mod forward;
 mod http;
 mod signals;
 
@@ -28,7 +30,9 @@ and $NODE_NAME.
 
   GET /             hostname, pod, node, client, request
   GET /healthz      ok
-  GET /exit?code=N  ends the process with that code";
+  GET /exit?code=N  ends the process with that code
+
+With $FORWARD_TO=HOST:PORT it hands each connection on to there instead.";
 
 /// How long a connection may be silent, between requests too.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,6 +68,11 @@ fn serve() -> Result<(), String> {
     let listener = TcpListener::bind(("::", port))
         .or_else(|_| TcpListener::bind(("0.0.0.0", port)))
         .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
+    if let Ok(target) = std::env::var("FORWARD_TO") {
+        say(&format!("port {port} is {target}"));
+        forward::serve(&listener, &target, say);
+        return Ok(());
+    }
     say(&format!("listening on port {port}"));
     let hostname = hostname();
     for stream in listener.incoming() {
