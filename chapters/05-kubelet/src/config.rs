@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::SignedDuration;
 
-use crate::decide::eviction::Thresholds;
+use crate::decide::eviction::{Amounts, Periods, Policy, Thresholds};
 use crate::decide::image_gc;
 use crate::decide::sysctls::Unsafe;
 
@@ -75,8 +75,24 @@ pub struct Config {
     #[arg(long, value_name = "LIST", default_value_t = Unsafe::default())]
     pub allowed_unsafe_sysctls: Unsafe,
     /// How much has to be left of memory and disk, or pods are evicted.
-    #[arg(long, value_name = "LIST", default_value_t = Thresholds::default())]
+    #[arg(long, value_name = "LIST", default_value_t = Thresholds::hard_default())]
     pub eviction_hard: Thresholds,
+    /// How much has to be left, or pods are evicted after a grace period: `memory.available<300Mi`.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub eviction_soft: Thresholds,
+    /// That period, for each: `memory.available=1m30s`.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub eviction_soft_grace_period: Periods,
+    /// How much more than a threshold has to be left once a pod was evicted:
+    /// `memory.available=100Mi`.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub eviction_minimum_reclaim: Amounts,
+    /// Seconds that a pod evicted because of a soft threshold has to end, at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub eviction_max_pod_grace_period: i64,
+    /// How long the node keeps a condition such as `MemoryPressure` after it has passed.
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub eviction_pressure_transition_period: SignedDuration,
     /// Percent of the disk in use from which on unused images are removed; 100: never.
     #[arg(long, value_name = "PERCENT", default_value_t = 85)]
     pub image_gc_high_threshold: u8,
@@ -187,6 +203,18 @@ impl Config {
         self.image_store
             .clone()
             .unwrap_or_else(|| self.root_dir.join("images"))
+    }
+
+    /// What the node does when it runs short.
+    pub fn eviction(&self) -> Policy {
+        Policy {
+            hard: self.eviction_hard.clone(),
+            soft: self.eviction_soft.clone(),
+            soft_grace: self.eviction_soft_grace_period.clone(),
+            minimum_reclaim: self.eviction_minimum_reclaim.clone(),
+            max_pod_grace_seconds: self.eviction_max_pod_grace_period,
+            transition_period: self.eviction_pressure_transition_period,
+        }
     }
 
     /// When unused images are removed.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::Config;
 use crate::decide::dns::NodeDns;
+use crate::decide::eviction::Monitor;
 use crate::decide::image_gc::Records;
 use crate::events::Recorder;
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Context {
     pub ledger: Ledger,
     /// When the loop that hears of pods last came round.
     pub loop_entered: Mutex<Option<Instant>>,
+    /// What the node is short of.
+    pub monitor: Mutex<Monitor>,
     /// What is known of the images on the node.
     pub images: tokio::sync::Mutex<Records>,
     /// What is counted.

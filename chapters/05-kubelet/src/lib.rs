@@ -38,8 +38,7 @@
 //! Left out so far: volumes from storage plugins and block devices, `clusterTrustBundle`
 //! projections (off by default upstream). A pod that asks for one of those volumes
 //! gets an event that says so. Of admission: making room for critical pods by
-//! ending others. Of eviction: soft thresholds, and how much memory a pod uses, so that of two pods
-//! the one goes that asked for none. Of resizes: resources of the pod as a whole. Of restart rules:
+//! ending others. Of resizes: resources of the pod as a whole. Of restart rules:
 //! the action `RestartAllContainers`. Of lifecycles: `stopSignal`, which upstream's v1.36 has switched
 //! off. Of security: a pod's own users (`hostUsers: false`), and with them `procMount: Unmasked`.
 //!
@@ -177,6 +176,7 @@ pub async fn run_with(
     // Malformed flags are told before anything is done.
     status::labels(&config, &node_name)?;
     config.image_gc().validate().map_err(Error::Config)?;
+    config.eviction().validate().map_err(Error::Config)?;
 
     let (client, api_server) = connect(&config).await?;
     let node_ips = node_ips(&config, &api_server)?;
@@ -199,6 +199,7 @@ pub async fn run_with(
         stats: stats::Memory::default(),
         metrics,
         images: tokio::sync::Mutex::default(),
+        monitor: std::sync::Mutex::default(),
         loop_entered: std::sync::Mutex::default(),
         services: watch_services(client.clone()),
         node_name,

@@ -5,6 +5,8 @@
 //! | `pod a priority=5 memory=100Mi uses=200` | a pod that asked for so much, and uses so many MiB |
 //! | `memory available=50 capacity=1000` | what the machine has left, in MiB |
 //! | `disk available=50 capacity=1000` | likewise |
+//! | `policy soft=memory.available<300Mi grace=… reclaim=… pods=10 keep=5m` | the flags |
+//! | `at 60` | so many seconds have gone by |
 //! | `evict` | decide who goes; that pod goes |
 //! | `admit memory=100Mi` | would a new pod be taken? |
 //! | `shutdown 30 critical=10` | the node goes: in which order do the pods end? |
@@ -25,16 +27,35 @@ use std::fmt::Write;
 use goldenscript::{Command, Context, Runner};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use kubelet::decide::eviction::{self, Candidate, Shortage, Signals, Supply, Thresholds};
-use kubelet::decide::image_gc::{Policy, Records};
+use kubelet::decide::eviction::{
+    self, Candidate, Monitor, Policy, Signals, Supply, Thresholds, Verdict,
+};
+use kubelet::decide::image_gc::{self, Records};
 use kubelet::decide::shutdown;
 use kubelet::runtime::Image;
 use serde_json::json;
 
-#[derive(Default)]
 struct Story {
     pods: Vec<(Pod, Option<u64>)>,
     signals: Signals,
+    policy: Policy,
+    monitor: Monitor,
+    seconds: i64,
+}
+
+impl Default for Story {
+    fn default() -> Story {
+        Story {
+            pods: Vec::new(),
+            signals: Signals::default(),
+            policy: Policy {
+                hard: Thresholds::hard_default(),
+                ..Policy::default()
+            },
+            monitor: Monitor::default(),
+            seconds: 0,
+        }
+    }
 }
 
 fn name(pod: &Pod) -> &str {
@@ -42,26 +63,37 @@ fn name(pod: &Pod) -> &str {
 }
 
 impl Story {
-    fn shortage(&self) -> Option<Shortage> {
-        let short = eviction::shortages(&self.signals, &Thresholds::default());
-        short.into_iter().next()
+    fn observe(&mut self) -> Result<Verdict, Box<dyn Error>> {
+        let now = Timestamp::from_second(self.seconds)?;
+        Ok(self.monitor.observe(&self.policy, &self.signals, now))
     }
 
-    fn evict(&mut self) -> String {
-        let Some(short) = self.shortage() else {
-            return "there is enough\n".to_owned();
+    fn evict(&mut self) -> Result<String, Box<dyn Error>> {
+        let verdict = self.observe()?;
+        let conditions = match verdict.conditions[..] {
+            [] => String::new(),
+            _ => format!("[{}] ", verdict.conditions.join(" ")),
         };
-        let candidates = self
-            .pods
-            .iter()
-            .map(|(pod, usage)| Candidate { pod, usage: *usage });
+        let Some(short) = verdict.shortage else {
+            return Ok(format!("{conditions}nobody goes\n"));
+        };
+        let candidates = self.pods.iter().map(|(pod, usage)| Candidate {
+            pod,
+            usage: *usage,
+            containers: usage
+                .map(|usage| ("c".to_owned(), usage))
+                .into_iter()
+                .collect(),
+        });
         let candidates: Vec<Candidate> = candidates.collect();
         let Some(first) = eviction::first_to_go(&candidates, &short) else {
-            return "nobody may be evicted\n".to_owned();
+            return Ok(format!("{conditions}nobody may be evicted\n"));
         };
-        let first = name(first).to_owned();
+        let message = eviction::message(first, &short);
+        let grace = eviction::grace_seconds(first.pod, &short);
+        let first = name(first.pod).to_owned();
         self.pods.retain(|(pod, _)| name(pod) != first);
-        format!("{first}: {}\n", eviction::message(&short))
+        Ok(format!("{conditions}{first} within {grace}s: {message}\n"))
     }
 }
 
@@ -104,10 +136,24 @@ impl Runner for Story {
                     self.signals.disk = supply;
                 }
             }
-            "evict" => return Ok(self.evict()),
+            "policy" => {
+                let policy = &mut self.policy;
+                let mut flag = |key: &str| args.take_key(key).map(str::to_owned);
+                policy.soft = flag("soft").unwrap_or_default().parse()?;
+                policy.soft_grace = flag("grace").unwrap_or_default().parse()?;
+                policy.minimum_reclaim = flag("reclaim").unwrap_or_default().parse()?;
+                policy.max_pod_grace_seconds = flag("pods").unwrap_or("0".to_owned()).parse()?;
+                policy.transition_period = flag("keep").unwrap_or("0s".to_owned()).parse()?;
+                return Ok(policy
+                    .validate()
+                    .err()
+                    .map_or(String::new(), |why| why + "\n"));
+            }
+            "at" => self.seconds = args.next_pos().ok_or("when?")?.parse()?,
+            "evict" => return self.evict(),
             "admit" => {
-                let short = self.shortage();
-                return Ok(match eviction::admit(&pod(command)?.0, short.as_ref()) {
+                let conditions = self.observe()?.conditions;
+                return Ok(match eviction::admit(&pod(command)?.0, &conditions) {
                     Ok(()) => "taken\n".to_owned(),
                     Err(why) => format!("{}: {}\n", why.reason, why.message),
                 });
@@ -140,7 +186,7 @@ struct Images {
     seconds: i64,
 }
 
-const POLICY: Policy = Policy {
+const POLICY: image_gc::Policy = image_gc::Policy {
     high_threshold_percent: 85,
     low_threshold_percent: 80,
     min_age: SignedDuration::from_secs(120),
@@ -216,7 +262,7 @@ fn images() -> std::io::Result<()> {
 #[test]
 fn thresholds_that_make_no_sense_are_refused() {
     let check = |high, low| {
-        let policy = Policy {
+        let policy = image_gc::Policy {
             high_threshold_percent: high,
             low_threshold_percent: low,
             ..POLICY

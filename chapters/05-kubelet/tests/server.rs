@@ -241,6 +241,58 @@ async fn images_that_nobody_uses_go_when_the_disk_is_full() {
 }
 
 #[tokio::test]
+async fn the_pod_that_uses_more_than_it_asked_for_is_evicted() {
+    // No machine has so much.
+    let short = [
+        "--eviction-soft=memory.available<1024Ti",
+        "--eviction-soft-grace-period=memory.available=0s",
+    ];
+    let runtime = Arc::new(FakeRuntime::new());
+    runtime.uses("modest", 0, 50 << 20);
+    runtime.uses("greedy", 0, 2 << 20);
+    let node = Node::start_with(runtime, &short);
+    for (name, asks) in [("modest", "100Mi"), ("greedy", "1Mi")] {
+        node.api.put(
+            "pods",
+            json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": { "name": name, "namespace": "default", "uid": name },
+                "spec": { "nodeName": "n", "containers": [{
+                    "name": name, "image": "i:1", "resources": { "requests": { "memory": asks } },
+                }]},
+            }),
+        );
+    }
+    let status = |name: &str| {
+        let pod = node.api.get("pods", "default", name).unwrap_or_default();
+        pod["status"].clone()
+    };
+    let evicted = || {
+        ["modest", "greedy"]
+            .iter()
+            .any(|pod| status(pod)["reason"] == "Evicted")
+    };
+    node.api.wait("a pod is evicted", evicted).await;
+    assert_eq!(status("modest")["phase"], "Running");
+    let greedy = status("greedy");
+    assert_eq!(greedy["phase"], "Failed");
+    let message = greedy["message"].as_str().unwrap();
+    let start = "The node was low on resource: memory. Threshold quantity: 1024Ti, available: ";
+    let end = "Container greedy was using 2Mi, request is 1Mi, has larger consumption of memory. ";
+    assert!(
+        message.starts_with(start) && message.ends_with(end),
+        "{message}"
+    );
+    let pressure = || {
+        let node = node.api.get("nodes", "", "n").unwrap_or_default();
+        let conditions = node["status"]["conditions"].as_array().cloned();
+        let mut conditions = conditions.unwrap_or_default().into_iter();
+        conditions.any(|it| it["type"] == "MemoryPressure" && it["status"] == "True")
+    };
+    node.api.wait("the node says why", pressure).await;
+}
+
+#[tokio::test]
 async fn nobody_sees_more_than_was_granted() {
     let node = Node::with_pod().await;
     node.grant("scraper", "get", "metrics");

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 
-use crate::decide::eviction::{self, Signals, Supply, Thresholds};
+use crate::decide::eviction::{Signals, Supply};
+use crate::stats;
 
 /// What the machine has to give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,37 +41,34 @@ pub fn has_apparmor() -> bool {
 /// How short the machine is of what pods need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pressure {
-    /// Less than 100 MiB of memory is available.
+    /// Of memory.
     pub memory: bool,
-    /// Less than 10 % of the disk, or of its inodes 5 %, is free.
+    /// Of disk, or of its inodes.
     pub disk: bool,
-    /// Nearly no process can be started.
+    /// Of processes: nearly none can be started.
     pub pid: bool,
 }
 
-/// Reads how short the machine is, by the thresholds of evictions.
-pub fn pressure(root_dir: &Path, thresholds: &Thresholds) -> Pressure {
-    let short = eviction::shortages(&signals(root_dir), thresholds);
-    let short_of = |resource: &str| short.iter().any(|short| short.resource == resource);
+/// How short the machine is, with these conditions.
+pub fn pressure(conditions: &[&str]) -> Pressure {
     Pressure {
-        memory: short_of("memory"),
-        disk: short_of("ephemeral-storage") || short_of("inodes"),
+        memory: conditions.contains(&"MemoryPressure"),
+        disk: conditions.contains(&"DiskPressure"),
         pid: processes_left().is_some_and(|left| left < 100),
     }
 }
 
 /// Reads what the machine has left of what evictions are about.
 pub fn signals(root_dir: &Path) -> Signals {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = |field| meminfo_bytes(&meminfo, field);
-    let memory = memory("MemAvailable:").zip(memory("MemTotal:"));
+    let memory = stats::node::memory();
+    let memory = memory.and_then(|it| it.available_bytes.zip(it.working_set_bytes));
     let disk = rustix::fs::statvfs(root_dir).ok();
     let supply = |available, capacity| Supply {
         available,
         capacity,
     };
     Signals {
-        memory: memory.map(|(available, all)| supply(available, all)),
+        memory: memory.map(|(available, used)| supply(available, available + used)),
         disk: disk
             .as_ref()
             .map(|fs| supply(fs.f_bavail * fs.f_frsize, fs.f_blocks * fs.f_frsize)),

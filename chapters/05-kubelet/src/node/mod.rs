@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Result;
 use crate::context::Context;
 use crate::events::Severity;
+use crate::pods::pressure;
 use crate::retry::Retry;
 use health::RuntimeHealth;
 use status::NodeInput;
@@ -252,7 +253,7 @@ impl NodeKeeper {
             port: context.config.port,
             max_pods: context.config.max_pods,
             capacity: machine::capacity(root_dir),
-            pressure: machine::pressure(root_dir, &self.context.config.eviction_hard),
+            pressure: machine::pressure(&pressure::observe(context).conditions),
             info: machine::system_info(context.runtime.version()),
             images: context.runtime.list_images().await.unwrap_or_default(),
             features: context.runtime.features(),

@@ -68,7 +68,7 @@ impl Worker {
         }
         let allocated = Arc::new(resize::allocated_pod(pod, &self.allocation));
         let context = self.context.clone();
-        let short = pressure::shortage(&context);
+        let conditions = pressure::observe(&context).conditions;
         let admitted = context.ledger.decide(&self.uid, |others| {
             let verdict = if known {
                 Ok(())
@@ -79,7 +79,7 @@ impl Worker {
                     apparmor: machine::has_apparmor(),
                     features: context.runtime.features(),
                 };
-                eviction::admit(&allocated, short.as_ref())
+                eviction::admit(&allocated, &conditions)
                     .and_then(|()| sysctls::admit(&allocated, allowed))
                     .and_then(|()| admission::admit(&allocated, &room))
                     .and_then(|()| security::admit(&allocated, node))

@@ -14,7 +14,7 @@ pub mod ledger;
 mod manifests;
 mod messages;
 mod mirrors;
-mod pressure;
+pub mod pressure;
 mod probes;
 mod start;
 mod storage_limits;
@@ -132,7 +132,7 @@ impl Manager {
                 Some(uid) = done.recv() => self.worker_done(&uid),
                 Some(pods) = next(&mut manifests) => self.want_static(pods),
                 Some(key) = mirrored.recv() => self.mirrors.carried_out(&key),
-                _ = pressure.tick() => self.relieve(),
+                _ = pressure.tick() => self.relieve().await,
                 Some((uid, order)) = over.recv() => self.order(&uid, order),
                 () = shutdown.cancelled(), if last_orders.is_none() => {
                     if self.context.config.shutdown_grace_period == 0 {
@@ -309,12 +309,12 @@ impl Manager {
     }
 
     /// Ends a pod if the node is short of something; one at a time, since that may be enough.
-    fn relieve(&mut self) {
+    async fn relieve(&mut self) {
         let is_going = |handle: &Handle| handle.desired.borrow().order.is_some();
         if self.workers.values().any(is_going) && self.relieved.elapsed() < RELIEF {
             return;
         }
-        let Some((pod, order)) = pressure::eviction(&self.context) else {
+        let Some((pod, order)) = pressure::eviction(&self.context).await else {
             return;
         };
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();

@@ -4,33 +4,37 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::worker::{Desired, Order};
 use crate::context::Context;
-use crate::decide::eviction::{self, Candidate, Shortage};
+use crate::decide::eviction::{self, Candidate, Shortage, Verdict};
 use crate::decide::{pod_key, shutdown};
 use crate::node::machine;
+use crate::stats::summary::{ContainerStats, PodStats};
+use crate::stats::{self, Depth};
 
-/// Of what the machine is short now.
-pub fn shortage(context: &Context) -> Option<Shortage> {
+/// How long the runtime has to say what pods use, before one goes anyway.
+const STATS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Looks at what the machine has left, and what follows from that.
+pub fn observe(context: &Context) -> Verdict {
     let signals = machine::signals(&context.config.root_dir);
-    let short = eviction::shortages(&signals, &context.config.eviction_hard);
-    short.into_iter().next()
+    let mut monitor = context.monitor.lock().expect("no panics inside");
+    monitor.observe(&context.config.eviction(), &signals, Timestamp::now())
 }
 
 /// The pod that has to go because the node is short of something, and its order to go.
-pub fn eviction(context: &Context) -> Option<(Arc<Pod>, Order)> {
-    let short = shortage(context)?;
+pub async fn eviction(context: &Context) -> Option<(Arc<Pod>, Order)> {
+    let short = observe(context).shortage?;
     let pods = context.ledger.pods();
+    let stats = stats_of(context, &pods, &short).await;
     let candidates: Vec<Candidate> = pods
         .iter()
-        .map(|pod| Candidate {
-            pod,
-            usage: (short.resource == "ephemeral-storage").then(|| disk_usage(context, pod)),
-        })
+        .map(|pod| candidate(pod, &stats, &short))
         .collect();
     let Some(first) = eviction::first_to_go(&candidates, &short) else {
         tracing::warn!(
@@ -39,26 +43,65 @@ pub fn eviction(context: &Context) -> Option<(Arc<Pod>, Order)> {
         );
         return None;
     };
-    let message = eviction::message(&short);
+    let message = eviction::message(first, &short);
     context.metrics.evicted(short.signal);
-    tracing::warn!(pod = pod_key(first), message, "evicted");
+    tracing::warn!(pod = pod_key(first.pod), message, "evicted");
     let order = Order {
         reason: "Evicted".to_owned(),
         message,
-        grace_seconds: eviction::GRACE_SECONDS,
+        grace_seconds: eviction::grace_seconds(first.pod, &short),
         warning: true,
     };
-    let pod = pods.iter().find(|pod| std::ptr::eq(&***pod, first));
+    let pod = pods.iter().find(|pod| std::ptr::eq(&***pod, first.pod));
     pod.map(|pod| (pod.clone(), order))
 }
 
-/// Bytes of a pod's volumes and logs.
-fn disk_usage(context: &Context, pod: &Pod) -> u64 {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let meta = &pod.metadata;
-    let (namespace, name, uid) = (text(&meta.namespace), text(&meta.name), text(&meta.uid));
-    let logs = context.log_dir(&namespace, &name, &uid);
-    bytes_in(&context.pod_dir(&uid)) + bytes_in(&logs)
+/// What the pods use; nothing if the runtime does not answer, which must not keep pods that the
+/// node has no room for.
+async fn stats_of(context: &Context, pods: &[Arc<Pod>], short: &Shortage) -> Vec<PodStats> {
+    let depth = match short.resource {
+        "memory" => Depth::CpuAndMemory,
+        _ => Depth::All,
+    };
+    let summary = tokio::time::timeout(STATS_TIMEOUT, stats::summary(context, pods, depth)).await;
+    match summary {
+        Ok(Ok(summary)) => summary.pods,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "what pods use is not known");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::warn!("what pods use is not known in time");
+            Vec::new()
+        }
+    }
+}
+
+/// A pod, with what it and its containers use of what is short.
+fn candidate<'a>(pod: &'a Pod, stats: &[PodStats], short: &Shortage) -> Candidate<'a> {
+    let uid = pod.metadata.uid.as_deref();
+    let stats = stats.iter().find(|stats| Some(&*stats.pod_ref.uid) == uid);
+    let of_pod = |stats: &PodStats| match short.resource {
+        "memory" => stats.memory.and_then(|memory| memory.working_set_bytes),
+        "inodes" => stats.ephemeral_storage.and_then(|fs| fs.inodes_used),
+        _ => stats.ephemeral_storage.and_then(|fs| fs.used_bytes),
+    };
+    let of_container = |stats: &ContainerStats| match short.resource {
+        "memory" => stats.memory.and_then(|memory| memory.working_set_bytes),
+        "inodes" => None,
+        _ => {
+            let parts = [stats.rootfs, stats.logs].into_iter().flatten();
+            Some(parts.filter_map(|fs| fs.used_bytes).sum())
+        }
+    };
+    let containers = stats.into_iter().flat_map(|stats| &stats.containers);
+    Candidate {
+        pod,
+        usage: stats.and_then(of_pod),
+        containers: containers
+            .filter_map(|stats| Some((stats.name.clone(), of_container(stats)?)))
+            .collect(),
+    }
 }
 
 /// Bytes of the disk that a folder takes, with all that is in it.

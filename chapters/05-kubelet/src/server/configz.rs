@@ -36,6 +36,11 @@ pub fn object(config: &Config) -> Value {
         "volumeStatsAggPeriod": "1m0s",
         "maxPods": config.max_pods,
         "evictionHard": config.eviction_hard.to_map(),
+        "evictionSoft": config.eviction_soft.to_map(),
+        "evictionMinimumReclaim": config.eviction_minimum_reclaim.to_map(),
+        "evictionMaxPodGracePeriod": config.eviction_max_pod_grace_period,
+        "evictionPressureTransitionPeriod":
+            go_duration(config.eviction_pressure_transition_period),
         "shutdownGracePeriod": seconds(config.shutdown_grace_period),
         "shutdownGracePeriodCriticalPods": seconds(config.shutdown_grace_period_critical_pods),
     });
