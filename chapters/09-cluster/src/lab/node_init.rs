@@ -10,7 +10,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::fs::CWD;
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change,
+    move_mount, open_tree,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
@@ -109,6 +112,12 @@ fn mount_own(config: &NodeInit) -> Result<(), Error> {
                 .map_err(Error::system(format!("mount {dir}")))?;
         }
     }
+    // As an init system has them: what is mounted later can be seen by containers that ask for it.
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::SHARED,
+    )
+    .map_err(Error::system("share the node's mounts with its containers"))?;
     let resolv_conf = rustix::mount::mount_bind(&config.resolv_conf, "/etc/resolv.conf");
     if let Err(errno) = resolv_conf {
         eprintln!("warning: /etc/resolv.conf stays the host's: {errno}");
