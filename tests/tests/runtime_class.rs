@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use workshop_tests::{Kind, Lab, has_engine, on_each_lab};
+use workshop_tests::{Kind, Lab, on_each_lab};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -70,43 +70,4 @@ fn a_class_says_what_runs_its_pods(kind: Kind) {
     let expected =
         "pods \"rejected\" is forbidden: pod rejected: RuntimeClass \"costly\" not found";
     assert!(said.contains(expected), "{said}");
-}
-
-/// One pod of a lab is a container of the engine, the other is in a sandbox.
-#[test]
-fn docker_two_pods_of_a_lab_have_different_runtimes() {
-    if !has_engine() {
-        return;
-    }
-    let lab = Lab::up_on(Kind::Docker, "handlers");
-    lab.apply(include_str!("../../book/manifests/runtime-class.yaml"));
-    let plain = pod("plain", "inside").replace("  runtimeClassName: inside\n", "");
-    lab.apply(&plain);
-    lab.kubectl("wait --for=condition=Ready pod/plain pod/sandboxed --timeout=60s");
-    let id = |pod: &str| {
-        let path = "{.status.containerStatuses[0].containerID}";
-        lab.kubectl(&format!("get pod {pod} -o jsonpath={path}"))
-    };
-    assert!(id("plain").starts_with("docker://"), "{}", id("plain"));
-    assert!(
-        id("sandboxed").starts_with("sandbox://"),
-        "{}",
-        id("sandboxed")
-    );
-    let of_lab = format!("--filter=label=workshop.lab={}", lab.name());
-    let names = lab.docker_args(&["ps", &of_lab, "--format", "{{.Names}}"]);
-    assert!(names.contains("k8s_shell_plain_"), "{names}");
-    assert!(!names.contains("sandboxed"), "{names}");
-    // They reach each other, and each can be entered.
-    for (from, to) in [("plain", "sandboxed"), ("sandboxed", "plain")] {
-        let ip = lab.kubectl(&format!("get pod {to} -o jsonpath={{.status.podIP}}"));
-        let knock = format!("exec 3<>/dev/tcp/{ip}/1");
-        let said = lab.try_kubectl_args(&["exec", from, "--", "bash", "-c", &knock]);
-        let said = said.unwrap_err();
-        assert!(
-            said.contains("Connection refused"),
-            "{from} to {to}: {said}"
-        );
-    }
-    lab.kubectl("delete pod plain sandboxed --timeout=60s");
 }

@@ -34,8 +34,6 @@ pub fn components(record: &Record, node: &Node, socket: &str) -> Vec<Component> 
         if component.name == "kubelet" {
             args.extend([
                 "--container-runtime=docker".to_owned(),
-                // For pods whose RuntimeClass wants them inside of their node.
-                "--runtime-handlers=sandbox".to_owned(),
                 format!("--docker-host=unix://{}", socket_inside(socket)),
                 format!(
                     "--docker-node-container={}",
