@@ -108,6 +108,7 @@ impl Node {
             sysctls: BTreeMap::new(),
             port_mappings: Vec::new(),
             runtime_handler: String::new(),
+            privileged: false,
         }
     }
 

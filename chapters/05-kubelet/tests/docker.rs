@@ -62,6 +62,7 @@ impl Node {
             sysctls: BTreeMap::new(),
             port_mappings: Vec::new(),
             runtime_handler: String::new(),
+            privileged: false,
         }
     }
 

@@ -43,6 +43,17 @@ pub fn security(pod: &Pod, container: &Container, seccomp_root: &Path) -> Result
     })
 }
 
+/// Whether any container of the pod is privileged: its sandbox has to allow for that.
+pub fn has_privileged(pod: &Pod) -> bool {
+    let mut containers = spec::init_containers(pod)
+        .iter()
+        .chain(&spec::of(pod).containers);
+    containers.any(|container| {
+        let own = container.security_context.as_ref();
+        own.and_then(|own| own.privileged) == Some(true)
+    })
+}
+
 fn id(value: Option<i64>) -> Option<u32> {
     value.and_then(|value| u32::try_from(value).ok())
 }

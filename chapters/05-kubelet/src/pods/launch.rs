@@ -51,6 +51,7 @@ pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32, handler: &str)
             .collect(),
         port_mappings: ports::mappings(pod),
         runtime_handler: handler.to_owned(),
+        privileged: security::has_privileged(pod),
         metadata,
     }
 }

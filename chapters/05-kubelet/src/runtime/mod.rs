@@ -128,6 +128,9 @@ pub struct SandboxConfig {
     /// The `handler` of the pod's RuntimeClass; empty without one.
     #[serde(default)]
     pub runtime_handler: String,
+    /// One of its containers is privileged.
+    #[serde(default)]
+    pub privileged: bool,
 }
 
 /// Which mounts that are made later, on either side, the other one sees. CRI: `MountPropagation`.

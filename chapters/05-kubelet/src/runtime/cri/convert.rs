@@ -71,7 +71,7 @@ pub fn sandbox_config(config: &SandboxConfig, cgroup_root: &str) -> cri::PodSand
             cgroup_parent: pod_cgroup(cgroup_root, &pod.uid),
             security_context: Some(cri::LinuxSandboxSecurityContext {
                 namespace_options: Some(namespaces(config, None)),
-                privileged: false,
+                privileged: config.privileged,
                 seccomp: Some(profile(&SecurityProfile::RuntimeDefault)),
             }),
             sysctls: config.sysctls.clone(),

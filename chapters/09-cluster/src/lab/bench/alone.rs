@@ -171,6 +171,7 @@ fn sandbox(number: u32, log_directory: PathBuf) -> SandboxConfig {
         sysctls: BTreeMap::new(),
         port_mappings: Vec::new(),
         runtime_handler: String::new(),
+        privileged: false,
     }
 }
 
