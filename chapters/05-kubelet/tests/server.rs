@@ -1,6 +1,6 @@
 //! A kubelet's own server, over the network: what it shows, and to whom.
 
-#[allow(dead_code, reason = "other tests ask more of it")]
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod support;
 
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use clap::Parser;
 use http_body_util::BodyExt;
 use kube::client::Body;
 use kubelet::Config;
-use kubelet::runtime::ContainerRuntime;
 use kubelet::runtime::fake::FakeRuntime;
+use kubelet::runtime::{ContainerRuntime, Security};
 use serde_json::{Value, json};
 use support::Api;
 use tokio_util::sync::CancellationToken;
@@ -214,10 +214,7 @@ async fn images_that_nobody_uses_go_when_the_disk_is_full() {
         "name": "app", "attempt": 0, "image_id": "used:1", "image": "used", "command": [],
         "args": [], "working_dir": "", "env": [], "mounts": [], "log_path": "0.log",
         "stdin": false, "stdin_once": false, "tty": false, "labels": {},
-        "security": {
-            "supplemental_groups": [], "read_only_root_filesystem": false, "privileged": false,
-            "no_new_privileges": false, "add_capabilities": [], "drop_capabilities": [],
-        },
+        "security": Security::default(),
     });
     let container = serde_json::from_value(container).unwrap();
     let made = runtime.create_container(&sandbox.id, container).await;

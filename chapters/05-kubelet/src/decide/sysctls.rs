@@ -63,6 +63,13 @@ impl FromStr for Unsafe {
     }
 }
 
+impl Unsafe {
+    /// As the kubelet's configuration lists them.
+    pub fn patterns(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl Display for Unsafe {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(","))

@@ -35,6 +35,7 @@ pub fn object(config: &Config) -> Value {
         "imageGCLowThresholdPercent": config.image_gc_low_threshold,
         "volumeStatsAggPeriod": "1m0s",
         "maxPods": config.max_pods,
+        "allowedUnsafeSysctls": config.allowed_unsafe_sysctls.patterns(),
         "evictionHard": config.eviction_hard.to_map(),
         "evictionSoft": config.eviction_soft.to_map(),
         "evictionMinimumReclaim": config.eviction_minimum_reclaim.to_map(),
