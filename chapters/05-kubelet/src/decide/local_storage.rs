@@ -102,7 +102,7 @@ fn bytes(quantity: &Quantity) -> u64 {
 /// As quantities are printed: with the largest suffix that leaves a whole number.
 fn in_binary(bytes: u64) -> String {
     let suffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    let fits = |power: &usize| bytes != 0 && bytes % (1 << (10 * power)) == 0;
+    let fits = |power: &usize| bytes != 0 && bytes.is_multiple_of(1 << (10 * power));
     let power = (0..suffixes.len()).rev().find(fits).unwrap_or(0);
     format!("{}{}", bytes >> (10 * power), suffixes[power])
 }
