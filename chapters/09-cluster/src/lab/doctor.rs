@@ -9,9 +9,10 @@ use std::process::{Command, Stdio};
 
 use super::disk::{self, Disk};
 use super::enter::{is_installed, sub_ids, user_name};
+use super::k3d::{self, Backend};
 use super::record::Runtime;
 use super::sys::{UnshareFlags, unshare};
-use super::{Error, docker};
+use super::{Error, docker, up};
 
 /// Folders and layers of a lab need about as much.
 const DISK_BYTES_MIN: u64 = 1 << 30;
@@ -73,6 +74,9 @@ pub struct Doctor {
     /// What is to run nodes and pods
     #[arg(long, value_enum, default_value = "embedded")]
     runtime: Runtime,
+    /// What is to make the nodes
+    #[arg(long, value_enum, default_value = "workshop")]
+    backend: Backend,
 }
 
 /// Looks at everything that the lab needs and says it.
@@ -80,13 +84,28 @@ pub struct Doctor {
 /// # Errors
 /// When the lab cannot run here.
 pub fn run(options: &Doctor) -> Result<(), Error> {
-    let (findings, command) = match options.runtime {
-        Runtime::Docker => {
+    let (findings, command) = match (options.backend, options.runtime) {
+        (Backend::K3d, _) => (
+            vec![
+                can(k3d::program::check(), "k3d and a Docker engine are there"),
+                kubectl(),
+            ],
+            "cargo xtask lab --backend k3d",
+        ),
+        (_, Runtime::Docker) => {
             let mut findings = docker::verbs::block_on(docker::doctor::findings())?;
             findings.push(kubectl());
             (findings, "cargo xtask lab --runtime docker")
         }
-        _ => (of_this_machine(), "cargo xtask lab"),
+        (_, Runtime::Containerd) => {
+            let mut findings = of_this_machine();
+            findings.push(can(
+                up::can_have_containerd(),
+                "containerd and runc are installed",
+            ));
+            (findings, "cargo xtask lab --runtime containerd")
+        }
+        (_, Runtime::Embedded) => (of_this_machine(), "cargo xtask lab"),
     };
     for finding in &findings {
         println!("{finding}");
@@ -102,6 +121,14 @@ pub fn run(options: &Doctor) -> Result<(), Error> {
     }
     println!("\nThe lab runs here: {command}");
     Ok(())
+}
+
+/// What a check of another part of the lab says; its error has the fix in it.
+fn can(check: Result<(), Error>, good: &str) -> Finding {
+    match check {
+        Ok(()) => Finding::good(good),
+        Err(error) => Finding::bad(error.to_string(), "see above"),
+    }
 }
 
 /// What the embedded lab needs.

@@ -64,7 +64,7 @@ pub struct NodeInit {
     /// Takes the place of `/etc/resolv.conf`
     #[arg(long)]
     resolv_conf: PathBuf,
-    /// Make ready for a containerd: cgroups, and the places that it has no setting for
+    /// Make ready for a containerd: the places that it has no setting for
     #[arg(long)]
     containerd: bool,
     /// A descriptor that only the programs that ask for it may have
@@ -95,7 +95,11 @@ pub fn run(config: &NodeInit) -> Result<(), Error> {
 fn mount_own(config: &NodeInit) -> Result<(), Error> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", "/proc", "proc", flags, None).map_err(Error::system("mount /proc"))?;
-    let cgroups = config.containerd.then(take_cgroups).transpose()?;
+    let cgroups = match take_cgroups() {
+        Err(error) if config.containerd => return Err(error),
+        // Containers then have no limits, as the kubelet says.
+        taken => taken.ok(),
+    };
     // Where another file system lies over a part of the host's /sys, an ordinary user may not
     // mount a fresh one; the host's then stays, and shows the host's network devices.
     if let Err(errno) = mount("sysfs", "/sys", "sysfs", flags | MountFlags::RDONLY, None) {
@@ -105,6 +109,8 @@ fn mount_own(config: &NodeInit) -> Result<(), Error> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&cgroups, "", CWD, "/sys/fs/cgroup", flags)
             .map_err(Error::system("mount /sys/fs/cgroup"))?;
+    }
+    if config.containerd {
         for dir in CONTAINERD_DIRS {
             std::fs::create_dir_all(dir).map_err(Error::system(format!("make {dir}")))?;
             let flags = MountFlags::NOSUID | MountFlags::NODEV;

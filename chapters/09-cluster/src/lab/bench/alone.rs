@@ -19,6 +19,7 @@ use kubelet::runtime::{ContainerConfig, ContainerRuntime, PodMetadata, SandboxCo
 use super::Failure;
 use super::figures::Figures;
 use super::kubelet::IMAGE;
+use crate::lab::components;
 use crate::lab::docker::engine::Engine;
 use crate::lab::layout::Layout;
 use crate::lab::record::{Record, Runtime};
@@ -38,7 +39,7 @@ pub async fn run(
     match record.runtime {
         Runtime::Embedded => Ok(None),
         Runtime::Docker => docker(&record.name, count, at_once).await,
-        Runtime::Containerd => containerd(layout, node, count, at_once).await,
+        Runtime::Containerd => containerd(record, layout, node, count, at_once).await,
     }
 }
 
@@ -105,6 +106,7 @@ async fn docker_run(
 }
 
 async fn containerd(
+    record: &Record,
     layout: &Layout,
     node: &str,
     count: u32,
@@ -116,7 +118,8 @@ async fn containerd(
         root_dir: dir.clone(),
         image_store: layout.images(),
         bring_pause: false,
-        cgroup_root: format!("/workshop-alone-{}", std::process::id()),
+        // Below the lab's own, which goes with it.
+        cgroup_root: format!("{}/alone", components::cgroup(&record.name)),
     })
     .await?;
     let image = runtime.image_status(IMAGE).await?;
