@@ -38,6 +38,7 @@ pub mod api;
 mod checkpoint;
 mod codec;
 mod crc;
+mod deadlines;
 #[cfg(test)]
 mod faults;
 mod frame;
@@ -45,6 +46,7 @@ mod frame;
 pub mod grpc;
 mod log;
 pub mod mvcc;
+mod queue;
 mod random;
 mod store;
 pub mod watch;

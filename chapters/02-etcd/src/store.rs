@@ -1,11 +1,10 @@
 //! The store's handle: writes go through one writer, reads come straight from memory.
 
-use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc,
+    Arc, LockResult, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,14 +16,20 @@ use crate::api::{
     RangeRequest, RangeResponse, RequestOp, ResponseOp, Revision, TxnRequest, TxnResponse,
     WatchRequest,
 };
+use crate::deadlines::Deadlines;
 use crate::log::{Replayed, cannot};
 use crate::mvcc::{self, Applied, Command, Mvcc};
+use crate::queue::{Answer, Pending, Queue};
 use crate::watch::{Watcher, Watchers};
-use crate::writer::{Pending, Writer};
+use crate::writer::Writer;
 use crate::{checkpoint, log, random};
 
 /// Most writes that wait for the disk at a time; who comes after them waits to be let in.
 const WRITES_WAITING: usize = 4096;
+
+/// A disk whose syncs take longer than this is left to the writer's thread: whoever else waited
+/// for it would keep the tasks of its own thread waiting.
+const SHORT_SYNC: Duration = Duration::from_millis(1);
 
 /// How a store is kept.
 #[derive(Debug, Clone)]
@@ -51,9 +56,7 @@ pub struct Store {
 struct Handle {
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
-    /// None only while the store is being closed.
-    commands: Option<mpsc::Sender<Pending>>,
-    writer: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// What the writer, the readers and the watchers share.
@@ -62,7 +65,13 @@ pub struct Shared {
     state: RwLock<Mvcc>,
     /// Locked after `state`, where both are.
     watchers: Mutex<Watchers>,
-    deadlines: Mutex<HashMap<LeaseId, Instant>>,
+    deadlines: Mutex<Deadlines>,
+    /// Who holds it writes. Locked before all others; none before the store is open and after.
+    writer: Mutex<Option<Writer>>,
+    /// The writes that wait for that.
+    pub queue: Queue,
+    /// Nanoseconds that a sync took of late.
+    sync_nanos: AtomicU64,
     disk_bytes: AtomicU64,
     closed: OnceLock<()>,
 }
@@ -87,10 +96,34 @@ impl Shared {
     }
 
     /// When each lease ends unless it is kept alive.
-    pub fn deadlines(&self) -> MutexGuard<'_, HashMap<LeaseId, Instant>> {
+    pub fn deadlines(&self) -> MutexGuard<'_, Deadlines> {
         self.deadlines
             .lock()
             .expect("no change of the deadlines panics")
+    }
+
+    /// The writer, to write; waits until nobody else does. An error once a write has panicked,
+    /// after which what is in memory is not known to be what is on disk.
+    pub fn writer(&self) -> LockResult<MutexGuard<'_, Option<Writer>>> {
+        self.writer.lock()
+    }
+
+    /// Writes what waits, if nobody writes already and the disk is quick; else the writer's thread
+    /// will.
+    fn flush(&self) {
+        let is_quick = self.sync_nanos.load(Ordering::Relaxed) < SHORT_SYNC.as_nanos() as u64;
+        if is_quick && let Ok(mut writer) = self.writer.try_lock() {
+            writer.iter_mut().for_each(Writer::write);
+        }
+        self.queue.call();
+    }
+
+    /// Remembers how long syncs take, the last few counting most.
+    pub fn synced(&self, took: Duration) {
+        let before = self.sync_nanos.load(Ordering::Relaxed);
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX / 8);
+        self.sync_nanos
+            .store(before - before / 8 + took / 8, Ordering::Relaxed);
     }
 
     /// Sets the bytes that the store takes on disk.
@@ -150,39 +183,43 @@ impl Store {
         );
 
         let now = Instant::now();
-        let deadlines = mvcc
-            .leases()
-            .map(|(id, ttl)| (id, deadline(now, ttl)))
-            .collect();
+        let mut deadlines = Deadlines::default();
+        for (id, ttl_seconds) in mvcc.leases() {
+            deadlines.start(id, ttl_seconds, now);
+        }
+        let queue = Queue::default();
+        queue.set_expiry(deadlines.next());
         let shared = Arc::new(Shared {
             state: RwLock::new(mvcc),
             watchers: Mutex::default(),
             deadlines: Mutex::new(deadlines),
+            writer: Mutex::new(None),
+            queue,
+            sync_nanos: AtomicU64::new(0),
             disk_bytes: AtomicU64::new(checkpoint_bytes + old_bytes + log.len()),
             closed: OnceLock::new(),
         });
-        let (commands, receiver) = mpsc::channel();
         let writer = Writer::new(
             shared.clone(),
-            receiver,
             dir.to_owned(),
             log,
             options,
             checkpoint_bytes,
             old_bytes,
         );
+        *shared.writer.lock().expect("nobody has it yet") = Some(writer);
+        let of_thread = shared.clone();
         let thread = std::thread::Builder::new()
             .name("etcd-writer".to_owned())
             .spawn(move || {
-                writer.run();
+                Writer::run(&of_thread);
                 drop(lock);
             })
             .map_err(|error| Error::Storage(format!("cannot start the writer: {error}")))?;
         let handle = Handle {
             shared,
             permits: Arc::new(Semaphore::new(WRITES_WAITING)),
-            commands: Some(commands),
-            writer: Some(thread),
+            thread: Some(thread),
         };
         Ok(Self {
             handle: Arc::new(handle),
@@ -330,10 +367,8 @@ impl Store {
             .lease(id)
             .map(|(ttl, _)| ttl)
             .ok_or(Error::LeaseNotFound)?;
-        let now = Instant::now();
-        match shared.deadlines().get_mut(&id) {
-            Some(at) if *at > now => *at = deadline(now, ttl_seconds),
-            _ => return Err(Error::LeaseNotFound),
+        if !shared.deadlines().renew(id, ttl_seconds, Instant::now()) {
+            return Err(Error::LeaseNotFound);
         }
         Ok(ttl_seconds)
     }
@@ -350,7 +385,7 @@ impl Store {
             let (ttl, keys) = state.lease(id).ok_or(Error::LeaseNotFound)?;
             (ttl, keys.cloned().collect())
         };
-        let deadline = *shared.deadlines().get(&id).ok_or(Error::LeaseNotFound)?;
+        let deadline = shared.deadlines().end(id).ok_or(Error::LeaseNotFound)?;
         let left = deadline.saturating_duration_since(Instant::now());
         // Rounded, so that a lease just granted for 60 s has 60 s left.
         let ttl_seconds = left.as_secs_f64().round() as i64;
@@ -381,39 +416,42 @@ impl Store {
             .await
             .map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
-        let commands = self
-            .handle
-            .commands
-            .as_ref()
-            .expect("there until the last handle drops");
-        commands
-            .send(Pending {
-                command,
-                answer,
-                permit,
-            })
-            .map_err(|_| closed())?;
+        self.enqueue(
+            command,
+            Box::new(move |applied| {
+                drop(permit);
+                let _gave_up = answer.send(applied);
+                None
+            }),
+        );
+        self.flush();
         answered.await.map_err(|_| closed())?
+    }
+
+    /// Adds a write to those that wait. They are written at the next [`Store::flush`], so that
+    /// who brings many at once has them written with one sync. There is no bound on how many
+    /// wait: who calls this has one of its own.
+    pub(crate) fn enqueue(&self, command: Command, answer: Answer) {
+        let answer = Some(answer);
+        self.handle.shared.queue.push(Pending { command, answer });
+    }
+
+    /// Has the writes written that wait.
+    pub(crate) fn flush(&self) {
+        self.handle.shared.flush();
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // The writer ends when there is nobody left to send to it, after it has written what was
-        // sent; then the directory is free for the next one.
-        self.commands = None;
-        if let Some(writer) = self.writer.take() {
-            let _panicked = writer.join();
+        // The thread ends when it has written what waits; then the directory is free for the
+        // next one.
+        self.shared.queue.close();
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
         }
         self.shared.close();
     }
-}
-
-/// When a lease of `ttl_seconds` from `now` ends; the longest ones go beyond what a clock holds.
-pub fn deadline(now: Instant, ttl_seconds: i64) -> Instant {
-    let ttl = Duration::from_secs(ttl_seconds.unsigned_abs());
-    now.checked_add(ttl)
-        .unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()))
 }
 
 /// Locks the directory for as long as the file is open, also against other processes.
@@ -422,11 +460,11 @@ fn lock(dir: &Path) -> Result<File, Error> {
     let file = File::create(&path).map_err(|error| cannot("create", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Storage(format!(
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Storage(format!(
             "{} is in use by another process",
             dir.display()
         ))),
-        Err(TryLockError::Error(error)) => Err(cannot("lock", &path, &error)),
+        Err(fs::TryLockError::Error(error)) => Err(cannot("lock", &path, &error)),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The writer: one thread that takes the waiting writes, makes them durable together, applies
-//! them, rings the watchers, answers.
+//! The writer: takes the waiting writes, makes them durable together, applies them, rings the
+//! watchers, answers.
 //!
 //! ```text
 //!   waiting   a b c          d e f g            h
@@ -9,22 +9,26 @@
 //! While one batch is being synced the next one gathers: the slower the disk, the larger the
 //! batches (group commit). Nothing is applied before it is synced, so nobody reads or is told of
 //! what a crash could take back.
+//!
+//! Who holds the writer's lock writes. That is its thread, when there is much to do; but a write
+//! that finds the writer idle is written by whoever brought it (see [`Handle::flush`]): to call
+//! another thread and be called back takes about as long as a good disk does.
+//!
+//! [`Handle::flush`]: crate::store
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Instant;
-
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use std::time::{Duration, Instant};
 
 use crate::api::Error;
 use crate::checkpoint;
 use crate::codec;
 use crate::frame::Frame;
 use crate::log::Log;
-use crate::mvcc::{Applied, Command};
-use crate::store::{Options, Shared, deadline};
+use crate::mvcc::Command;
+use crate::queue::{Call, Pending};
+use crate::store::{Options, Shared};
 
 /// A batch is closed when it is this long.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -32,34 +36,15 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// A batch has at most this many commands, so that the first need not wait for very many.
 const BATCH_COMMANDS: usize = 1024;
 
-/// A write that waits.
-pub struct Pending {
-    /// What to write.
-    pub command: Command,
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Result<Applied, Error>>,
-    /// The right to wait, given back with the answer.
-    pub permit: OwnedSemaphorePermit,
-}
+/// A lease that could not be ended, because the disk is full, is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// A command in a batch; the store's own have nobody who waits for them.
-struct Entry {
-    command: Command,
-    answer: Option<(
-        oneshot::Sender<Result<Applied, Error>>,
-        OwnedSemaphorePermit,
-    )>,
-}
-
-/// The state of the writer's thread.
+/// The state of who writes.
 pub struct Writer {
     shared: Arc<Shared>,
-    commands: Receiver<Pending>,
     dir: PathBuf,
     log: Log,
     frame: Frame,
-    /// Not later than the first lease's end; none while there is no lease.
-    next_expiry: Option<Instant>,
     checkpoint_bytes_min: u64,
     checkpoint_bytes: u64,
     /// Bytes of the segments that the running checkpoint will make needless.
@@ -73,22 +58,18 @@ impl Writer {
     /// A writer that goes on where `log` ends.
     pub fn new(
         shared: Arc<Shared>,
-        commands: Receiver<Pending>,
         dir: PathBuf,
         log: Log,
         options: Options,
         checkpoint_bytes: u64,
         old_log_bytes: u64,
     ) -> Self {
-        let next_expiry = shared.deadlines().values().min().copied();
         let checkpoint_due = checkpoint_bytes.max(options.checkpoint_bytes);
         Self {
             shared,
-            commands,
             dir,
             log,
             frame: Frame::default(),
-            next_expiry,
             checkpoint_bytes_min: options.checkpoint_bytes,
             checkpoint_bytes,
             old_log_bytes,
@@ -98,107 +79,78 @@ impl Writer {
         }
     }
 
-    /// Writes until the store is closed.
-    pub fn run(mut self) {
-        while let Some(batch) = self.next_batch() {
-            self.commit(batch);
-            self.checkpoint_if_due();
+    /// The writer's thread: writes what nobody else does, until the store is closed.
+    pub fn run(shared: &Shared) {
+        while shared.queue.wait() == Call::Work {
+            match shared.writer() {
+                Ok(mut writer) => {
+                    let writer = writer.as_mut().expect("there until this thread takes it");
+                    writer.end_leases();
+                    writer.write();
+                }
+                // Who waits for an answer is told that the store is closed.
+                Err(_panicked) => {
+                    drop(shared.queue.take());
+                    shared.queue.set_expiry(None);
+                }
+            }
         }
-        if let Some(checkpointing) = self.checkpointing.take() {
+        let writer = shared.writer().ok().and_then(|mut writer| writer.take());
+        if let Some(checkpointing) = writer.and_then(|writer| writer.checkpointing) {
             let _not_needed_to_reopen = checkpointing.join();
         }
     }
 
-    /// Waits for a command or a lease's end, and takes what is there; none once the store is
-    /// closed.
-    fn next_batch(&mut self) -> Option<Vec<Entry>> {
-        let first = match self.next_expiry {
-            None => Some(self.commands.recv().ok()?),
-            Some(at) => {
-                let timeout = at.saturating_duration_since(Instant::now());
-                match self.commands.recv_timeout(timeout) {
-                    Ok(pending) => Some(pending),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return None,
+    /// Writes all that waits.
+    pub fn write(&mut self) {
+        let mut waiting = self.shared.queue.take().into_iter();
+        while !waiting.as_slice().is_empty() {
+            self.frame.clear();
+            let mut batch = Vec::with_capacity(waiting.len().min(BATCH_COMMANDS));
+            for pending in waiting.by_ref() {
+                codec::encode_command(&pending.command, self.frame.payload());
+                batch.push(pending);
+                if batch.len() >= BATCH_COMMANDS || self.frame.len() >= BATCH_BYTES {
+                    break;
                 }
             }
-        };
-        self.frame.clear();
-        let mut batch = self.expired();
-        let mut next = first;
-        while let Some(Pending {
-            command,
-            answer,
-            permit,
-        }) = next
-        {
-            batch.push(Entry {
-                command,
-                answer: Some((answer, permit)),
-            });
-            codec::encode_command(&batch[batch.len() - 1].command, self.frame.payload());
-            if batch.len() >= BATCH_COMMANDS || self.frame.len() >= BATCH_BYTES {
-                break;
-            }
-            next = self.commands.try_recv().ok();
+            self.commit(batch);
         }
-        Some(batch)
+        self.checkpoint_if_due();
     }
 
-    /// Ends the leases whose time is up.
-    fn expired(&mut self) -> Vec<Entry> {
-        let now = Instant::now();
-        if self.next_expiry.is_none_or(|at| at > now) {
-            return Vec::new();
-        }
-        let deadlines = self.shared.deadlines();
-        let mut expired: Vec<i64> = deadlines
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        expired.sort_unstable();
-        self.next_expiry = deadlines.values().filter(|at| **at > now).min().copied();
-        drop(deadlines);
-        let entry = |id| {
-            let command = Command::LeaseRevoke(id);
-            codec::encode_command(&command, self.frame.payload());
-            Entry {
-                command,
+    /// Has the leases ended whose time is up.
+    fn end_leases(&mut self) {
+        let mut deadlines = self.shared.deadlines();
+        for id in deadlines.ended(Instant::now(), BATCH_COMMANDS) {
+            self.shared.queue.push(Pending {
+                command: Command::LeaseRevoke(id),
                 answer: None,
-            }
-        };
-        expired.into_iter().map(entry).collect()
+            });
+        }
+        self.shared.queue.set_expiry(deadlines.next());
     }
 
     /// Makes a batch durable, applies it, tells.
-    fn commit(&mut self, batch: Vec<Entry>) {
-        if batch.is_empty() {
-            return;
-        }
+    fn commit(&mut self, batch: Vec<Pending>) {
+        let begun = Instant::now();
         if let Err(error) = self.log.append(&mut self.frame, batch.len() as u64) {
             tracing::error!(%error, writes = batch.len(), "writes were not stored");
-            // Leases that should have ended are tried again with the next batch, but not at once:
-            // a full disk must not become a busy loop.
-            if batch.iter().any(|entry| entry.answer.is_none()) {
-                self.next_expiry = Some(deadline(Instant::now(), 1));
-            }
-            for (answer, _permit) in batch.into_iter().filter_map(|entry| entry.answer) {
-                let _gave_up = answer.send(Err(error.clone()));
-            }
+            self.refuse(batch, &error);
             return;
         }
+        self.shared.synced(begun.elapsed());
         let mut answers = Vec::with_capacity(batch.len());
         {
             let shared = self.shared.clone();
             let mut state = shared.write();
             let before = state.revision();
-            for Entry { command, answer } in batch {
+            for Pending { command, answer } in batch {
                 let applied = state.apply(&command);
                 if applied.is_ok() {
                     self.follow_lease(&command);
                 }
-                answers.extend(answer.map(|(answer, permit)| (answer, permit, applied)));
+                answers.extend(answer.map(|answer| (answer, applied)));
             }
             let watchers = shared.watchers();
             state
@@ -206,8 +158,30 @@ impl Writer {
                 .for_each(|change| watchers.dispatch(change));
         }
         self.set_disk_bytes();
-        for (answer, _permit, applied) in answers {
-            let _gave_up = answer.send(applied);
+        let told = answers
+            .into_iter()
+            .filter_map(|(answer, applied)| answer(applied));
+        // Woken when all are told: who is woken for one answer takes those of the others along.
+        let wakers: Vec<_> = told.collect();
+        wakers.into_iter().for_each(|waker| waker.wake());
+    }
+
+    /// Tells that a batch was not written.
+    fn refuse(&mut self, batch: Vec<Pending>, error: &Error) {
+        let again = Instant::now() + RETRY;
+        for Pending { command, answer } in batch {
+            match (answer, command) {
+                (Some(answer), _) => {
+                    let waker = answer(Err(error.clone()));
+                    waker.into_iter().for_each(|waker| waker.wake());
+                }
+                // A full disk must not become a busy loop.
+                (None, Command::LeaseRevoke(id)) => {
+                    self.shared.deadlines().retry(id, again);
+                    self.shared.queue.expire_by(again);
+                }
+                (None, _) => {}
+            }
         }
     }
 
@@ -215,13 +189,14 @@ impl Writer {
     fn follow_lease(&mut self, command: &Command) {
         match command {
             Command::LeaseGrant { id, ttl_seconds } => {
-                let at = deadline(Instant::now(), (*ttl_seconds).max(1));
-                self.shared.deadlines().insert(*id, at);
-                self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
+                let ttl_seconds = (*ttl_seconds).max(1);
+                let at = self
+                    .shared
+                    .deadlines()
+                    .start(*id, ttl_seconds, Instant::now());
+                self.shared.queue.expire_by(at);
             }
-            Command::LeaseRevoke(id) => {
-                self.shared.deadlines().remove(id);
-            }
+            Command::LeaseRevoke(id) => self.shared.deadlines().stop(*id),
             Command::Txn(_) | Command::Compact(_) => {}
         }
     }
