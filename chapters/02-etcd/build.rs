@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Keys and values are shared with the store, not copied.
         tonic_prost_build::configure()
             .bytes(".")
-            .build_client(false)
+            .build_client(cfg!(feature = "client"))
             .compile_fds(files)?;
     }
     Ok(())

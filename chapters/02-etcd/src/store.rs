@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
     Arc, LockResult, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -426,6 +427,30 @@ impl Store {
         );
         self.flush();
         answered.await.map_err(|_| closed())?
+    }
+
+    /// As [`Store::txn`] for who cannot wait: `answer` is given the outcome, now or on another
+    /// thread. Writes are begun by the next [`Store::flush`].
+    pub(crate) fn begin_txn(
+        &self,
+        request: TxnRequest,
+        answer: impl FnOnce(Result<TxnResponse, Error>) -> Option<Waker> + Send + 'static,
+    ) {
+        let early = if mvcc::is_read_only(&request) {
+            Err(self.handle.shared.read().read_txn(&request))
+        } else {
+            mvcc::check_txn(&request).map_err(Err)
+        };
+        if let Err(outcome) = early {
+            answer(outcome).into_iter().for_each(Waker::wake);
+            return;
+        }
+        let answer = |applied: Result<Applied, Error>| match applied {
+            Ok(Applied::Txn(response)) => answer(Ok(response)),
+            Ok(Applied::Done) => unreachable!("a transaction is answered as one"),
+            Err(error) => answer(Err(error)),
+        };
+        self.enqueue(Command::Txn(request), Box::new(answer));
     }
 
     /// Adds a write to those that wait. They are written at the next [`Store::flush`], so that

@@ -8,6 +8,7 @@ use super::pb::etcdserverpb::{
     PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse, kv_server::Kv,
 };
 use super::{Server, convert};
+use crate::api;
 
 /// The largest request in bytes, as in etcd.
 const REQUEST_BYTES_MAX: usize = 3 * 512 * 1024;
@@ -19,20 +20,46 @@ fn check_size(request: &impl Message) -> Result<(), Status> {
     Err(Status::invalid_argument("etcdserver: request is too large"))
 }
 
+/// The largest message that is taken: a request, and what is around it.
+pub const MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX + 512 * 1024;
+
+/// A put, as the store has it.
+pub fn put(request: PutRequest) -> Result<api::PutRequest, Status> {
+    check_size(&request)?;
+    Ok(convert::put_request(request))
+}
+
+/// A deletion, as the store has it.
+pub fn delete_range(request: DeleteRangeRequest) -> Result<api::DeleteRangeRequest, Status> {
+    convert::delete_request(request).map_err(convert::status)
+}
+
+/// A transaction, as the store has it.
+pub fn txn(request: TxnRequest) -> Result<api::TxnRequest, Status> {
+    check_size(&request)?;
+    convert::txn_request(request).map_err(convert::status)
+}
+
+impl Server {
+    /// Answers a read.
+    pub fn range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+        let request = convert::range_request(request).map_err(convert::status)?;
+        let response = self.store.range(&request).map_err(convert::status)?;
+        Ok(convert::range_response(response))
+    }
+}
+
 #[tonic::async_trait]
 impl Kv for Server {
     async fn range(
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
-        let request = convert::range_request(request.into_inner()).map_err(convert::status)?;
-        let response = self.store.range(&request).map_err(convert::status)?;
-        Ok(Response::new(convert::range_response(response)))
+        Server::range(self, request.into_inner()).map(Response::new)
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        check_size(request.get_ref())?;
-        let request = convert::put_request(request.into_inner());
+        let request = put(request.into_inner())?;
         let response = self.store.put(request).await.map_err(convert::status)?;
         Ok(Response::new(convert::put_response(response)))
     }
@@ -41,18 +68,14 @@ impl Kv for Server {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        let request = convert::delete_request(request.into_inner()).map_err(convert::status)?;
-        let response = self
-            .store
-            .delete_range(request)
-            .await
-            .map_err(convert::status)?;
+        let request = delete_range(request.into_inner())?;
+        let response = self.store.delete_range(request).await;
+        let response = response.map_err(convert::status)?;
         Ok(Response::new(convert::delete_response(response)))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        check_size(request.get_ref())?;
-        let request = convert::txn_request(request.into_inner()).map_err(convert::status)?;
+        let request = txn(request.into_inner())?;
         let response = self.store.txn(request).await.map_err(convert::status)?;
         Ok(Response::new(convert::txn_response(response)))
     }

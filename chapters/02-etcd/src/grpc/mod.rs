@@ -8,19 +8,25 @@
 //! stumble over: `etcdctl endpoint status` of version 3.4 takes an endpoint given as a URL for the
 //! host's name, which etcd lets pass and the HTTP library here does not; give `ADDRESS:PORT`.
 
+mod calls;
 mod convert;
 mod kv;
 mod lease;
 mod maintenance;
 mod watch;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use component::CancellationToken;
-use futures::TryFutureExt;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tonic::transport::server::{Router, TcpIncoming};
+use tokio::task::JoinSet;
+use tonic::service::Routes;
+
+use calls::Calls;
 
 use crate::api::Revision;
 use crate::store::{Options, Store};
@@ -47,6 +53,9 @@ pub const API_VERSION: &str = "3.5.21";
 const CLUSTER_ID: u64 = 1;
 const MEMBER_ID: u64 = 1;
 const RAFT_TERM: u64 = 1;
+
+/// How long to wait when no connection could be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the server runs; the flags are etcd's.
 #[derive(clap::Args, Debug, Clone)]
@@ -82,9 +91,6 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The server broke down.
-    #[error(transparent)]
-    Serve(#[from] tonic::transport::Error),
 }
 
 /// What every service has.
@@ -120,49 +126,74 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         store,
         config: config.clone(),
     };
-    let mut serving = Vec::new();
+    let calls = Calls {
+        routes: routes(&server),
+        server,
+    };
+    // Dropping this ends its tasks, and with them the connections: an open watch must not hold
+    // up the exit.
+    let mut serving = JoinSet::new();
     for url in &config.listen_client_urls {
         let failed = |source| Error::Listen {
             url: url.clone(),
             source,
         };
-        // An open watch must not hold up the exit: dropping the server ends its connections.
-        let stopped = shutdown.clone().cancelled_owned();
-        let router = router(&server);
+        let calls = calls.clone();
         if let Some(path) = url.strip_prefix("unix://") {
             let listener = UnixListener::bind(path).map_err(failed)?;
-            let incoming = tokio_stream::wrappers::UnixListenerStream::new(listener);
-            serving.push(tokio::spawn(async move {
-                tokio::select! { result = router.serve_with_incoming(incoming) => result, () = stopped => Ok(()) }
-            }));
+            serving.spawn(accept(calls, async move || Ok(listener.accept().await?.0)));
         } else if let Some(address) = url.strip_prefix("http://") {
             let listener = TcpListener::bind(address.trim_end_matches('/'))
                 .await
                 .map_err(failed)?;
             let local: SocketAddr = listener.local_addr().map_err(failed)?;
             tracing::info!(url = %format!("http://{local}"), "listening");
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            serving.push(tokio::spawn(async move {
-                tokio::select! { result = router.serve_with_incoming(incoming) => result, () = stopped => Ok(()) }
+            serving.spawn(accept(calls, async move || {
+                let (socket, _) = listener.accept().await?;
+                socket.set_nodelay(true)?;
+                Ok(socket)
             }));
         } else {
             return Err(Error::Url(url.clone()));
         }
     }
-    for served in serving {
-        served.unwrap_or_else(|_panicked| Ok(())).await?;
-    }
+    shutdown.cancelled().await;
     Ok(())
 }
 
-fn router(server: &Server) -> Router {
+/// Serves connections as they come.
+async fn accept<IO>(calls: Calls, mut next: impl AsyncFnMut() -> io::Result<IO>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            socket = next() => match socket {
+                Ok(socket) => {
+                    connections.spawn(::grpc::serve(socket, calls.clone()));
+                }
+                // Out of descriptors, or one that went before it was taken: the next may do.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_ended) = connections.join_next() => {}
+        }
+    }
+}
+
+fn routes(server: &Server) -> Routes {
     use pb::etcdserverpb as rpc;
-    tonic::transport::Server::builder()
+    let mut routes = Routes::builder();
+    routes
         .add_service(rpc::kv_server::KvServer::new(server.clone()))
         .add_service(rpc::watch_server::WatchServer::new(server.clone()))
         .add_service(rpc::lease_server::LeaseServer::new(server.clone()))
         .add_service(rpc::cluster_server::ClusterServer::new(server.clone()))
         .add_service(rpc::maintenance_server::MaintenanceServer::new(
             server.clone(),
-        ))
+        ));
+    routes.routes().prepare()
 }
