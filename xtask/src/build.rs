@@ -38,8 +38,16 @@ pub fn trace(args: &[OsString]) -> Result<()> {
     hand_over(trace.arg0("cargo xtask").args(["lab", "trace"]).args(args))
 }
 
-/// `cargo xtask bench …`: becomes `cluster lab bench …`.
+/// `cargo xtask bench …`: becomes `cluster lab bench …`, or for the store `store-bench …`.
 pub fn bench(args: &[OsString]) -> Result<()> {
+    if let Some((what, args)) = args.split_first()
+        && what == "store"
+    {
+        static_programs(&["etcd", "store-bench"], &[])?;
+        let mut bench = Command::new(path_of("store-bench")?);
+        bench.arg("--ours").arg(path_of("etcd")?);
+        return hand_over(bench.args(args));
+    }
     let mut bench = Command::new(cluster()?);
     hand_over(bench.arg0("cargo xtask").args(["lab", "bench"]).args(args))
 }

@@ -79,7 +79,7 @@ enum Command {
     Exercise(exercise::Exercise),
     /// Planted bugs: list, start, check, hint, reset, solve
     Bug(exercise::Bug),
-    /// Measure the start of labs and pods (`bench --help` lists what)
+    /// Measure: `bench store`, and the start of labs and pods (`bench --help` lists what)
     #[command(disable_help_flag = true)]
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -1,0 +1,228 @@
+//! Measures the store's server beside a real etcd: same disk, same clients, same durability, in
+//! turn.
+//!
+//! `cargo xtask bench store` builds both this and the server, and runs it. What counts most is the
+//! processor time that the server takes for each request: where many clients are on the same few
+//! cores as the server, throughput is bound by both sides' processors, and half of that is the
+//! client's. A raw `fdatasync` of the same disk says how near a single client's write is to what
+//! the disk allows.
+
+mod load;
+mod rows;
+mod server;
+mod table;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use load::Measured;
+use rows::{ROWS, Row};
+use server::{Program, Server};
+
+/// Measure the store beside a real etcd.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench store")]
+struct Args {
+    /// The program of this workshop.
+    #[arg(long, hide = true)]
+    ours: PathBuf,
+    /// A real etcd, 3.5 or newer; without one only ours is measured.
+    #[arg(long, env = "WORKSHOP_ETCD")]
+    etcd: Option<PathBuf>,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// How often each is measured, in turn; the middle one counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Only rows whose name holds this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Keys for the figures of memory and restart; 0 leaves them out.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Where the data is; on a disk, or nothing of durability is measured.
+    #[arg(long, default_value = "/var/tmp")]
+    dir: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let ours = Program::Ours(args.ours.clone());
+    let etcd = args.etcd.clone().map(Program::Etcd);
+    println!(
+        "A write and fdatasync of 512 bytes takes {:.3} ms (p50).\n",
+        raw_sync(&args.dir)?.as_secs_f64() * 1e3
+    );
+    let wanted = |name: &str| {
+        args.only
+            .as_ref()
+            .is_none_or(|only| name.contains(only.as_str()))
+    };
+    let rows: Vec<Row> = ROWS
+        .iter()
+        .copied()
+        .filter(|row| wanted(&row.to_string()))
+        .collect();
+    if !rows.is_empty() {
+        loads(&args, &rows, &ours, etcd.as_ref()).await?;
+    }
+    if args.keys > 0 && wanted("memory restart watcher connection") {
+        figures(&args, &ours, etcd.as_ref()).await?;
+    }
+    Ok(())
+}
+
+async fn loads(args: &Args, rows: &[Row], ours: &Program, etcd: Option<&Program>) -> Result<()> {
+    let time = Duration::from_secs_f64(args.seconds);
+    let dirs = [
+        tempfile::tempdir_in(&args.dir)?,
+        tempfile::tempdir_in(&args.dir)?,
+    ];
+    let ours = Server::start(ours, dirs[0].path()).await?;
+    let etcd = match etcd {
+        Some(etcd) => Some(Server::start(etcd, dirs[1].path()).await?),
+        None => None,
+    };
+    print!("{}", table::HEAD);
+    for row in rows {
+        let (mut of_ours, mut of_etcd) = (Vec::new(), Vec::new());
+        for _ in 0..args.rounds.max(1) {
+            if let Some(etcd) = &etcd {
+                of_etcd.push(
+                    row.measure(etcd, time)
+                        .await
+                        .with_context(|| format!("etcd: {row}"))?,
+                );
+            }
+            of_ours.push(
+                row.measure(&ours, time)
+                    .await
+                    .with_context(|| format!("ours: {row}"))?,
+            );
+        }
+        let of_ours = Measured::middle(of_ours).context("a round")?;
+        println!(
+            "{}",
+            table::row(&row.to_string(), Measured::middle(of_etcd), of_ours)
+        );
+    }
+    println!();
+    Ok(())
+}
+
+/// What one server takes, beside its time.
+struct Figures {
+    fill: Duration,
+    memory: u64,
+    disk: u64,
+    restart: Duration,
+    memory_restarted: u64,
+    per_watcher: f64,
+    per_connection: f64,
+}
+
+async fn figures(args: &Args, ours: &Program, etcd: Option<&Program>) -> Result<()> {
+    let etcd = match etcd {
+        Some(etcd) => Some(figures_of(args, etcd).await?),
+        None => None,
+    };
+    let ours = figures_of(args, ours).await?;
+    let print = |name: &str, of: fn(&Figures) -> f64, unit| {
+        println!(
+            "{}",
+            table::figure(name, etcd.as_ref().map(of), of(&ours), unit)
+        );
+    };
+    println!(
+        "| with {} keys of 256 B | etcd | ours | ours/etcd |\n| --- | ---: | ---: | ---: |",
+        args.keys
+    );
+    print("written in", |it| it.fill.as_secs_f64(), "s");
+    print("memory", |it| it.memory as f64 / 1e6, "MB");
+    print("disk", |it| it.disk as f64 / 1e6, "MB");
+    print(
+        "answers after a restart in",
+        |it| it.restart.as_secs_f64(),
+        "s",
+    );
+    print(
+        "memory after it",
+        |it| it.memory_restarted as f64 / 1e6,
+        "MB",
+    );
+    print("memory of a watcher", |it| it.per_watcher, "B");
+    print("memory of a connection", |it| it.per_connection, "B");
+    Ok(())
+}
+
+async fn figures_of(args: &Args, program: &Program) -> Result<Figures> {
+    const WATCHERS: u64 = 100_000;
+    const CONNECTIONS: u64 = 1000;
+    let dir = tempfile::tempdir_in(&args.dir)?;
+    let server = Server::start(program, dir.path()).await?;
+    let begun = Instant::now();
+    rows::fill_keys(&server, args.keys).await?;
+    let fill = begun.elapsed();
+    let memory = server.memory();
+    let disk = bytes_in(&dir.path().join("data"))?;
+    drop(server);
+    let begun = Instant::now();
+    let server = Server::start(program, dir.path()).await?;
+    let restart = begun.elapsed();
+    let memory_restarted = server.memory();
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(server.connect().await?);
+    }
+    let with_connections = server.memory();
+    let watching = rows::watchers(&server, WATCHERS, |n| {
+        format!("/registry/pods/default/{n:08}")
+    })
+    .await?;
+    let with_watchers = server.memory();
+    drop(watching);
+    let grown = |from: u64, to: u64, count| to.saturating_sub(from) as f64 / count as f64;
+    Ok(Figures {
+        fill,
+        memory,
+        disk,
+        restart,
+        memory_restarted,
+        per_watcher: grown(with_connections, with_watchers, WATCHERS),
+        per_connection: grown(memory_restarted, with_connections, CONNECTIONS),
+    })
+}
+
+fn bytes_in(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let of_entry = entry.metadata()?;
+        bytes += if of_entry.is_dir() {
+            bytes_in(&entry.path())?
+        } else {
+            of_entry.len()
+        };
+    }
+    Ok(bytes)
+}
+
+/// What the disk itself takes to make a small write durable.
+fn raw_sync(dir: &Path) -> Result<Duration> {
+    let mut file = tempfile::tempfile_in(dir)?;
+    let mut times = Vec::new();
+    for _ in 0..300 {
+        let start = Instant::now();
+        file.write_all(&[7; 512])?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
+}
