@@ -322,7 +322,8 @@ async fn fan_out(server: &Server, time: Duration, is_one_key: bool) -> Result<Me
                     while let Some(Ok(answer)) = answers.next().await {
                         let events = answer.events.len() as u64;
                         if events > 0
-                            && (heard.fetch_add(events, Ordering::Relaxed) + events) % wanted == 0
+                            && (heard.fetch_add(events, Ordering::Relaxed) + events)
+                                .is_multiple_of(wanted)
                         {
                             let _ended = all_heard.send(()).await;
                         }
