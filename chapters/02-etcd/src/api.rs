@@ -29,6 +29,37 @@ pub struct KeyValue {
     pub lease: LeaseId,
 }
 
+/// A [`KeyValue`] that is lent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyValueRef<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+    /// Revision of the put that made the key.
+    pub create_revision: Revision,
+    /// Revision of the last put.
+    pub mod_revision: Revision,
+    /// Puts since it was made.
+    pub version: i64,
+    /// The lease that it hangs on; 0 is none.
+    pub lease: LeaseId,
+}
+
+/// A copy.
+impl From<KeyValueRef<'_>> for KeyValue {
+    fn from(kv: KeyValueRef<'_>) -> Self {
+        Self {
+            key: Bytes::copy_from_slice(kv.key),
+            value: Bytes::copy_from_slice(kv.value),
+            create_revision: kv.create_revision,
+            mod_revision: kv.mod_revision,
+            version: kv.version,
+            lease: kv.lease,
+        }
+    }
+}
+
 /// Which keys a request is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyRange {

@@ -1,8 +1,8 @@
 //! Checkpoints: the whole store in one file, so that the log before it can go.
 //!
 //! `checkpoint-INDEX` is the store just before the command of that index. It is written beside
-//! the running store from a snapshot (which shares every key and value with it), under another
-//! name until it is whole and durable. So disk and restart time are bounded by what the store
+//! the running store, which goes on meanwhile, from a snapshot in slices; under another name until
+//! it is whole and durable. So disk and restart time are bounded by what the store
 //! holds, not by how often it was written.
 
 use std::fs::{self, File};
@@ -13,19 +13,20 @@ use crate::api::Error;
 use crate::codec::{self, Decoder};
 use crate::frame::{self, Frame, HEADER_BYTES, Next};
 use crate::log::{cannot, corrupt, numbered, segments, sync_dir, write_durably};
-use crate::mvcc::{Mvcc, Restore};
+use crate::mvcc::{Item, Mvcc, Restore};
 
 const PREFIX: &str = "checkpoint-";
 
 /// A frame is closed when it is this long.
 const FRAME_BYTES: usize = 64 * 1024;
 
-/// Writes the checkpoint before command `index` and returns its size in bytes.
+/// Writes the checkpoint before command `index`, a snapshot's slices, and returns its size in
+/// bytes.
 ///
 /// # Errors
 ///
 /// If it cannot be made durable; then it is not there.
-pub fn write(dir: &Path, index: u64, mvcc: &Mvcc) -> io::Result<u64> {
+pub fn write(dir: &Path, index: u64, slices: impl Iterator<Item = Vec<Item>>) -> io::Result<u64> {
     let path = dir.join(format!("{PREFIX}{index:016x}"));
     write_durably(&path, |file| {
         let salt = crate::random::u64() as u32;
@@ -34,7 +35,7 @@ pub fn write(dir: &Path, index: u64, mvcc: &Mvcc) -> io::Result<u64> {
         let mut frame = Frame::default();
         frame.clear();
         let mut number = 1;
-        for item in mvcc.items() {
+        for item in slices.flatten() {
             codec::encode_item(&item, frame.payload());
             if frame.len() >= FRAME_BYTES {
                 out.write_all(frame.seal(salt, number))?;

@@ -7,10 +7,10 @@
 use bytes::Bytes;
 
 use crate::api::{
-    Compare, CompareOp, CompareTarget, DeleteRangeRequest, KeyRange, PutRequest, RangeRequest,
-    RequestOp, TxnRequest,
+    Compare, CompareOp, CompareTarget, DeleteRangeRequest, KeyRange, KeyValueRef, PutRequest,
+    RangeRequest, RequestOp, TxnRequest,
 };
-use crate::mvcc::{Command, Item};
+use crate::mvcc::{Command, Item, Version};
 
 /// Bytes that no encoder wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,22 +60,17 @@ pub fn encode_item(item: &Item, out: &mut Vec<u8>) {
             put_i64(out, *id);
             put_i64(out, *ttl_seconds);
         }
-        Item::Version {
-            key,
-            mod_revision,
-            value,
-            create_revision,
-            version,
-            lease,
-        } => {
-            out.push(if value.is_some() { 3 } else { 4 });
-            put_bytes(out, key);
-            put_i64(out, *mod_revision);
+        Item::Version(version) => {
+            let value = version.value();
+            out.push(if value.is_some() { 6 } else { 7 });
+            put_bytes(out, version.key());
+            put_i64(out, version.mod_revision);
+            out.extend_from_slice(&version.sub.to_le_bytes());
             if let Some(value) = value {
                 put_bytes(out, value);
-                put_i64(out, *create_revision);
-                put_i64(out, *version);
-                put_i64(out, *lease);
+                put_i64(out, version.create_revision);
+                put_i64(out, version.version);
+                put_i64(out, version.lease);
             }
         }
         Item::End => out.push(5),
@@ -227,23 +222,14 @@ impl<'a> Decoder<'a> {
                 id: self.i64()?,
                 ttl_seconds: self.i64()?,
             }),
-            3 => Ok(Item::Version {
-                key: self.bytes()?,
-                mod_revision: self.i64()?,
-                value: Some(self.bytes()?),
-                create_revision: self.i64()?,
-                version: self.i64()?,
-                lease: self.i64()?,
-            }),
-            4 => Ok(Item::Version {
-                key: self.bytes()?,
-                mod_revision: self.i64()?,
-                value: None,
-                create_revision: 0,
-                version: 0,
-                lease: 0,
-            }),
+            // 3 and 4 were versions without a number in their transaction.
             5 => Ok(Item::End),
+            6 => self.put_version().map(Item::Version),
+            7 => {
+                let (key, mod_revision) = (self.slice()?, self.i64()?);
+                let sub = self.u32()?;
+                Ok(Item::Version(Version::deletion(key, mod_revision, sub)))
+            }
             _ => Err(Malformed),
         }
     }
@@ -258,9 +244,13 @@ impl<'a> Decoder<'a> {
         self.take(1).map(|bytes| bytes[0])
     }
 
-    fn len(&mut self) -> Result<usize, Malformed> {
+    fn u32(&mut self) -> Result<u32, Malformed> {
         let bytes = self.take(4)?.try_into().expect("four bytes were taken");
-        Ok(u32::from_le_bytes(bytes) as usize)
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn len(&mut self) -> Result<usize, Malformed> {
+        self.u32().map(|len| len as usize)
     }
 
     fn i64(&mut self) -> Result<i64, Malformed> {
@@ -268,10 +258,32 @@ impl<'a> Decoder<'a> {
         Ok(i64::from_le_bytes(bytes))
     }
 
+    fn slice(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = self.len()?;
+        self.take(len)
+    }
+
     /// A copy: a slice would keep the whole record it came from in memory.
     fn bytes(&mut self) -> Result<Bytes, Malformed> {
-        let len = self.len()?;
-        self.take(len).map(Bytes::copy_from_slice)
+        self.slice().map(Bytes::copy_from_slice)
+    }
+
+    fn put_version(&mut self) -> Result<Version, Malformed> {
+        let (key, mod_revision) = (self.slice()?, self.i64()?);
+        let sub = self.u32()?;
+        let kv = KeyValueRef {
+            key,
+            mod_revision,
+            value: self.slice()?,
+            create_revision: self.i64()?,
+            version: self.i64()?,
+            lease: self.i64()?,
+        };
+        // A version of 0 would be a deletion.
+        if kv.version < 1 {
+            return Err(Malformed);
+        }
+        Ok(Version::put(kv, sub))
     }
 
     fn range(&mut self) -> Result<KeyRange, Malformed> {

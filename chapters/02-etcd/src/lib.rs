@@ -18,8 +18,8 @@
 //!   range, watch ◄─────────────── memory ──────────┘
 //! ```
 //!
-//! The whole store is in memory, keys and values; disk is only for coming back. A key-value pair
-//! is a [`bytes::Bytes`] each, shared with whoever read it, so a cache on top holds no second copy.
+//! The whole store is in memory, keys and values; disk is only for coming back. A version of a key
+//! is one piece of memory, shared with whoever read it, so a cache on top holds no second copy.
 //!
 //! Read [`mvcc`] first, then `writer` and `log`, then [`watch`]. The feature `grpc` adds the
 //! server; the API server embeds the store without it.

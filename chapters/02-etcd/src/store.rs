@@ -10,6 +10,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::api::{
@@ -19,7 +20,7 @@ use crate::api::{
 };
 use crate::deadlines::Deadlines;
 use crate::log::{Replayed, cannot};
-use crate::mvcc::{self, Applied, Command, Mvcc};
+use crate::mvcc::{self, Applied, Command, Mvcc, Selection};
 use crate::queue::{Answer, Pending, Queue};
 use crate::watch::{Watcher, Watchers};
 use crate::writer::Writer;
@@ -31,6 +32,11 @@ const WRITES_WAITING: usize = 4096;
 /// A disk whose syncs take longer than this is left to the writer's thread: whoever else waited
 /// for it would keep the tasks of its own thread waiting.
 const SHORT_SYNC: Duration = Duration::from_millis(1);
+
+/// Changes that are swept in one go, while nobody reads or writes, and the pause until the next,
+/// in which everybody does. After etcd's `compaction-batch-limit`; its pauses are longer.
+const SWEEP_CHANGES: usize = 1000;
+const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 
 /// How a store is kept.
 #[derive(Debug, Clone)]
@@ -127,6 +133,13 @@ impl Shared {
             .store(before - before / 8 + took / 8, Ordering::Relaxed);
     }
 
+    /// Frees what a compaction left, in slices: writes go on between them.
+    pub fn sweep(&self) {
+        while self.check_open().is_ok() && self.write().sweep(SWEEP_CHANGES) {
+            std::thread::sleep(SWEEP_PAUSE);
+        }
+    }
+
     /// Sets the bytes that the store takes on disk.
     pub fn set_disk_bytes(&self, bytes: u64) {
         self.disk_bytes.store(bytes, Ordering::Relaxed);
@@ -171,6 +184,7 @@ impl Store {
             // Refused then, refused now: the answer was given long ago.
             let _answer = mvcc.apply(&command);
         })?;
+        mvcc.sweep(usize::MAX);
         if torn_bytes > 0 {
             tracing::warn!(
                 torn_bytes,
@@ -249,6 +263,20 @@ impl Store {
     /// [`Error::Compacted`] and [`Error::FutureRevision`] for a revision that is not to be had.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
         self.handle.shared.read().range(request)
+    }
+
+    /// Reads a range, and has `answer` made of what is found in its place. Writes wait for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::range`].
+    pub fn range_with<A>(
+        &self,
+        request: &RangeRequest,
+        answer: impl FnOnce(&Selection<'_>) -> A,
+    ) -> Result<A, Error> {
+        let state = self.handle.shared.read();
+        state.select(request).map(|found| answer(&found))
     }
 
     /// Compares, then writes, as one revision. Once this answers, the write survives any crash.
@@ -384,7 +412,7 @@ impl Store {
         let (granted_ttl_seconds, keys) = {
             let state = shared.read();
             let (ttl, keys) = state.lease(id).ok_or(Error::LeaseNotFound)?;
-            (ttl, keys.cloned().collect())
+            (ttl, keys.map(Bytes::copy_from_slice).collect())
         };
         let deadline = shared.deadlines().end(id).ok_or(Error::LeaseNotFound)?;
         let left = deadline.saturating_duration_since(Instant::now());

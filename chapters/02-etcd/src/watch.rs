@@ -10,6 +10,7 @@
 //! Which watchers a change concerns is asked of [`Segments`], at the cost of those it concerns.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLockReadGuard};
 
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::api::{Error, EventKind, KeyRange, Revision, WatchBatch, WatchRequest};
-use crate::mvcc::{Change, Mvcc};
+use crate::mvcc::{Mvcc, Version};
 use crate::store::Shared;
 
 /// Most events in a batch, give or take the last revision's.
@@ -56,13 +57,13 @@ impl Watchers {
     }
 
     /// Tells those concerned of a change.
-    pub fn dispatch(&self, change: &Change) {
-        for id in self.segments.at(&change.key) {
+    pub fn dispatch(&self, change: &Version) {
+        for id in self.segments.at(change.key()) {
             let slot = &self.slots[id];
             // Changes come in order: what is pending already is not later than this one. Setting
             // it and taking it are both done under the store's lock.
             if slot.pending.load(Ordering::Relaxed) == 0 {
-                slot.pending.store(change.revision, Ordering::Relaxed);
+                slot.pending.store(change.mod_revision, Ordering::Relaxed);
                 slot.bell.notify_one();
             }
         }
@@ -88,9 +89,9 @@ struct Segments {
 }
 
 impl Segments {
-    fn at(&self, key: &Bytes) -> &[u64] {
+    fn at(&self, key: &[u8]) -> &[u64] {
         self.pieces
-            .range::<Bytes, _>(..=key)
+            .range::<[u8], _>((Unbounded, Included(key)))
             .next_back()
             .map_or(&[], |(_, ids)| ids.as_slice())
     }
@@ -135,7 +136,6 @@ impl Segments {
     }
 
     fn each_piece(&mut self, start: &Bytes, end: Option<&Bytes>, f: impl FnMut(&mut Vec<u64>)) {
-        use std::ops::Bound::{Excluded, Included, Unbounded};
         let end = end.map_or(Unbounded, Excluded);
         self.pieces
             .range_mut::<Bytes, _>((Included(start), end))
@@ -226,13 +226,13 @@ impl Watcher {
         let mut last = 0;
         for (scanned, change) in state.changes(from).enumerate() {
             let full = events.len() >= BATCH_EVENTS || scanned >= SCAN_CHANGES;
-            if full && change.revision != last {
-                (revision, rest) = (last, change.revision);
+            if full && change.mod_revision != last {
+                (revision, rest) = (last, change.mod_revision);
                 break;
             }
-            last = change.revision;
+            last = change.mod_revision;
             // A watch may begin at a revision that is still to come.
-            if last >= self.request.start_revision && self.request.range.contains(&change.key) {
+            if last >= self.request.start_revision && self.request.range.contains(change.key()) {
                 let event = state.event(change, self.request.prev_kv);
                 let unwanted = match event.kind {
                     EventKind::Put => self.request.no_put,

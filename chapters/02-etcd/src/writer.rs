@@ -16,7 +16,7 @@
 //!
 //! [`Handle::flush`]: crate::store
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use crate::checkpoint;
 use crate::codec;
 use crate::frame::Frame;
 use crate::log::Log;
-use crate::mvcc::Command;
+use crate::mvcc::{Command, Snapshot};
 use crate::queue::{Call, Pending};
 use crate::store::{Options, Shared};
 
@@ -35,6 +35,9 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// A batch has at most this many commands, so that the first need not wait for very many.
 const BATCH_COMMANDS: usize = 1024;
+
+/// Keys of a checkpoint's slice, for which the store is locked: some 0.1 ms.
+const SLICE_KEYS: usize = 1000;
 
 /// A lease that could not be ended, because the disk is full, is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -197,7 +200,18 @@ impl Writer {
                 self.shared.queue.expire_by(at);
             }
             Command::LeaseRevoke(id) => self.shared.deadlines().stop(*id),
-            Command::Txn(_) | Command::Compact(_) => {}
+            Command::Compact(_) => self.sweep(),
+            Command::Txn(_) => {}
+        }
+    }
+
+    /// Frees what was compacted away, in a thread of its own: writes go on meanwhile.
+    fn sweep(&self) {
+        let shared = self.shared.clone();
+        let work = move || shared.sweep();
+        let thread = std::thread::Builder::new().name("etcd-sweep".to_owned());
+        if let Err(error) = thread.spawn(work) {
+            tracing::warn!(%error, "cannot free what was compacted; the next compaction will");
         }
     }
 
@@ -221,22 +235,10 @@ impl Writer {
         }
         self.old_log_bytes += before;
         let index = self.log.next_index();
-        // A copy of the index only; keys and values are shared. Every command before `index` is
-        // in it, and no other.
-        let snapshot = self.shared.read().clone();
-        let dir = self.dir.clone();
-        let work = move || match checkpoint::write(&dir, index, &snapshot) {
-            Ok(bytes) => {
-                if let Err(error) = checkpoint::remove_older(&dir, index) {
-                    tracing::warn!(%error, "cannot remove what a checkpoint replaced");
-                }
-                Some(bytes)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot write a checkpoint; the log goes on");
-                None
-            }
-        };
+        // Every command before `index` is in it, and no other.
+        let snapshot = self.shared.write().snapshot();
+        let (dir, shared) = (self.dir.clone(), self.shared.clone());
+        let work = move || write_checkpoint(&dir, index, snapshot, &shared);
         match std::thread::Builder::new()
             .name("etcd-checkpoint".to_owned())
             .spawn(work)
@@ -264,6 +266,33 @@ impl Writer {
             self.old_log_bytes = 0;
             self.checkpoint_due = bytes.max(self.checkpoint_bytes_min);
             self.set_disk_bytes();
+        }
+    }
+}
+
+/// Writes a checkpoint and removes what it replaces; its size in bytes, if it was written. The
+/// store is locked for each slice only.
+fn write_checkpoint(
+    dir: &Path,
+    index: u64,
+    mut snapshot: Snapshot,
+    shared: &Shared,
+) -> Option<u64> {
+    let slices = std::iter::from_fn(|| snapshot.next_slice(&shared.read(), SLICE_KEYS));
+    let written = checkpoint::write(dir, index, slices);
+    // What was compacted meanwhile has been kept for it.
+    drop(snapshot);
+    shared.sweep();
+    match written {
+        Ok(bytes) => {
+            if let Err(error) = checkpoint::remove_older(dir, index) {
+                tracing::warn!(%error, "cannot remove what a checkpoint replaced");
+            }
+            Some(bytes)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot write a checkpoint; the log goes on");
+            None
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use etcd::api::*;
-use etcd::mvcc::{Command as Write_, Mvcc, Restore};
+use etcd::mvcc::{Command as Write_, Item, Mvcc, Restore};
 use proptest::prelude::*;
 
 #[test]
@@ -189,18 +189,21 @@ impl goldenscript::Runner for Runner {
                     writeln!(
                         out,
                         "{}: {:?} {}{before}",
-                        change.revision,
+                        change.mod_revision,
                         event.kind,
                         show(&event.kv)
                     )?;
                 }
             }
             Command::Dump => {
-                let mut restore = Restore::default();
-                for item in self.mvcc.items() {
-                    writeln!(out, "{item:?}")?;
-                    restore.push(item);
+                for item in by_revision(self.mvcc.items(), self.mvcc.compact_revision()) {
+                    match item {
+                        Item::Version(version) => writeln!(out, "{version:?}")?,
+                        item => writeln!(out, "{item:?}")?,
+                    }
                 }
+                let mut restore = Restore::default();
+                self.mvcc.items().for_each(|item| restore.push(item));
                 assert_eq!(restore.finish().expect("whole"), self.mvcc);
             }
         }
@@ -221,6 +224,18 @@ impl Runner {
         }
         Ok(())
     }
+}
+
+/// A snapshot's items for a reader: after the compaction's revision, as they happened.
+fn by_revision(items: impl Iterator<Item = Item>, compacted: Revision) -> Vec<Item> {
+    let mut items: Vec<_> = items.collect();
+    items.sort_by_key(|item| match item {
+        Item::Start { .. } | Item::Lease { .. } => (0, 0),
+        Item::Version(version) if version.mod_revision < compacted => (1, 0),
+        Item::Version(version) => (version.mod_revision, version.sub),
+        Item::End => (Revision::MAX, 0),
+    });
+    items
 }
 
 fn bytes(text: &str) -> Bytes {
@@ -432,6 +447,8 @@ fn run(mvcc: &mut Mvcc, model: &mut Model, op: Op) {
     };
     let compacted = mvcc.compact_revision();
     let applied = mvcc.apply(&command);
+    // Not always to the end, and never to be seen.
+    mvcc.sweep(2);
     match command {
         Write_::Compact(revision) => {
             assert_eq!(applied.is_ok(), revision > compacted);
@@ -478,5 +495,105 @@ proptest! {
         let mut restore = Restore::default();
         mvcc.items().for_each(|item| restore.push(item));
         prop_assert_eq!(restore.finish(), Some(mvcc));
+    }
+}
+
+/// Any command, also one that is refused. Compactions are to so many revisions ago.
+fn commands() -> impl Strategy<Value = Write_> {
+    let range = prop_oneof![
+        keys().prop_map(KeyRange::One),
+        keys().prop_map(KeyRange::prefix)
+    ];
+    let delete = range.prop_map(|range| {
+        RequestOp::DeleteRange(DeleteRangeRequest {
+            range,
+            prev_kv: false,
+        })
+    });
+    let put = (keys(), keys(), 0..3i64, any::<[bool; 2]>()).prop_map(
+        |(key, value, lease, [ignore_value, ignore_lease])| {
+            RequestOp::Put(PutRequest {
+                key,
+                value: if ignore_value { Bytes::new() } else { value },
+                lease: if ignore_lease { 0 } else { lease },
+                prev_kv: false,
+                ignore_value,
+                ignore_lease,
+            })
+        },
+    );
+    let txn = (
+        keys(),
+        prop::collection::vec(prop_oneof![2 => put, 1 => delete], 1..4),
+        any::<bool>(),
+    );
+    let txn = txn.prop_map(|(key, success, guarded)| {
+        let guard = Compare {
+            range: KeyRange::One(key),
+            op: CompareOp::Greater,
+            target: CompareTarget::Version(1),
+        };
+        Write_::Txn(TxnRequest {
+            compare: guarded.then_some(guard).into_iter().collect(),
+            success,
+            failure: Vec::new(),
+        })
+    });
+    prop_oneof![
+        12 => txn,
+        2 => (-1..8i64).prop_map(Write_::Compact),
+        1 => (1..3i64).prop_map(|id| Write_::LeaseGrant { id, ttl_seconds: 9 }),
+        1 => (1..3i64).prop_map(Write_::LeaseRevoke),
+    ]
+}
+
+/// Applies a command, and returns what was applied.
+fn apply(mvcc: &mut Mvcc, command: &Write_) -> Write_ {
+    let command = match command {
+        Write_::Compact(ago) => Write_::Compact(mvcc.revision() - ago),
+        command => command.clone(),
+    };
+    let _taken_or_refused = mvcc.apply(&command);
+    command
+}
+
+proptest! {
+    /// A checkpoint is read in slices while commands are applied and what they compact is swept;
+    /// with these commands applied to it again it is the store.
+    #[test]
+    fn a_snapshot_in_slices_and_the_commands_since_are_the_store(
+        before in prop::collection::vec(commands(), 0..60),
+        meanwhile in prop::collection::vec((commands(), 0..30usize, 0..2usize), 0..40),
+        after in prop::collection::vec(commands(), 0..10),
+    ) {
+        let mut mvcc = Mvcc::default();
+        for command in &before {
+            apply(&mut mvcc, command);
+            mvcc.sweep(1);
+        }
+        let mut snapshot = mvcc.snapshot();
+        let mut restore = Restore::default();
+        let mut replayed = Vec::new();
+        for (command, swept, keys) in &meanwhile {
+            replayed.push(apply(&mut mvcc, command));
+            mvcc.sweep(*swept);
+            let slice = (*keys > 0).then(|| snapshot.next_slice(&mvcc, *keys)).flatten();
+            slice.into_iter().flatten().for_each(|item| restore.push(item));
+        }
+        while let Some(slice) = snapshot.next_slice(&mvcc, 1) {
+            slice.into_iter().for_each(|item| restore.push(item));
+        }
+        drop(snapshot);
+        mvcc.sweep(usize::MAX);
+        let mut restored = restore.finish().expect("whole");
+        for command in &replayed {
+            let _as_then = restored.apply(command);
+        }
+        prop_assert_eq!(&restored, &mvcc);
+        // In what cannot be seen of them they are alike, too.
+        for command in &after {
+            prop_assert_eq!(restored.apply(command), mvcc.apply(command));
+        }
+        prop_assert_eq!(restored, mvcc);
     }
 }

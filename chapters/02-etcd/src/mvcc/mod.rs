@@ -1,7 +1,7 @@
 //! The core of the store: every key's versions, by revision, with no IO and no clock.
 //!
 //! ```text
-//!   keys (ordered)                          changes (by revision)
+//!   index (by key)                          history (by revision)
 //!   /a  → [2: put v1] [5: put v2]           2: /a
 //!   /b  → [3: put v1] [4: deleted]          3: /b
 //!   /c  → [5: put v1]                       4: /b
@@ -10,8 +10,11 @@
 //!
 //! A write never changes a version: it appends one, stamped with the next [`Revision`]. So the
 //! store as of any revision can still be read (each key's last version not after it), and a
-//! watcher is a cursor into `changes` and nothing more. Both go back to the last compaction, which
-//! drops what only older revisions can see.
+//! watcher is a cursor into the history and nothing more. Both go back to the last compaction,
+//! which drops what only older revisions can see.
+//!
+//! A [`Version`] is one piece of memory with its key and its value, made when a write is applied.
+//! Index and history hold pointers to it, a reader gets another: nothing is copied again.
 //!
 //! All writes are [`Command`]s, and [`Mvcc::apply`] is a function of the state and the command:
 //! the same commands in the same order make the same store. That is why the log on disk holds
@@ -19,27 +22,42 @@
 //! same property lets Raft replicate it.)
 //!
 //! One invariant carries the layout: **a key changes at most once per revision**. [`txn`] refuses
-//! a transaction that would put a key twice, as etcd does, so a version needs no number within
-//! its revision.
+//! a transaction that would put a key twice, as etcd does, so a key's version is found by its
+//! revision alone.
+//!
+//! Read on with `txn`, then `version`, `versions` and `index` for how it is held in memory, then
+//! `compact` and [`snapshot`](Snapshot) for how it is forgotten and how it gets to disk without
+//! stopping the writes.
 
 mod check;
 mod compact;
+mod history;
+mod index;
 mod lease;
 mod range;
 mod snapshot;
 mod txn;
+mod version;
+mod versions;
 
 pub use check::{check_txn, is_read_only};
 pub use lease::TTL_SECONDS_MAX;
-pub use snapshot::{Item, Restore};
+pub use range::Selection;
+pub use snapshot::{Item, Restore, Snapshot};
+pub use version::{Head, Version};
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::api::{
     Error, Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, TxnRequest, TxnResponse,
 };
+use compact::Sweep;
+use history::History;
+use index::Index;
+use lease::Lease;
+use versions::Versions;
 
 /// A write, as it is logged and applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,41 +86,15 @@ pub enum Applied {
     Done,
 }
 
-/// One version of one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Version {
-    mod_revision: Revision,
-    /// None where this version is the key's deletion; then the fields below are 0.
-    value: Option<Bytes>,
-    create_revision: Revision,
-    version: i64,
-    lease: LeaseId,
-}
-
-/// That a key got a version at a revision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The version's revision.
-    pub revision: Revision,
-    /// The key.
-    pub key: Bytes,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Lease {
-    ttl_seconds: i64,
-    keys: BTreeSet<Bytes>,
-}
-
 /// All versions of all keys since the last compaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Mvcc {
     revision: Revision,
     compact_revision: Revision,
-    /// Versions are in order of revision; a key without versions is not here.
-    keys: BTreeMap<Bytes, Vec<Version>>,
-    changes: VecDeque<Change>,
+    index: Index,
+    history: History,
     leases: BTreeMap<LeaseId, Lease>,
+    sweep: Sweep,
 }
 
 impl Default for Mvcc {
@@ -111,9 +103,10 @@ impl Default for Mvcc {
             // As in etcd: revision 1 is the empty store, so 0 can mean "now".
             revision: 1,
             compact_revision: 0,
-            keys: BTreeMap::new(),
-            changes: VecDeque::new(),
+            index: Index::default(),
+            history: History::default(),
             leases: BTreeMap::new(),
+            sweep: Sweep::default(),
         }
     }
 }
@@ -146,27 +139,22 @@ impl Mvcc {
     }
 
     /// The changes of revision `from` and later, in order.
-    pub fn changes(&self, from: Revision) -> impl Iterator<Item = &Change> {
-        let first = self
-            .changes
-            .partition_point(|change| change.revision < from);
-        self.changes.range(first..)
+    pub fn changes(&self, from: Revision) -> impl Iterator<Item = &Version> {
+        self.history.since(from)
     }
 
     /// A change as a watcher hears it, with the key before it if that is asked for and known.
-    pub fn event(&self, change: &Change, with_prev_kv: bool) -> Event {
-        let versions = self
-            .keys
-            .get(&change.key)
-            .expect("a change's key has its versions");
-        let at = versions
-            .binary_search_by_key(&change.revision, |version| version.mod_revision)
-            .expect("a change is kept as long as its version");
-        let prev_kv = match at.checked_sub(1) {
-            Some(before) if with_prev_kv => versions[before].key_value(&change.key),
-            _ => None,
+    pub fn event(&self, change: &Version, with_prev_kv: bool) -> Event {
+        let before = change.mod_revision - 1;
+        let prev_kv = if with_prev_kv && before >= self.compact_revision {
+            let versions = self.index.get(change.key());
+            versions
+                .and_then(|versions| versions.at(before))
+                .and_then(Version::key_value)
+        } else {
+            None
         };
-        match versions[at].key_value(&change.key) {
+        match change.key_value() {
             Some(kv) => Event {
                 kind: EventKind::Put,
                 kv,
@@ -174,8 +162,8 @@ impl Mvcc {
             },
             None => {
                 let kv = KeyValue {
-                    key: change.key.clone(),
-                    mod_revision: change.revision,
+                    key: Bytes::copy_from_slice(change.key()),
+                    mod_revision: change.mod_revision,
                     ..KeyValue::default()
                 };
                 Event {
@@ -192,51 +180,41 @@ impl Mvcc {
         &'a self,
         range: &KeyRange,
         revision: Revision,
-    ) -> impl Iterator<Item = (&'a Bytes, &'a Version)> + use<'a> {
-        use std::ops::Bound;
-        let start = Bound::Included(range.start().clone());
-        let end = match range.end() {
-            // BTreeMap::range would panic on a span that ends before it begins.
-            Some(end) if end <= *range.start() => Bound::Included(range.start().clone()),
-            Some(end) => Bound::Excluded(end),
-            None => Bound::Unbounded,
-        };
-        let empty = matches!(&end, Bound::Included(_));
-        self.keys
-            .range((start, end))
-            .filter(move |_| !empty)
-            .filter_map(move |(key, versions)| Some((key, live_at(versions, revision)?)))
+    ) -> impl Iterator<Item = &'a Version> + use<'a> {
+        self.index
+            .range(range)
+            .filter_map(move |versions| versions.at(revision))
     }
 
     /// The key as it is now.
-    fn current(&self, key: &Bytes) -> Option<&Version> {
-        self.keys
+    fn current(&self, key: &[u8]) -> Option<&Version> {
+        self.index
             .get(key)
-            .and_then(|versions| live_at(versions, Revision::MAX))
+            .map(Versions::newest)
+            .filter(|newest| !newest.is_deletion())
     }
-}
 
-/// The version that is seen at `revision`, unless that is a deletion.
-fn live_at(versions: &[Version], revision: Revision) -> Option<&Version> {
-    let after = match versions.last() {
-        Some(last) if last.mod_revision <= revision => versions.len(),
-        _ => versions.partition_point(|version| version.mod_revision <= revision),
-    };
-    versions[..after]
-        .last()
-        .filter(|version| version.value.is_some())
-}
-
-impl Version {
-    /// The key with this version; none for a deletion.
-    fn key_value(&self, key: &Bytes) -> Option<KeyValue> {
-        Some(KeyValue {
-            key: key.clone(),
-            value: self.value.clone()?,
-            create_revision: self.create_revision,
-            mod_revision: self.mod_revision,
-            version: self.version,
-            lease: self.lease,
-        })
+    /// Gives a key the version that `make` makes of its current one and the number of changes
+    /// before it in its transaction. Returns what was current.
+    fn append(
+        &mut self,
+        key: &[u8],
+        revision: Revision,
+        make: impl FnOnce(Option<&Version>, u32) -> Version,
+    ) -> Option<Version> {
+        self.revision = revision;
+        let sub = match self.history.back() {
+            Some(last) if last.mod_revision == revision => last.sub + 1,
+            _ => 0,
+        };
+        let (version, before) = self.index.push(key, |current| make(current, sub));
+        let before = before.filter(|before| !before.is_deletion());
+        let lease_before = before.as_ref().map_or(0, |before| before.lease);
+        if lease_before != version.lease {
+            self.lease_detach(lease_before, key);
+        }
+        self.lease_attach(&version);
+        self.history.push_back(version);
+        before
     }
 }

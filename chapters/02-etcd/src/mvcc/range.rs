@@ -2,10 +2,23 @@
 
 use std::cmp::Ordering;
 
-use bytes::Bytes;
-
 use super::{Mvcc, Version};
-use crate::api::{Error, KeyValue, RangeRequest, RangeResponse, Revision, SortOrder, SortTarget};
+use crate::api::{
+    Error, KeyValue, KeyValueRef, RangeRequest, RangeResponse, Revision, SortOrder, SortTarget,
+};
+
+/// What a read finds, still in its place. None of the versions is a deletion.
+#[derive(Debug, Clone)]
+pub struct Selection<'a> {
+    /// The store's revision.
+    pub revision: Revision,
+    /// The keys. `keys_only` is for whoever passes them on to heed.
+    pub versions: Vec<&'a Version>,
+    /// There are more than `limit`.
+    pub more: bool,
+    /// How many there are in all, whatever the limit.
+    pub count: i64,
+}
 
 impl Mvcc {
     /// Reads a range.
@@ -16,6 +29,16 @@ impl Mvcc {
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
         self.check_revision(request.revision)?;
         Ok(self.range_at(request, self.revision))
+    }
+
+    /// Finds what a read asks for, for an answer that is made of it in place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mvcc::range`].
+    pub fn select(&self, request: &RangeRequest) -> Result<Selection<'_>, Error> {
+        self.check_revision(request.revision)?;
+        Ok(self.select_at(request, self.revision))
     }
 
     /// Whether the store as of `revision` can be read; 0 is now and always can.
@@ -32,67 +55,85 @@ impl Mvcc {
 
     /// Reads a range whose revision was checked; `now` is what revision 0 means.
     pub(super) fn range_at(&self, request: &RangeRequest, now: Revision) -> RangeResponse {
+        let selection = self.select_at(request, now);
+        let key_value = |version: &Version| {
+            if request.keys_only {
+                let kv = version.key_value_ref()?;
+                Some(KeyValue::from(KeyValueRef { value: &[], ..kv }))
+            } else {
+                version.key_value()
+            }
+        };
+        RangeResponse {
+            revision: now,
+            kvs: selection
+                .versions
+                .into_iter()
+                .filter_map(key_value)
+                .collect(),
+            more: selection.more,
+            count: selection.count,
+        }
+    }
+
+    fn select_at(&self, request: &RangeRequest, now: Revision) -> Selection<'_> {
         let at = if request.revision > 0 {
             request.revision
         } else {
             now
         };
-        let mut response = RangeResponse {
+        let mut selection = Selection {
             revision: now,
-            ..RangeResponse::default()
+            versions: Vec::new(),
+            more: false,
+            count: 0,
         };
+        // As in etcd, the count is of the range, before the revision bounds.
+        let count = || self.index.count(&request.range, at) as i64;
         if request.count_only {
-            response.count = self.live(&request.range, at).count() as i64;
-            return response;
+            selection.count = count();
+            return selection;
         }
 
-        // In the index's own order the first `limit` keys are the answer and the rest need only
-        // be counted; any other order has to see them all first.
-        let limit = usize::try_from(request.limit).unwrap_or(0);
+        // In the index's own order the first `limit` keys are the answer; any other order has to
+        // see them all first.
+        let limit = match usize::try_from(request.limit) {
+            Ok(limit) if limit > 0 => limit,
+            _ => usize::MAX,
+        };
         let in_order = matches!(
             (request.sort_target, request.sort_order),
             (SortTarget::Key, SortOrder::None | SortOrder::Ascend)
         );
-        let collect = if in_order && limit > 0 {
-            limit
+        let mut found = self
+            .live(&request.range, at)
+            .filter(|version| within(request, version));
+        let versions = &mut selection.versions;
+        if in_order {
+            versions.extend(found.by_ref().take(limit));
+            selection.more = found.next().is_some();
         } else {
-            usize::MAX
+            versions.extend(found);
+            sort(versions, request.sort_target, request.sort_order);
+            selection.more = versions.len() > limit;
+            versions.truncate(limit);
+        }
+        let all = !selection.more && !bounded(request);
+        selection.count = if all {
+            selection.versions.len() as i64
+        } else {
+            count()
         };
-        let mut found: Vec<(&Bytes, &Version)> = Vec::new();
-        let mut passed = 0;
-        for entry in self.live(&request.range, at) {
-            // As in etcd, the count is of the range, before the revision bounds.
-            response.count += 1;
-            if within(request, entry.1) {
-                passed += 1;
-                if found.len() < collect {
-                    found.push(entry);
-                }
-            }
-        }
-        if !in_order {
-            sort(&mut found, request.sort_target, request.sort_order);
-        }
-        if limit > 0 {
-            found.truncate(limit);
-        }
-        response.more = found.len() < passed;
-        response.kvs = found
-            .into_iter()
-            .filter_map(|(key, version)| version.key_value(key))
-            .map(|kv| {
-                if request.keys_only {
-                    KeyValue {
-                        value: Bytes::new(),
-                        ..kv
-                    }
-                } else {
-                    kv
-                }
-            })
-            .collect();
-        response
+        selection
     }
+}
+
+/// Whether a read has bounds that a key in range may be outside of.
+fn bounded(request: &RangeRequest) -> bool {
+    request.min_mod_revision != 0
+        || request.max_mod_revision != 0
+        || request.min_create_revision != 0
+        || request.max_create_revision != 0
 }
 
 fn within(request: &RangeRequest, version: &Version) -> bool {
@@ -109,14 +150,14 @@ fn within(request: &RangeRequest, version: &Version) -> bool {
     )
 }
 
-/// Sorts entries that come in order of their keys; those that compare equal stay in it.
-fn sort(found: &mut [(&Bytes, &Version)], target: SortTarget, order: SortOrder) {
-    let compare = |a: &(&Bytes, &Version), b: &(&Bytes, &Version)| match target {
-        SortTarget::Key => a.0.cmp(b.0),
-        SortTarget::Version => a.1.version.cmp(&b.1.version),
-        SortTarget::Create => a.1.create_revision.cmp(&b.1.create_revision),
-        SortTarget::Mod => a.1.mod_revision.cmp(&b.1.mod_revision),
-        SortTarget::Value => a.1.value.cmp(&b.1.value),
+/// Sorts versions that come in order of their keys; those that compare equal stay in it.
+fn sort(found: &mut [&Version], target: SortTarget, order: SortOrder) {
+    let compare = |a: &&Version, b: &&Version| match target {
+        SortTarget::Key => a.key().cmp(b.key()),
+        SortTarget::Version => a.version.cmp(&b.version),
+        SortTarget::Create => a.create_revision.cmp(&b.create_revision),
+        SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
+        SortTarget::Value => a.value().cmp(&b.value()),
     };
     found.sort_by(|a, b| match order {
         // A target other than the key with no order means ascending, as in etcd.

@@ -1,8 +1,13 @@
 //! The whole store as a sequence of items, and back: what a checkpoint file holds.
+//!
+//! A snapshot is of one revision and is read in slices, so that writes go on between them. What
+//! they add is of later revisions and left out; what a compaction forgets meanwhile is kept until
+//! the snapshot is done.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-use super::{Lease, Mvcc, Version};
+use super::lease::Lease;
+use super::{Mvcc, Version};
 use crate::api::{LeaseId, Revision};
 
 /// A piece of a snapshot.
@@ -22,68 +27,112 @@ pub enum Item {
         /// How long it was granted for.
         ttl_seconds: i64,
     },
-    /// A version of a key. Each key's come in order, and those that are changes come as they
-    /// happened.
-    Version {
-        /// The key.
-        key: Bytes,
-        /// Revision of the put or deletion.
-        mod_revision: Revision,
-        /// The value; none for a deletion.
-        value: Option<Bytes>,
-        /// Revision of the put that made the key.
-        create_revision: Revision,
-        /// Puts since then.
-        version: i64,
-        /// The lease it hangs on.
-        lease: LeaseId,
-    },
+    /// A version of a key. They come by key, and each key's by revision.
+    Version(Version),
     /// The last: without it the snapshot is not whole.
     End,
 }
 
+/// The store as it was when this was made. While it is there, the store keeps what that needs.
+#[derive(Debug)]
+pub struct Snapshot {
+    pin: Arc<Revision>,
+    compact_revision: Revision,
+    /// As of the beginning: leases have no versions.
+    leases: Vec<(LeaseId, i64)>,
+    next: Next,
+}
+
+/// What the next slice begins with.
+#[derive(Debug)]
+enum Next {
+    Start,
+    /// The keys after this one, or the first.
+    Keys(Option<Box<[u8]>>),
+    Nothing,
+}
+
 impl Mvcc {
-    /// The store, in pieces.
+    /// Begins a snapshot of the store as it is.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let snapshot = Snapshot::of(self);
+        self.sweep.pin(&snapshot.pin);
+        snapshot
+    }
+
+    /// A snapshot in one go.
     pub fn items(&self) -> impl Iterator<Item = Item> {
-        let start = Item::Start {
-            revision: self.revision,
-            compact_revision: self.compact_revision,
-        };
-        let leases = self.leases.iter().map(|(id, lease)| Item::Lease {
-            id: *id,
-            ttl_seconds: lease.ttl_seconds,
-        });
-        // Before the compaction's revision a key has at most one version left, which is no
-        // watcher's business any more; after it, versions and changes are one to one.
-        let old = self.keys.iter().filter_map(|(key, versions)| {
-            let first = versions.first()?;
-            (first.mod_revision < self.compact_revision).then(|| first.item(key))
-        });
-        let changed = self.changes.iter().map(|change| {
-            let versions = &self.keys[&change.key];
-            let at = versions
-                .binary_search_by_key(&change.revision, |version| version.mod_revision)
-                .expect("a change is kept as long as its version");
-            versions[at].item(&change.key)
-        });
-        std::iter::once(start)
-            .chain(leases)
-            .chain(old)
-            .chain(changed)
-            .chain([Item::End])
+        let mut snapshot = Snapshot::of(self);
+        let slices = std::iter::from_fn(move || snapshot.next_slice(self, usize::MAX));
+        slices.flatten()
     }
 }
 
-impl Version {
-    fn item(&self, key: &Bytes) -> Item {
-        Item::Version {
-            key: key.clone(),
-            mod_revision: self.mod_revision,
-            value: self.value.clone(),
-            create_revision: self.create_revision,
-            version: self.version,
-            lease: self.lease,
+/// Stores are equal if nobody can tell them apart, whatever is still to be swept.
+impl PartialEq for Mvcc {
+    fn eq(&self, other: &Self) -> bool {
+        self.leases == other.leases
+            && self.items().eq(other.items())
+            && self
+                .changes(self.compact_revision)
+                .eq(other.changes(other.compact_revision))
+    }
+}
+
+impl Eq for Mvcc {}
+
+impl Snapshot {
+    fn of(mvcc: &Mvcc) -> Self {
+        Self {
+            pin: Arc::new(mvcc.revision),
+            compact_revision: mvcc.compact_revision,
+            leases: mvcc.leases().collect(),
+            next: Next::Start,
         }
+    }
+
+    /// The revision that it is of.
+    pub fn revision(&self) -> Revision {
+        *self.pin
+    }
+
+    /// The next items, of at most so many keys; none after the last.
+    pub fn next_slice(&mut self, mvcc: &Mvcc, keys_max: usize) -> Option<Vec<Item>> {
+        match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::Start => {
+                self.next = Next::Keys(None);
+                Some(self.start())
+            }
+            Next::Keys(after) => Some(self.keys(mvcc, after.as_deref(), keys_max)),
+            Next::Nothing => None,
+        }
+    }
+
+    fn start(&self) -> Vec<Item> {
+        let start = Item::Start {
+            revision: *self.pin,
+            compact_revision: self.compact_revision,
+        };
+        let leases = self.leases.iter();
+        let leases = leases.map(|&(id, ttl_seconds)| Item::Lease { id, ttl_seconds });
+        std::iter::once(start).chain(leases).collect()
+    }
+
+    fn keys(&mut self, mvcc: &Mvcc, after: Option<&[u8]>, keys_max: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut last = None;
+        let mut keys = mvcc.index.after(after);
+        for versions in keys.by_ref().take(keys_max) {
+            let kept = versions.kept(self.compact_revision);
+            let kept = kept.take_while(|version| version.mod_revision <= *self.pin);
+            items.extend(kept.cloned().map(Item::Version));
+            last = Some(versions.key());
+        }
+        match (keys.next(), last) {
+            (Some(_), Some(last)) => self.next = Next::Keys(Some(last.into())),
+            _ => items.push(Item::End),
+        }
+        items
     }
 }
 
@@ -92,6 +141,8 @@ impl Version {
 pub struct Restore {
     mvcc: Mvcc,
     revision: Option<Revision>,
+    changes: Vec<Version>,
+    unordered: bool,
     whole: bool,
 }
 
@@ -107,50 +158,39 @@ impl Restore {
                 self.mvcc.compact_revision = compact_revision;
             }
             Item::Lease { id, ttl_seconds } => {
-                self.mvcc.leases.insert(
-                    id,
-                    Lease {
-                        ttl_seconds,
-                        keys: Default::default(),
-                    },
-                );
+                self.mvcc.leases.insert(id, Lease::new(ttl_seconds));
             }
-            Item::Version {
-                key,
-                mod_revision,
-                value,
-                create_revision,
-                version,
-                lease,
-            } => {
-                self.mvcc.append(
-                    &key,
-                    Version {
-                        mod_revision,
-                        value,
-                        create_revision,
-                        version,
-                        lease,
-                    },
-                );
+            Item::Version(version) => {
+                // What is older than the compaction is no watcher's business any more; after it,
+                // versions and changes are one to one.
+                if version.mod_revision >= self.mvcc.compact_revision {
+                    self.changes.push(version.clone());
+                }
+                self.unordered |= !self.mvcc.index.push_last(version);
             }
             Item::End => self.whole = true,
         }
     }
 
-    /// The store, if the first and the last item were among those pushed.
+    /// The store, if the items were in order and the first and the last one were among them.
     pub fn finish(mut self) -> Option<Mvcc> {
-        self.mvcc.revision = self.revision.filter(|_| self.whole)?;
-        let compacted = self.mvcc.compact_revision;
-        self.mvcc
-            .changes
-            .retain(|change| change.revision >= compacted);
-        for (key, versions) in &self.mvcc.keys {
-            let lease = versions.last().map_or(0, |version| version.lease);
-            if let Some(lease) = self.mvcc.leases.get_mut(&lease) {
-                lease.keys.insert(key.clone());
-            }
+        self.mvcc.revision = self.revision.filter(|_| self.whole && !self.unordered)?;
+        let stamp = |version: &Version| (version.mod_revision, version.sub);
+        self.changes.sort_by_cached_key(stamp);
+        for version in self.changes {
+            self.mvcc.history.push_back(version);
         }
+        let newest: Vec<Version> = self
+            .mvcc
+            .index
+            .after(None)
+            .map(|versions| versions.newest())
+            .filter(|newest| newest.lease != 0)
+            .cloned()
+            .collect();
+        newest
+            .iter()
+            .for_each(|version| self.mvcc.lease_attach(version));
         Some(self.mvcc)
     }
 }

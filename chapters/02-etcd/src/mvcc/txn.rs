@@ -6,10 +6,10 @@
 
 use bytes::Bytes;
 
-use super::{Change, Mvcc, Version, check};
+use super::{Mvcc, Version, check};
 use crate::api::{
     Compare, CompareOp, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, Error, KeyRange,
-    PutRequest, PutResponse, RequestOp, ResponseOp, Revision, TxnRequest, TxnResponse,
+    KeyValueRef, PutRequest, PutResponse, RequestOp, ResponseOp, Revision, TxnRequest, TxnResponse,
 };
 
 /// A transaction with its guards decided: the steps that run.
@@ -69,7 +69,7 @@ impl Mvcc {
         if versions.peek().is_none() {
             return compare_version(compare, None);
         }
-        versions.all(|(_, version)| compare_version(compare, Some(version)))
+        versions.all(|version| compare_version(compare, Some(version)))
     }
 
     fn check_plan(&self, plan: &Plan<'_>) -> Result<(), Error> {
@@ -131,35 +131,26 @@ impl Mvcc {
     }
 
     fn put(&mut self, put: &PutRequest, revision: Revision) -> PutResponse {
-        let before = self.current(&put.key).cloned();
-        let lease = match &before {
-            Some(before) if put.ignore_lease => before.lease,
-            _ => put.lease,
-        };
-        let value = match &before {
-            Some(before) if put.ignore_value => before.value.clone(),
-            _ => Some(put.value.clone()),
-        };
-        let version = Version {
-            mod_revision: revision,
-            value,
-            create_revision: before
-                .as_ref()
-                .map_or(revision, |before| before.create_revision),
-            version: before.as_ref().map_or(1, |before| before.version + 1),
-            lease,
-        };
-        self.append(&put.key, version);
-        if let Some(before) = &before {
-            self.lease_detach(before.lease, &put.key);
-        }
-        self.lease_attach(lease, &put.key);
-        let prev_kv = before
-            .filter(|_| put.prev_kv)
-            .and_then(|before| before.key_value(&put.key));
+        let before = self.append(&put.key, revision, |before, sub| {
+            let value = before.and_then(Version::value);
+            let kept_value = value.filter(|_| put.ignore_value);
+            let kv = KeyValueRef {
+                key: &put.key,
+                value: kept_value.unwrap_or(&put.value),
+                create_revision: before.map_or(revision, |before| before.create_revision),
+                mod_revision: revision,
+                version: before.map_or(1, |before| before.version + 1),
+                lease: match before {
+                    Some(before) if put.ignore_lease => before.lease,
+                    _ => put.lease,
+                },
+            };
+            Version::put(kv, sub)
+        });
+        let prev_kv = before.filter(|_| put.prev_kv);
         PutResponse {
             revision: self.revision,
-            prev_kv,
+            prev_kv: prev_kv.as_ref().and_then(Version::key_value),
         }
     }
 
@@ -168,12 +159,10 @@ impl Mvcc {
         delete: &DeleteRangeRequest,
         revision: Revision,
     ) -> DeleteRangeResponse {
-        let found: Vec<(Bytes, Version)> = self
-            .live(&delete.range, Revision::MAX)
-            .map(|(key, version)| (key.clone(), version.clone()))
-            .collect();
-        for (key, version) in &found {
-            self.delete(key, version.lease, revision);
+        let found = self.live(&delete.range, Revision::MAX);
+        let found: Vec<Version> = found.cloned().collect();
+        for version in &found {
+            self.delete(version.key(), revision);
         }
         let mut response = DeleteRangeResponse {
             revision: self.revision,
@@ -181,37 +170,16 @@ impl Mvcc {
             prev_kvs: Vec::new(),
         };
         if delete.prev_kv {
-            response.prev_kvs = found
-                .iter()
-                .filter_map(|(key, version)| version.key_value(key))
-                .collect();
+            response.prev_kvs = found.iter().filter_map(Version::key_value).collect();
         }
         response
     }
 
     /// Appends a key's deletion.
-    pub(super) fn delete(&mut self, key: &Bytes, lease: i64, revision: Revision) {
-        let deleted = Version {
-            mod_revision: revision,
-            value: None,
-            create_revision: 0,
-            version: 0,
-            lease: 0,
-        };
-        self.append(key, deleted);
-        self.lease_detach(lease, key);
-    }
-
-    pub(super) fn append(&mut self, key: &Bytes, version: Version) {
-        self.revision = version.mod_revision;
-        let entry = self.keys.entry(key.clone());
-        // The index's own copy of the key, so that a key often written is in memory once.
-        let key = entry.key().clone();
-        self.changes.push_back(Change {
-            revision: version.mod_revision,
-            key,
+    pub(super) fn delete(&mut self, key: &[u8], revision: Revision) {
+        self.append(key, revision, |_, sub| {
+            Version::deletion(key, revision, sub)
         });
-        entry.or_default().push(version);
     }
 }
 
@@ -225,7 +193,7 @@ fn compare_version(compare: &Compare, version: Option<&Version>) -> bool {
         CompareTarget::Mod(wanted) => number(|version| version.mod_revision).cmp(wanted),
         CompareTarget::Lease(wanted) => number(|version| version.lease).cmp(wanted),
         // A missing key has no value to compare, not an empty one.
-        CompareTarget::Value(wanted) => match version.and_then(|version| version.value.as_ref()) {
+        CompareTarget::Value(wanted) => match version.and_then(Version::value) {
             Some(value) => value.cmp(wanted),
             None => return false,
         },
