@@ -54,4 +54,4 @@ mod writer;
 
 pub use api::Error;
 pub use store::{Options, Store};
-pub use watch::Watcher;
+pub use watch::{Watcher, Watches};

@@ -22,7 +22,7 @@ use crate::deadlines::Deadlines;
 use crate::log::{Replayed, cannot};
 use crate::mvcc::{self, Applied, Command, Mvcc, Selection};
 use crate::queue::{Answer, Pending, Queue};
-use crate::watch::{Watcher, Watchers};
+use crate::watch::{Watcher, Watchers, Watches};
 use crate::writer::Writer;
 use crate::{checkpoint, log, random};
 
@@ -340,6 +340,11 @@ impl Store {
         Watcher::new(self.handle.shared.clone(), request)
     }
 
+    /// Many watches with one reader.
+    pub fn watches(&self) -> Watches {
+        Watches::new(self.handle.shared.clone())
+    }
+
     /// Forgets what only revisions before `revision` can see.
     ///
     /// # Errors
@@ -459,6 +464,7 @@ impl Store {
 
     /// As [`Store::txn`] for who cannot wait: `answer` is given the outcome, now or on another
     /// thread. Writes are begun by the next [`Store::flush`].
+    #[cfg(feature = "grpc")]
     pub(crate) fn begin_txn(
         &self,
         request: TxnRequest,

@@ -155,7 +155,7 @@ impl Writer {
                 }
                 answers.extend(answer.map(|answer| (answer, applied)));
             }
-            let watchers = shared.watchers();
+            let mut watchers = shared.watchers();
             state
                 .changes(before + 1)
                 .for_each(|change| watchers.dispatch(change));

@@ -536,7 +536,8 @@ fn message_length(message: &[u8]) -> Option<usize> {
     Some(u32::from_be_bytes([l0, l1, l2, l3]) as usize)
 }
 
-fn too_large(length: usize, limit: usize) -> Status {
+/// The failure of a call with a message of `length` where `limit` is the largest.
+pub fn too_large(length: usize, limit: usize) -> Status {
     // The words of grpc-go's servers, which clients know.
     let said = format!("grpc: received message larger than max ({length} vs. {limit})");
     Status::new(Code::ResourceExhausted, said)

@@ -19,6 +19,7 @@
 //!   both ways (`stream`, `send`);
 //! - `outbox` is where answers wait for their connection;
 //! - `serve` puts a socket to it;
+//! - `messages` reads and writes calls that are streams;
 //! - `passed` hands whatever is not a plain call (streams, other services) to a [`tonic`] service.
 //!
 //! What a peer can make this hold is bounded: headers by [`hpack`], messages in flight by the
@@ -31,6 +32,7 @@
 mod connection;
 pub mod frame;
 pub mod hpack;
+mod messages;
 mod outbox;
 mod passed;
 mod send;
@@ -41,6 +43,7 @@ mod tests;
 
 use std::future::Future;
 
+pub use messages::{Messages, put_message, stream};
 pub use outbox::{Reply, Wake};
 pub use serve::serve;
 

@@ -1,5 +1,5 @@
 //! The calls that come by the ten thousand: reads and writes of the service `KV`, answered in the
-//! turn of the connection that brought them.
+//! turn of the connection that brought them, and the streams of watches and keep-alives.
 
 use bytes::Bytes;
 use grpc::Reply;
@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::pb::etcdserverpb as rpc;
-use super::{Server, convert, kv};
+use super::{Server, convert, keep_alive, kv, watch};
 use crate::api::{RequestOp, ResponseOp, TxnRequest};
 
 /// What a connection needs to have its calls answered.
@@ -70,8 +70,20 @@ impl grpc::Service for Calls {
         &self,
         request: http::Request<tonic::body::Body>,
     ) -> impl Future<Output = http::Response<tonic::body::Body>> + Send + 'static {
-        let answer = self.routes.clone().call(request);
-        async { answer.await.unwrap_or_else(|never| match never {}) }
+        let server = self.server.clone();
+        let mut routes = self.routes.clone();
+        async move {
+            match request.uri().path() {
+                "/etcdserverpb.Watch/Watch" => watch::serve(server, request.into_body()),
+                "/etcdserverpb.Lease/LeaseKeepAlive" => {
+                    keep_alive::serve(server, request.into_body())
+                }
+                _ => match routes.call(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                },
+            }
+        }
     }
 
     fn message_bytes_max(&self) -> usize {

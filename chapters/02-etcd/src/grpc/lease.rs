@@ -1,8 +1,5 @@
 //! The service `Lease`.
 
-use std::pin::Pin;
-
-use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::pb::etcdserverpb::{
@@ -46,29 +43,14 @@ impl Lease for Server {
         }))
     }
 
-    type LeaseKeepAliveStream =
-        Pin<Box<dyn Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send>>;
+    /// Never asked: the stream is answered by [`super::keep_alive`].
+    type LeaseKeepAliveStream = tokio_stream::Empty<Result<LeaseKeepAliveResponse, Status>>;
 
     async fn lease_keep_alive(
         &self,
-        requests: Request<Streaming<LeaseKeepAliveRequest>>,
+        _requests: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let server = self.clone();
-        let responses = requests.into_inner().map(move |request| {
-            let id = request?.id;
-            let ttl = match server.store.lease_keep_alive(id) {
-                Ok(ttl) => ttl,
-                // This is how a client learns that its lease is gone.
-                Err(Error::LeaseNotFound) => 0,
-                Err(error) => return Err(convert::status(error)),
-            };
-            Ok(LeaseKeepAliveResponse {
-                header: server.header(),
-                id,
-                ttl,
-            })
-        });
-        Ok(Response::new(Box::pin(responses)))
+        Ok(Response::new(tokio_stream::empty()))
     }
 
     async fn lease_time_to_live(

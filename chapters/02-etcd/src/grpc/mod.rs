@@ -10,6 +10,7 @@
 
 mod calls;
 mod convert;
+mod keep_alive;
 mod kv;
 mod lease;
 mod maintenance;
@@ -189,7 +190,6 @@ fn routes(server: &Server) -> Routes {
     let mut routes = Routes::builder();
     routes
         .add_service(rpc::kv_server::KvServer::new(server.clone()))
-        .add_service(rpc::watch_server::WatchServer::new(server.clone()))
         .add_service(rpc::lease_server::LeaseServer::new(server.clone()))
         .add_service(rpc::cluster_server::ClusterServer::new(server.clone()))
         .add_service(rpc::maintenance_server::MaintenanceServer::new(

@@ -1,31 +1,30 @@
 //! The service `Watch`: any number of watches over one stream.
 //!
-//! One task serves a stream. Its watches are futures that each give one batch and the watcher
-//! back; while the client does not read, nothing is taken from the watchers, and they wait in the
-//! store at no cost.
+//! A stream is one future that is asked for bytes when the client has room for them. It takes the
+//! client's requests, and what its watches have to tell, and writes as many answers as there are
+//! into one piece. While the client does not read it is not asked, nothing is taken from the
+//! watches, and they wait in the store at no cost.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use component::CancellationToken;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use grpc::Messages;
+use tokio::time::Interval;
+use tonic::Status;
+use tonic::body::Body;
 
 use super::pb::etcdserverpb::{
     WatchCreateRequest, WatchRequest, WatchResponse, watch_create_request::FilterType,
-    watch_request::RequestUnion, watch_server::Watch,
+    watch_request::RequestUnion,
 };
-use super::{Server, convert, header_at};
+use super::pb::mvccpb;
+use super::{Server, convert, header_at, kv};
 use crate::api::{self, Error, Revision, WatchBatch};
-use crate::watch::Watcher;
+use crate::watch::Watches;
 
-/// Answers that wait for the client to read them.
-const ANSWERS_WAITING: usize = 16;
+/// Bytes after which a piece is sent, though there may be more to tell.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// How often a watch that asks for it is told the revision while nothing happens, as in etcd.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(600);
@@ -33,82 +32,138 @@ const PROGRESS_PERIOD: Duration = Duration::from_secs(600);
 /// The id of an answer that is about no watch, or all of them.
 const NO_WATCH: i64 = -1;
 
-type Answers = mpsc::Sender<Result<WatchResponse, Status>>;
+/// What a client asked of one of its watches.
+#[derive(Debug, Clone, Copy)]
+struct Wishes {
+    /// To be told the revision now and then.
+    progress: bool,
+    /// To have answers that are too long for it cut into parts.
+    fragments: bool,
+    /// It was told something since progress was last due.
+    was_told: bool,
+}
 
-/// A watch that has something to tell; none if it was cancelled.
-type Told = Option<(i64, Watcher, Result<WatchBatch, Error>)>;
-
-/// The client has gone.
-struct Gone;
-
-struct Watches {
+/// One client's stream.
+struct Stream {
     server: Server,
-    answers: Answers,
-    telling: FuturesUnordered<BoxFuture<'static, Told>>,
-    /// Each watch's end, and whether it asks for progress.
-    active: HashMap<i64, (CancellationToken, bool)>,
+    requests: Messages,
+    watches: Watches,
+    wishes: HashMap<i64, Wishes>,
     next_id: i64,
+    period: Interval,
+    /// Answers that are not yet sent.
+    out: Vec<u8>,
+    has_ended: bool,
 }
 
-#[tonic::async_trait]
-impl Watch for Server {
-    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
-
-    async fn watch(
-        &self,
-        requests: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        let (answers, receiver) = mpsc::channel(ANSWERS_WAITING);
-        let watches = Watches {
-            server: self.clone(),
-            answers,
-            telling: FuturesUnordered::new(),
-            active: HashMap::new(),
-            next_id: 0,
-        };
-        tokio::spawn(watches.run(requests.into_inner()));
-        Ok(Response::new(ReceiverStream::new(receiver)))
-    }
+/// Answers a call of `Watch`.
+pub fn serve(server: Server, body: Body) -> http::Response<Body> {
+    let mut period = tokio::time::interval(PROGRESS_PERIOD);
+    period.reset();
+    let stream = Stream {
+        requests: Messages::new(body, kv::MESSAGE_BYTES_MAX),
+        watches: server.store.watches(),
+        server,
+        wishes: HashMap::new(),
+        next_id: 0,
+        period,
+        out: Vec::new(),
+        has_ended: false,
+    };
+    grpc::stream(futures::stream::unfold(stream, |mut stream| async {
+        let piece = stream.next().await?;
+        Some((piece, stream))
+    }))
 }
 
-impl Watches {
-    async fn run(mut self, mut requests: Streaming<WatchRequest>) {
-        let mut period = tokio::time::interval(PROGRESS_PERIOD);
-        period.reset();
-        let answers = self.answers.clone();
-        loop {
-            let served = tokio::select! {
-                request = requests.next() => match request {
-                    Some(Ok(request)) => self.take(request).await,
-                    Some(Err(_)) | None => Err(Gone),
+impl Stream {
+    /// The next answers; none once the client has gone.
+    async fn next(&mut self) -> Option<Result<Bytes, Status>> {
+        while self.out.is_empty() {
+            if self.has_ended {
+                return None;
+            }
+            tokio::select! {
+                request = self.requests.next() => match request {
+                    Ok(Some(request)) => self.take(request),
+                    Ok(None) => self.has_ended = true,
+                    Err(status) => {
+                        self.has_ended = true;
+                        return Some(Err(status));
+                    }
                 },
-                Some(told) = self.telling.next() => self.tell(told).await,
-                _ = period.tick() => self.periodic_progress().await,
-                () = answers.closed() => Err(Gone),
+                ready = self.watches.ready() => match ready {
+                    Ok(()) => self.tell_all(),
+                    Err(error) => {
+                        self.has_ended = true;
+                        return Some(Err(convert::status(error)));
+                    }
+                },
+                _ = self.period.tick() => self.periodic_progress(),
+            }
+        }
+        // What is left in it was made to hold one piece; most are far smaller than the largest.
+        Some(Ok(std::mem::take(&mut self.out).into()))
+    }
+
+    /// Tells what the watches have to tell, up to a piece's length.
+    fn tell_all(&mut self) {
+        while self.out.len() < PIECE_BYTES {
+            let Some((id, told)) = self.watches.read() else {
+                return;
             };
-            if served.is_err() {
-                break;
+            match told {
+                Ok(batch) => self.tell(id, batch),
+                Err(error) => {
+                    self.wishes.remove(&id);
+                    self.end(id, error);
+                }
             }
         }
     }
 
-    async fn take(&mut self, request: WatchRequest) -> Result<(), Gone> {
+    fn tell(&mut self, id: i64, batch: WatchBatch) {
+        let mut fragments = false;
+        if let Some(wishes) = self.wishes.get_mut(&id) {
+            wishes.was_told = true;
+            fragments = wishes.fragments;
+        }
+        let response = WatchResponse {
+            header: header_at(batch.revision),
+            watch_id: id,
+            events: batch.events.into_iter().map(convert::event).collect(),
+            ..WatchResponse::default()
+        };
+        if fragments {
+            for part in parts(response, kv::MESSAGE_BYTES_MAX) {
+                self.send(&part);
+            }
+        } else {
+            self.send(&response);
+        }
+    }
+
+    fn take(&mut self, request: WatchRequest) {
         match request.request_union {
-            Some(RequestUnion::CreateRequest(create)) => self.create(create).await,
-            Some(RequestUnion::CancelRequest(cancel)) => self.cancel(cancel.watch_id).await,
+            Some(RequestUnion::CreateRequest(create)) => self.create(create),
+            Some(RequestUnion::CancelRequest(cancel)) => self.cancel(cancel.watch_id),
             Some(RequestUnion::ProgressRequest(_)) => {
-                let revision = self.catch_up().await?;
-                self.send(progress(NO_WATCH, revision)).await
+                let revision = self.catch_up();
+                self.send(&progress(NO_WATCH, revision));
             }
-            None => Ok(()),
+            None => {}
         }
     }
 
-    async fn create(&mut self, create: WatchCreateRequest) -> Result<(), Gone> {
-        let progress_notify = create.progress_notify;
+    fn create(&mut self, create: WatchCreateRequest) {
+        let wishes = Wishes {
+            progress: create.progress_notify,
+            fragments: create.fragment,
+            was_told: false,
+        };
         let id = match create.watch_id {
             0 => {
-                while self.active.contains_key(&self.next_id) {
+                while self.watches.contains(self.next_id) {
                     self.next_id += 1;
                 }
                 self.next_id += 1;
@@ -116,32 +171,30 @@ impl Watches {
             }
             id => id,
         };
-        if self.active.contains_key(&id) {
-            let reason = "mvcc: duplicate watch ID provided on the WatchStream";
-            return self.refuse(reason).await;
+        if self.watches.contains(id) {
+            return self.refuse("mvcc: duplicate watch ID provided on the WatchStream");
         }
         let Ok(request) = watch_request(create) else {
-            return self.refuse("mvcc: watcher range is empty").await;
+            return self.refuse("mvcc: watcher range is empty");
         };
-        let watcher = self.server.store.watch(request);
+        let added = self.watches.add(id, request);
         let created = WatchResponse {
             watch_id: id,
             created: true,
             ..self.response()
         };
-        self.send(created).await?;
-        match watcher {
-            Ok(watcher) => {
-                self.active
-                    .insert(id, (CancellationToken::new(), progress_notify));
-                self.listen(id, watcher);
-                Ok(())
+        self.send(&created);
+        match added {
+            Ok(()) => {
+                if wishes.progress || wishes.fragments {
+                    self.wishes.insert(id, wishes);
+                }
             }
-            Err(error) => self.end(id, error).await,
+            Err(error) => self.end(id, error),
         }
     }
 
-    async fn refuse(&mut self, reason: &str) -> Result<(), Gone> {
+    fn refuse(&mut self, reason: &str) {
         let refused = WatchResponse {
             watch_id: NO_WATCH,
             created: true,
@@ -149,61 +202,23 @@ impl Watches {
             cancel_reason: reason.to_owned(),
             ..self.response()
         };
-        self.send(refused).await
+        self.send(&refused);
     }
 
-    async fn cancel(&mut self, id: i64) -> Result<(), Gone> {
-        let Some((token, _)) = self.active.remove(&id) else {
-            return Ok(());
-        };
-        token.cancel();
-        self.send(WatchResponse {
-            watch_id: id,
-            canceled: true,
-            ..self.response()
-        })
-        .await
-    }
-
-    fn listen(&mut self, id: i64, mut watcher: Watcher) {
-        let Some((token, _)) = self.active.get(&id) else {
-            return;
-        };
-        let token = token.clone();
-        self.telling.push(Box::pin(async move {
-            let told = token.run_until_cancelled(watcher.recv()).await?;
-            Some((id, watcher, told))
-        }));
-    }
-
-    async fn tell(&mut self, told: Told) -> Result<(), Gone> {
-        let Some((id, watcher, batch)) = told else {
-            return Ok(());
-        };
-        // It may have been cancelled after it had this to tell.
-        if !self.active.contains_key(&id) {
-            return Ok(());
-        }
-        match batch {
-            Ok(batch) => {
-                self.listen(id, watcher);
-                self.send(WatchResponse {
-                    header: header_at(batch.revision),
-                    watch_id: id,
-                    events: batch.events.into_iter().map(convert::event).collect(),
-                    ..WatchResponse::default()
-                })
-                .await
-            }
-            Err(error) => {
-                self.active.remove(&id);
-                self.end(id, error).await
-            }
+    fn cancel(&mut self, id: i64) {
+        self.wishes.remove(&id);
+        if self.watches.remove(id) {
+            let canceled = WatchResponse {
+                watch_id: id,
+                canceled: true,
+                ..self.response()
+            };
+            self.send(&canceled);
         }
     }
 
-    /// Ends a watch that cannot go on.
-    async fn end(&mut self, id: i64, error: Error) -> Result<(), Gone> {
+    /// Says that a watch cannot go on.
+    fn end(&mut self, id: i64, error: Error) {
         let mut ended = WatchResponse {
             watch_id: id,
             canceled: true,
@@ -213,29 +228,37 @@ impl Watches {
             ended.compact_revision = *compact_revision;
         }
         ended.cancel_reason = convert::status(error).message().to_owned();
-        self.send(ended).await
+        self.send(&ended);
     }
 
     /// Tells everything up to the revision that is returned. The writer rings before a revision
     /// can be seen, so whatever belongs to one that is seen is ready to be told.
-    async fn catch_up(&mut self) -> Result<Revision, Gone> {
-        let revision = self.server.store.revision();
-        // Unconstrained: to be asked to yield must not look like having nothing to tell.
-        while let Some(Some(told)) = tokio::task::unconstrained(self.telling.next()).now_or_never()
-        {
-            self.tell(told).await?;
+    fn catch_up(&mut self) -> Revision {
+        loop {
+            if let Some(revision) = self.watches.progress() {
+                return revision;
+            }
+            while let Some((id, told)) = self.watches.read() {
+                match told {
+                    Ok(batch) => self.tell(id, batch),
+                    Err(error) => self.end(id, error),
+                }
+            }
         }
-        Ok(revision)
     }
 
-    async fn periodic_progress(&mut self) -> Result<(), Gone> {
-        let revision = self.catch_up().await?;
-        let wanted = self.active.iter().filter(|(_, (_, progress))| *progress);
-        let ids: Vec<i64> = wanted.map(|(id, _)| *id).collect();
-        for id in ids {
-            self.send(progress(id, revision)).await?;
+    /// Tells the revision to those who asked for that and heard nothing for a while.
+    fn periodic_progress(&mut self) {
+        let revision = self.catch_up();
+        let mut due = Vec::new();
+        for (id, wishes) in &mut self.wishes {
+            if wishes.progress && !std::mem::take(&mut wishes.was_told) {
+                due.push(*id);
+            }
         }
-        Ok(())
+        for id in due {
+            self.send(&progress(id, revision));
+        }
     }
 
     fn response(&self) -> WatchResponse {
@@ -245,11 +268,40 @@ impl Watches {
         }
     }
 
-    /// The future holds nothing of `self`, whose futures cannot be shared between threads.
-    fn send(&self, response: WatchResponse) -> impl Future<Output = Result<(), Gone>> + use<> {
-        let answers = self.answers.clone();
-        async move { answers.send(Ok(response)).await.map_err(|_| Gone) }
+    fn send(&mut self, response: &WatchResponse) {
+        grpc::put_message(&mut self.out, response);
     }
+}
+
+/// An answer in parts of at most `bytes_max`, if its events let it be parted. All but the last say
+/// that more of the same revision is to come.
+fn parts(mut whole: WatchResponse, bytes_max: usize) -> Vec<WatchResponse> {
+    use prost::Message;
+    let events = std::mem::take(&mut whole.events);
+    let empty_bytes = whole.encoded_len();
+    let mut parts: Vec<WatchResponse> = Vec::new();
+    let mut bytes = usize::MAX;
+    for event in events {
+        let event: mvccpb::Event = event;
+        // With its tag and length.
+        let more = event.encoded_len() + 6;
+        match parts.last_mut() {
+            Some(part) if bytes + more <= bytes_max => {
+                part.events.push(event);
+                bytes += more;
+            }
+            before => {
+                if let Some(part) = before {
+                    part.fragment = true;
+                }
+                let mut part = whole.clone();
+                part.events.push(event);
+                parts.push(part);
+                bytes = empty_bytes + more;
+            }
+        }
+    }
+    parts
 }
 
 fn progress(watch_id: i64, revision: Revision) -> WatchResponse {
@@ -279,4 +331,33 @@ fn watch_request(create: WatchCreateRequest) -> Result<api::WatchRequest, Error>
         no_put: filters.contains(&FilterType::Noput),
         no_delete: filters.contains(&FilterType::Nodelete),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_answer_is_cut_between_events() {
+        let event = |n: u8| mvccpb::Event {
+            kv: Some(mvccpb::KeyValue {
+                value: vec![n; 400].into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let whole = WatchResponse {
+            watch_id: 7,
+            events: (0..5).map(event).collect(),
+            ..Default::default()
+        };
+        let parts = parts(whole.clone(), 1000);
+        let shape: Vec<_> = parts
+            .iter()
+            .map(|part| (part.events.len(), part.fragment))
+            .collect();
+        assert_eq!(shape, [(2, true), (2, true), (1, false)]);
+        let events: Vec<_> = parts.into_iter().flat_map(|part| part.events).collect();
+        assert_eq!(events, whole.events);
+    }
 }
