@@ -1,12 +1,13 @@
-//! `cargo run --release -p etcd --example core`: what the core itself costs, with no disk and no
-//! network: time for each operation and memory for each key, by the number of keys.
+//! `cargo run --release -p etcd --example core [KEYS_MAX]`: what the core itself costs, with no
+//! disk and no network: processor time of each operation, and memory of each key.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::process::Command as Process;
 
 use bytes::Bytes;
 use etcd::api::*;
-use etcd::mvcc::{Applied, Command, Mvcc};
+use etcd::mvcc::{Applied, Command, Item, Mvcc, Restore};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Bytes of a key, and of a value.
 const KEY_BYTES: usize = 20;
@@ -15,87 +16,107 @@ const VALUE_BYTES: usize = 256;
 /// Times that an operation is done to be timed.
 const ROUNDS: u64 = 20_000;
 
-fn main() {
-    let keys_max: u64 = std::env::args()
-        .nth(1)
-        .map_or(1_000_000, |text| text.parse().expect("a number of keys"));
-    println!(
-        "         keys  create  update  compare-  get 1   list of   list of  500 of     count   overhead"
-    );
-    println!(
-        "                  put     put  and-swap            1000    10,000     all    of all  bytes/key"
-    );
-    let mut keys = 1000;
-    while keys <= keys_max {
-        measure(keys);
-        keys *= 10;
+fn main() -> std::io::Result<()> {
+    let mut args = std::env::args().skip(1);
+    match (args.next().as_deref(), args.next()) {
+        (Some("--one"), Some(keys)) => measure(keys.parse().expect("a number of keys")),
+        (keys_max, _) => {
+            let keys_max = keys_max.map_or(1_000_000, |keys| keys.parse().expect("a number"));
+            println!(
+                "nanoseconds each; memory beside the {KEY_BYTES} B of a key and the {VALUE_BYTES} B of its value"
+            );
+            println!(
+                "{:>10}{:>8}{:>8}{:>8}{:>8}{:>10}{:>10}{:>10}{:>10}{:>11}{:>11}{:>8}",
+                "keys",
+                "create",
+                "update",
+                "swap",
+                "get",
+                "1,000",
+                "10,000",
+                "page",
+                "count",
+                "snapshot",
+                "restore",
+                "B/key"
+            );
+            // Each in a process of its own, so that one's memory is not another's.
+            let sizes = (3..).map(|power| 10_u64.pow(power));
+            for keys in sizes.take_while(|keys| *keys <= keys_max) {
+                let mut child = Process::new(std::env::current_exe()?);
+                child.args(["--one", &keys.to_string()]).status()?;
+            }
+        }
     }
+    Ok(())
 }
 
-/// One line of the table: nanoseconds, but for the last column.
+/// Prints one line of the table.
 fn measure(keys: u64) {
     let before = resident_bytes();
     let mut mvcc = Mvcc::default();
     let create = nanos(keys, |i| put(&mut mvcc, scatter(i, keys)));
-    let bytes = resident_bytes().saturating_sub(before) as i64;
+    let memory = (resident_bytes() - before) / keys;
     let update = nanos(ROUNDS, |i| put(&mut mvcc, scatter(i * 7, keys)));
     let swap = nanos(ROUNDS, |i| swap(&mut mvcc, scatter(i * 13, keys)));
-    let list = |rounds: u64, request: RangeRequest| {
-        nanos(rounds, |i| {
-            let start = key(scatter(i * 17, keys.saturating_sub(10_000).max(1)));
-            let request = RangeRequest {
-                range: match &request.range {
-                    KeyRange::One(_) => KeyRange::One(start),
-                    _ => KeyRange::From(start),
-                },
-                ..request.clone()
-            };
-            black_box(select(&mvcc, &request));
-        })
-    };
-    let get = list(ROUNDS, RangeRequest::new(KeyRange::One(Bytes::new())));
-    // A list of so many keys: a span, not a limit, which would count the rest too.
-    let span = |rounds: u64, length: u64| {
+    let get = nanos(ROUNDS, |i| {
+        let range = KeyRange::One(key(scatter(i * 17, keys)));
+        read(&mvcc, RangeRequest::new(range));
+    });
+    let list = |rounds: u64, length: u64| {
         nanos(rounds, |i| {
             let start = scatter(i * 17, keys.saturating_sub(length).max(1));
             let range = KeyRange::Span(key(start), key(start + length));
-            black_box(mvcc.range(&RangeRequest::new(range)).expect("is read"));
+            read(&mvcc, RangeRequest::new(range));
         })
     };
-    let all = |rounds: u64, limit: i64, count_only: bool| {
-        nanos(rounds, |_| {
-            let request = RangeRequest {
-                limit,
-                count_only,
-                ..RangeRequest::new(KeyRange::From(key(0)))
-            };
-            black_box(mvcc.range(&request).expect("is read"));
-        })
-    };
+    let (list_1000, list_10000) = (list(200, 1000), list(20, 10_000));
+    let all = RangeRequest::new(KeyRange::From(key(0)));
+    let page = nanos(20, |_| {
+        read(
+            &mvcc,
+            RangeRequest {
+                limit: 500,
+                ..all.clone()
+            },
+        )
+    });
+    let count = nanos(20, |_| {
+        read(
+            &mvcc,
+            RangeRequest {
+                count_only: true,
+                ..all.clone()
+            },
+        )
+    });
+    let mut items: Vec<Item> = Vec::new();
+    let snapshot = nanos(1, |_| items.extend(mvcc.items()));
+    let mut restore = Restore::default();
+    let restore_nanos = nanos(1, |_| items.drain(..).for_each(|item| restore.push(item)));
+    let mut restored = None;
+    let finish = nanos(1, |_| restored = std::mem::take(&mut restore).finish());
+    assert_eq!(restored.map(|mvcc| mvcc.revision()), Some(mvcc.revision()));
     println!(
-        "{keys:13} {create:7} {update:7} {swap:9} {get:6} {:9} {:9} {:7} {:9} {:10}",
-        span(200, 1000),
-        span(50, 10_000),
-        all(10, 500, false),
-        all(10, 0, true),
-        bytes / keys as i64 - (KEY_BYTES + VALUE_BYTES) as i64,
+        "{keys:>10}{create:>8}{update:>8}{swap:>8}{get:>8}{list_1000:>10}{list_10000:>10}{page:>10}{count:>10}{snapshot:>11}{:>11}{:>8}",
+        restore_nanos + finish,
+        memory as i64 - (KEY_BYTES + VALUE_BYTES) as i64,
     );
 }
 
-fn select(mvcc: &Mvcc, request: &RangeRequest) -> i64 {
-    let response = mvcc.range(request).expect("is read");
-    response.kvs.len() as i64
+/// Processor time, not the clock's: others may work on this machine.
+fn nanos(rounds: u64, f: impl FnMut(u64)) -> u64 {
+    let now = || {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    };
+    let start = now();
+    (0..rounds).for_each(f);
+    (now() - start) / rounds
 }
 
-fn nanos(rounds: u64, mut f: impl FnMut(u64)) -> u64 {
-    let start = Instant::now();
-    (0..rounds).for_each(&mut f);
-    start.elapsed().as_nanos() as u64 / rounds
-}
-
-/// Each of `0..keys` once, in no order.
+/// Each of `0..keys` once, in no order, if `keys` is a power of ten.
 fn scatter(i: u64, keys: u64) -> u64 {
-    // A factor that shares no divisor with a power of ten.
     (i % keys) * 7_368_787 % keys
 }
 
@@ -111,6 +132,10 @@ fn put(mvcc: &mut Mvcc, i: u64) {
     };
     let command = Command::Txn(RequestOp::Put(put).into());
     black_box(mvcc.apply(&command)).expect("is taken");
+}
+
+fn read(mvcc: &Mvcc, request: RangeRequest) {
+    black_box(mvcc.range(&request).expect("is read"));
 }
 
 /// An API server's update: read, then write if nobody else has.
@@ -137,15 +162,7 @@ fn swap(mvcc: &mut Mvcc, i: u64) {
 /// What the process has in memory.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("a Linux machine");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("has a size");
-    let kib: u64 = line
-        .split_whitespace()
-        .nth(1)
-        .expect("a number")
-        .parse()
-        .expect("a number");
-    kib * 1024
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kib.expect("has a size in memory") * 1024
 }

@@ -13,11 +13,9 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
+use super::block::{Block, KEYS_MAX};
 use super::{Version, Versions};
 use crate::api::{KeyRange, Revision};
-
-/// Most keys of a block. Few in tests, so that they come upon cuts and merges.
-const BLOCK_KEYS_MAX: usize = if cfg!(test) { 8 } else { 128 };
 
 /// All keys and their versions.
 #[derive(Debug, Clone)]
@@ -25,16 +23,6 @@ pub struct Index {
     /// From the first key that belongs into a block to that block. The first begins with the
     /// empty key, so that there is one for every key.
     blocks: BTreeMap<Box<[u8]>, Block>,
-}
-
-/// Neighbouring keys.
-#[derive(Debug, Clone, Default)]
-struct Block {
-    entries: Vec<Versions>,
-    /// Keys whose newest version is no deletion.
-    live: usize,
-    /// No version of these keys is newer.
-    revision: Revision,
 }
 
 impl Default for Index {
@@ -49,7 +37,7 @@ impl Index {
     /// The versions of a key.
     pub fn get(&self, key: &[u8]) -> Option<&Versions> {
         let (_, block) = self.block(key);
-        block.find(key).ok().map(|at| &block.entries[at])
+        block.find(key).ok().map(|at| &block.entries()[at])
     }
 
     /// Adds the version that `make` makes of the key as it is now; none if it is not there.
@@ -66,19 +54,14 @@ impl Index {
             .expect("the first block begins before every key");
         match block.find(key) {
             Ok(at) => {
-                let current = block.entries[at].newest();
-                let was_live = !current.is_deletion();
-                let version = make(Some(current).filter(|_| was_live));
-                block.live += usize::from(!version.is_deletion());
-                block.live -= usize::from(was_live);
-                block.revision = version.mod_revision;
-                let before = block.entries[at].push(version.clone());
+                let current = block.entries()[at].newest();
+                let version = make(Some(current).filter(|current| !current.is_deletion()));
+                let before = block.push(at, version.clone());
                 (version, Some(before))
             }
             Err(at) => {
                 let version = make(None);
-                if let Some(right) = block.insert(at, Versions::new(version.clone())) {
-                    let start = right.entries[0].key().into();
+                if let Some((start, right)) = block.insert(at, Versions::new(version.clone())) {
                     self.blocks.insert(start, right);
                 }
                 (version, None)
@@ -91,22 +74,17 @@ impl Index {
     pub fn push_last(&mut self, version: Version) -> bool {
         let mut last = self.blocks.last_entry().expect("there is a first block");
         let block = last.get_mut();
-        let order = block
-            .entries
-            .last()
-            .map(|last| version.key().cmp(last.key()));
-        if order.is_some_and(|order| order.is_lt()) {
-            return false;
-        }
-        if order.is_some_and(|order| order.is_eq()) {
-            let (before, entry) = (block.live, block.entries.len() - 1);
-            let was_live = !block.entries[entry].newest().is_deletion();
-            block.live = before - usize::from(was_live) + usize::from(!version.is_deletion());
-            block.revision = block.revision.max(version.mod_revision);
-            block.entries[entry].push(version);
-        } else if let Some(right) = block.insert(block.entries.len(), Versions::new(version)) {
-            let start = right.entries[0].key().into();
-            self.blocks.insert(start, right);
+        let len = block.entries().len();
+        match block.find(version.key()) {
+            Ok(at) if at + 1 == len => {
+                block.push(at, version);
+            }
+            Err(at) if at == len => {
+                if let Some((start, right)) = block.insert(at, Versions::new(version)) {
+                    self.blocks.insert(start, right);
+                }
+            }
+            _ => return false,
         }
         true
     }
@@ -118,32 +96,22 @@ impl Index {
             range => (None, Some(self.pieces(range))),
         };
         let span = span.into_iter().flatten();
-        one.into_iter().chain(span.flat_map(|(_, entries)| entries))
+        one.into_iter().chain(span.flat_map(|(_, piece)| piece))
     }
 
     /// How many keys of a range exist as of `revision`.
     pub fn count(&self, range: &KeyRange, revision: Revision) -> usize {
-        let live = |entries: &[Versions]| {
-            entries
-                .iter()
-                .filter(|versions| versions.at(revision).is_some())
-                .count()
-        };
         match range {
-            KeyRange::One(key) => self
-                .get(key)
-                .map_or(0, |one| live(std::slice::from_ref(one))),
-            range => self
-                .pieces(range)
-                .map(|(block, entries)| {
-                    let whole = entries.len() == block.entries.len();
-                    if whole && block.revision <= revision {
-                        block.live
-                    } else {
-                        live(entries)
-                    }
-                })
-                .sum(),
+            KeyRange::One(key) => {
+                let found = self.get(key).and_then(|versions| versions.at(revision));
+                usize::from(found.is_some())
+            }
+            range => {
+                let pieces = self.pieces(range);
+                pieces
+                    .map(|(block, piece)| block.count(piece, revision))
+                    .sum()
+            }
         }
     }
 
@@ -152,13 +120,16 @@ impl Index {
         let key = after.unwrap_or_default();
         let (start, block) = self.block(key);
         let first = match after {
-            Some(after) => block.entries.partition_point(|entry| entry.key() <= after),
+            Some(after) => match block.find(after) {
+                Ok(at) => at + 1,
+                Err(at) => at,
+            },
             None => 0,
         };
         let others = self.blocks.range::<[u8], _>((Excluded(start), Unbounded));
-        block.entries[first..]
+        block.entries()[first..]
             .iter()
-            .chain(others.flat_map(|(_, block)| &block.entries))
+            .chain(others.flat_map(|(_, block)| block.entries()))
     }
 
     /// Forgets the versions of a key, and the key if nothing is left of it, that cannot be seen
@@ -170,14 +141,10 @@ impl Index {
             .next_back()
             .expect("the first block begins before every key");
         // A key that was changed and deleted may have gone with its first change.
-        let Ok(entry) = block.find(key) else {
+        let Ok(place) = block.find(key) else {
             return;
         };
-        if block.entries[entry].compact(at) {
-            return;
-        }
-        block.entries.remove(entry);
-        if block.entries.len() < BLOCK_KEYS_MAX / 4 {
+        if !block.compact(place, at) && block.entries().len() < KEYS_MAX / 4 {
             let start = start.clone();
             self.merge(&start);
         }
@@ -194,12 +161,8 @@ impl Index {
             after.map(|after| (start.into(), after)),
         ];
         for (left, right) in pairs.into_iter().flatten() {
-            let (of_left, of_right) = (
-                self.blocks[&left].entries.len(),
-                self.blocks[&right].entries.len(),
-            );
-            let empty = of_left == 0 || of_right == 0;
-            if empty || of_left + of_right <= BLOCK_KEYS_MAX / 2 {
+            let keys = [&left, &right].map(|start| self.blocks[start].entries().len());
+            if keys.contains(&0) || keys[0] + keys[1] <= KEYS_MAX / 2 {
                 let right = self.blocks.remove(&right).expect("was found");
                 let left = self.blocks.get_mut(&left).expect("was found");
                 left.append(right);
@@ -207,7 +170,7 @@ impl Index {
             }
         }
         let block = self.blocks.get_mut(start).expect("was found");
-        block.entries.shrink_to(block.entries.len() * 2);
+        block.shrink();
     }
 
     /// The block that a key belongs into, and from which key on it is.
@@ -235,79 +198,13 @@ impl Index {
     }
 }
 
-impl Block {
-    /// Where a key is, or where it would have to be.
-    fn find(&self, key: &[u8]) -> Result<usize, usize> {
-        self.entries
-            .binary_search_by(|versions| versions.key().cmp(key))
-    }
-
-    /// The keys from `start` to before `end`.
-    fn piece(&self, start: &[u8], end: Option<&[u8]>) -> &[Versions] {
-        let first = match self.entries.first() {
-            Some(first) if first.key() < start => {
-                self.entries.partition_point(|entry| entry.key() < start)
-            }
-            _ => 0,
-        };
-        let rest = &self.entries[first..];
-        match (rest.last(), end) {
-            (Some(last), Some(end)) if last.key() >= end => {
-                &rest[..rest.partition_point(|entry| entry.key() < end)]
-            }
-            _ => rest,
-        }
-    }
-
-    /// Inserts a key. A block that is full is cut in two; returns the second.
-    fn insert(&mut self, at: usize, versions: Versions) -> Option<Self> {
-        if self.entries.len() < BLOCK_KEYS_MAX {
-            self.live += usize::from(!versions.newest().is_deletion());
-            self.revision = self.revision.max(versions.newest().mod_revision);
-            self.entries.insert(at, versions);
-            return None;
-        }
-        // Keys that come in order fill a block to the end and begin the next.
-        let middle = if at == BLOCK_KEYS_MAX {
-            at
-        } else {
-            BLOCK_KEYS_MAX / 2
-        };
-        let mut right = Self {
-            entries: self.entries.split_off(middle),
-            live: 0,
-            revision: self.revision,
-        };
-        right.live = right.count_live();
-        self.live -= right.live;
-        let none = if at < middle || (at == middle && middle < BLOCK_KEYS_MAX) {
-            self.insert(at, versions)
-        } else {
-            right.insert(at - middle, versions)
-        };
-        debug_assert!(none.is_none(), "both halves have room");
-        Some(right)
-    }
-
-    /// Adds the keys of the block behind this one.
-    fn append(&mut self, mut right: Self) {
-        self.entries.append(&mut right.entries);
-        self.live += right.live;
-        self.revision = self.revision.max(right.revision);
-    }
-
-    fn count_live(&self) -> usize {
-        let live = |versions: &&Versions| !versions.newest().is_deletion();
-        self.entries.iter().filter(live).count()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::KeyValueRef;
     use bytes::Bytes;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -317,8 +214,14 @@ mod tests {
         Compact(u8),
     }
 
+    /// Keys that differ late, in length, and in nothing but zeros.
     fn key(number: u8) -> Bytes {
-        format!("/{number:03}").into()
+        let mut key = vec![b'/', number / 16];
+        match number % 16 {
+            zeros @ 0..6 => key.resize(key.len() + usize::from(zeros), 0),
+            last => key.extend([b"name-".as_slice(), &[last]].concat()),
+        }
+        key.into()
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -330,62 +233,52 @@ mod tests {
         prop::collection::vec(step, 0..400)
     }
 
-    /// The numbers of the keys that exist at each revision.
-    type Model = Vec<Vec<u8>>;
-
-    fn run(steps: &[Step]) -> (Index, Model) {
-        let (mut index, mut model) = (Index::default(), vec![Vec::new()]);
-        for step in steps {
-            let now = model.len() as Revision;
-            let mut keys = model.last().expect("has a first").clone();
+    /// The index, the keys that exist, and the revision after so many steps.
+    fn run(steps: &[Step]) -> (Index, BTreeSet<Bytes>, Revision) {
+        let (mut index, mut model) = (Index::default(), BTreeSet::new());
+        for (now, step) in (1..).zip(steps) {
             match *step {
                 Step::Put(number) => {
-                    keys.retain(|other| *other != number);
-                    keys.push(number);
-                    keys.sort_unstable();
-                    index.push(&key(number), |_| {
-                        let kv = KeyValueRef {
-                            key: &key(number),
-                            value: b"",
-                            create_revision: now,
-                            mod_revision: now,
-                            version: 1,
-                            lease: 0,
-                        };
-                        Version::put(kv, 0)
-                    });
+                    let kv = KeyValueRef {
+                        key: &key(number),
+                        value: b"",
+                        create_revision: now,
+                        mod_revision: now,
+                        version: 1,
+                        lease: 0,
+                    };
+                    index.push(kv.key, |_| Version::put(kv, 0));
+                    model.insert(key(number));
                 }
                 Step::Delete(number) => {
-                    keys.retain(|other| *other != number);
-                    index.push(&key(number), |_| Version::deletion(&key(number), now, 0));
+                    let key = key(number);
+                    index.push(&key, |_| Version::deletion(&key, now, 0));
+                    model.remove(&key);
                 }
                 Step::Compact(number) => index.compact(&key(number), now),
             }
-            model.push(keys);
         }
-        (index, model)
+        (index, model, steps.len() as Revision)
     }
 
     proptest! {
         /// What is found and counted is what is there, however the blocks are cut.
         #[test]
         fn finds_and_counts_what_a_list_has(steps in steps(), start in any::<u8>(), end in any::<u8>()) {
-            let (mut index, model) = run(&steps);
+            let (mut index, model, now) = run(&steps);
             let ranges = [
                 KeyRange::One(key(start)),
                 KeyRange::Span(key(start), key(end)),
                 KeyRange::From(key(start)),
             ];
-            let now = model.len() as Revision - 1;
             for range in &ranges {
-                let expect: Vec<Bytes> =
-                    model[now as usize].iter().map(|number| key(*number)).filter(|key| range.contains(key)).collect();
+                let expect: Vec<&Bytes> = model.iter().filter(|key| range.contains(key)).collect();
                 let found: Vec<&[u8]> =
                     index.range(range).filter(|one| one.at(now).is_some()).map(Versions::key).collect();
                 prop_assert_eq!(&found, &expect);
                 prop_assert_eq!(index.count(range, now), expect.len());
                 // In the past it may have been compacted; counting and listing agree.
-                for at in 0..now {
+                for at in (0..now).step_by(13) {
                     let listed = index.range(range).filter(|one| one.at(at).is_some()).count();
                     prop_assert_eq!(index.count(range, at), listed);
                 }
@@ -397,7 +290,7 @@ mod tests {
             for number in 0..=u8::MAX {
                 index.compact(&key(number), now + 1);
             }
-            let blocks: Vec<usize> = index.blocks.values().map(|block| block.entries.len()).collect();
+            let blocks: Vec<usize> = index.blocks.values().map(|block| block.entries().len()).collect();
             prop_assert_eq!(blocks, [0]);
         }
     }

@@ -29,6 +29,7 @@
 //! `compact` and [`snapshot`](Snapshot) for how it is forgotten and how it gets to disk without
 //! stopping the writes.
 
+mod block;
 mod check;
 mod compact;
 mod history;
