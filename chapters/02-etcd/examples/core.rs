@@ -10,36 +10,34 @@ use etcd::mvcc::{Applied, Command, Item, Mvcc, Restore};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Bytes of a key, and of a value.
-const KEY_BYTES: usize = 20;
-const VALUE_BYTES: usize = 256;
+const KEY_BYTES: u64 = 20;
+const VALUE_BYTES: u64 = 256;
+
+/// Times that all keys are updated and the store compacted.
+const COMPACTIONS: u64 = 3;
 
 /// Times that an operation is done to be timed.
 const ROUNDS: u64 = 20_000;
 
+/// Nanoseconds of processor time each: a key's creation, an update, a read with the write guarded
+/// by it, a read of one key, of 1,000 and of 10,000, of the first 500 of all, the count of all;
+/// all of it into a snapshot and back; what a compaction costs for each change that it drops.
+/// Then bytes in memory for each key beside its own and its value's: once created, and when
+/// each was updated and all was compacted, several times. (What is freed is used again for what
+/// is written next; the allocator does not give it back to the system.)
+const COLUMNS: [&str; 14] = [
+    "keys", "create", "update", "swap", "get", "1,000", "10,000", "page", "count", "snapshot",
+    "restore", "sweep", "B/key", "later",
+];
+
 fn main() -> std::io::Result<()> {
     let mut args = std::env::args().skip(1);
-    match (args.next().as_deref(), args.next()) {
-        (Some("--one"), Some(keys)) => measure(keys.parse().expect("a number of keys")),
+    let number = |text: String| text.parse().expect("a number of keys");
+    match (args.next(), args.next()) {
+        (Some(_one), Some(keys)) => print(&measure(number(keys))),
         (keys_max, _) => {
-            let keys_max = keys_max.map_or(1_000_000, |keys| keys.parse().expect("a number"));
-            println!(
-                "nanoseconds each; memory beside the {KEY_BYTES} B of a key and the {VALUE_BYTES} B of its value"
-            );
-            println!(
-                "{:>10}{:>8}{:>8}{:>8}{:>8}{:>10}{:>10}{:>10}{:>10}{:>11}{:>11}{:>8}",
-                "keys",
-                "create",
-                "update",
-                "swap",
-                "get",
-                "1,000",
-                "10,000",
-                "page",
-                "count",
-                "snapshot",
-                "restore",
-                "B/key"
-            );
+            let keys_max = keys_max.map_or(1_000_000, number);
+            print(&COLUMNS);
             // Each in a process of its own, so that one's memory is not another's.
             let sizes = (3..).map(|power| 10_u64.pow(power));
             for keys in sizes.take_while(|keys| *keys <= keys_max) {
@@ -51,57 +49,80 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Prints one line of the table.
-fn measure(keys: u64) {
+fn print<T: std::fmt::Display>(row: &[T]) {
+    let cells = row.iter().map(|cell| format!("{cell:>11}"));
+    println!("{}", cells.collect::<String>());
+}
+
+/// One line of the table.
+fn measure(keys: u64) -> [u64; 14] {
     let before = resident_bytes();
+    let overhead = || ((resident_bytes() - before) / keys).saturating_sub(KEY_BYTES + VALUE_BYTES);
     let mut mvcc = Mvcc::default();
     let create = nanos(keys, |i| put(&mut mvcc, scatter(i, keys)));
-    let memory = (resident_bytes() - before) / keys;
-    let update = nanos(ROUNDS, |i| put(&mut mvcc, scatter(i * 7, keys)));
+    let memory = overhead();
+    let (mut update, mut sweep) = (0, 0);
+    for _ in 0..COMPACTIONS {
+        update += nanos(keys, |i| put(&mut mvcc, scatter(i, keys))) / COMPACTIONS;
+        let compact = Command::Compact(mvcc.revision());
+        mvcc.apply(&compact).expect("is compacted");
+        sweep += nanos(1, |_| while mvcc.sweep(1000) {}) / keys / COMPACTIONS;
+    }
+    let memory_later = overhead();
+
     let swap = nanos(ROUNDS, |i| swap(&mut mvcc, scatter(i * 13, keys)));
     let get = nanos(ROUNDS, |i| {
         let range = KeyRange::One(key(scatter(i * 17, keys)));
         read(&mvcc, RangeRequest::new(range));
     });
-    let list = |rounds: u64, length: u64| {
-        nanos(rounds, |i| {
+    let list = |length: u64| {
+        nanos(200_000 / length, |i| {
             let start = scatter(i * 17, keys.saturating_sub(length).max(1));
             let range = KeyRange::Span(key(start), key(start + length));
             read(&mvcc, RangeRequest::new(range));
         })
     };
-    let (list_1000, list_10000) = (list(200, 1000), list(20, 10_000));
-    let all = RangeRequest::new(KeyRange::From(key(0)));
-    let page = nanos(20, |_| {
-        read(
-            &mvcc,
-            RangeRequest {
-                limit: 500,
-                ..all.clone()
-            },
-        )
-    });
-    let count = nanos(20, |_| {
-        read(
-            &mvcc,
-            RangeRequest {
-                count_only: true,
-                ..all.clone()
-            },
-        )
-    });
+    let (list_1000, list_10000) = (list(1000), list(10_000));
+    let all = |limit: i64, count_only: bool| {
+        nanos(20, |_| {
+            let request = RangeRequest::new(KeyRange::From(key(0)));
+            read(
+                &mvcc,
+                RangeRequest {
+                    limit,
+                    count_only,
+                    ..request
+                },
+            );
+        })
+    };
+    let (page, count) = (all(500, false), all(0, true));
+
     let mut items: Vec<Item> = Vec::new();
     let snapshot = nanos(1, |_| items.extend(mvcc.items()));
-    let mut restore = Restore::default();
-    let restore_nanos = nanos(1, |_| items.drain(..).for_each(|item| restore.push(item)));
     let mut restored = None;
-    let finish = nanos(1, |_| restored = std::mem::take(&mut restore).finish());
+    let restore = nanos(1, |_| {
+        let mut restore = Restore::default();
+        items.drain(..).for_each(|item| restore.push(item));
+        restored = restore.finish();
+    });
     assert_eq!(restored.map(|mvcc| mvcc.revision()), Some(mvcc.revision()));
-    println!(
-        "{keys:>10}{create:>8}{update:>8}{swap:>8}{get:>8}{list_1000:>10}{list_10000:>10}{page:>10}{count:>10}{snapshot:>11}{:>11}{:>8}",
-        restore_nanos + finish,
-        memory as i64 - (KEY_BYTES + VALUE_BYTES) as i64,
-    );
+    [
+        keys,
+        create,
+        update,
+        swap,
+        get,
+        list_1000,
+        list_10000,
+        page,
+        count,
+        snapshot,
+        restore,
+        sweep,
+        memory,
+        memory_later,
+    ]
 }
 
 /// Processor time, not the clock's: others may work on this machine.
@@ -121,13 +142,13 @@ fn scatter(i: u64, keys: u64) -> u64 {
 }
 
 fn key(i: u64) -> Bytes {
-    format!("/registry/{i:0width$}", width = KEY_BYTES - 10).into()
+    format!("/registry/{i:0width$}", width = KEY_BYTES as usize - 10).into()
 }
 
 fn put(mvcc: &mut Mvcc, i: u64) {
     let put = PutRequest {
         key: key(i),
-        value: vec![b'x'; VALUE_BYTES].into(),
+        value: vec![b'x'; VALUE_BYTES as usize].into(),
         ..PutRequest::default()
     };
     let command = Command::Txn(RequestOp::Put(put).into());
@@ -150,7 +171,7 @@ fn swap(mvcc: &mut Mvcc, i: u64) {
         }],
         success: vec![RequestOp::Put(PutRequest {
             key: key(i),
-            value: vec![b'y'; VALUE_BYTES].into(),
+            value: vec![b'y'; VALUE_BYTES as usize].into(),
             ..PutRequest::default()
         })],
         failure: vec![RequestOp::Range(read)],

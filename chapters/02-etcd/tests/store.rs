@@ -215,3 +215,28 @@ async fn leases_end() -> Result<(), Error> {
     assert!(store.leases().is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn an_answer_is_made_of_what_is_in_the_store() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(dir.path(), Options::default())?;
+    for i in 0..5 {
+        store.put(put(&format!("/{i}"), "value")).await?;
+    }
+    let request = RangeRequest { limit: 3, ..all() };
+    let (keys, more, count) = store.range_with(&request, |found| {
+        let keys = found.versions.iter().map(|version| version.key().to_vec());
+        (keys.collect::<Vec<_>>(), found.more, found.count)
+    })?;
+    assert_eq!(keys, [b"/0", b"/1", b"/2"]);
+    assert!(more);
+    assert_eq!(count, 5);
+    // What is read in process is not a copy either.
+    let [first, again] = [store.range(&request)?, store.range(&request)?];
+    assert_eq!(
+        first.kvs[0].value.as_ptr(),
+        again.kvs[0].value.as_ptr(),
+        "the same memory"
+    );
+    Ok(())
+}

@@ -10,9 +10,9 @@ const DEPTH_MAX: usize = 32;
 
 /// What one branch of a transaction would write.
 #[derive(Default)]
-struct Writes {
-    puts: Vec<Bytes>,
-    deletes: Vec<KeyRange>,
+struct Writes<'a> {
+    puts: Vec<&'a Bytes>,
+    deletes: Vec<&'a KeyRange>,
 }
 
 /// Whether a transaction is one that etcd would take: no empty key, and no key that could be
@@ -34,7 +34,7 @@ pub fn is_read_only(txn: &TxnRequest) -> bool {
     })
 }
 
-fn check(txn: &TxnRequest, depth: usize) -> Result<Writes, Error> {
+fn check(txn: &TxnRequest, depth: usize) -> Result<Writes<'_>, Error> {
     if depth > DEPTH_MAX {
         return Err(Error::Invalid(
             "etcdserver: transactions are nested too deeply",
@@ -49,36 +49,29 @@ fn check(txn: &TxnRequest, depth: usize) -> Result<Writes, Error> {
     Ok(writes)
 }
 
-fn check_branch(ops: &[RequestOp], depth: usize) -> Result<Writes, Error> {
+fn check_branch(ops: &[RequestOp], depth: usize) -> Result<Writes<'_>, Error> {
     let mut writes = Writes::default();
     for op in ops {
-        let more = match op {
-            RequestOp::Range(range) => {
-                check_key(&range.range)?;
-                Writes::default()
-            }
+        match op {
+            RequestOp::Range(range) => check_key(&range.range)?,
             RequestOp::Put(put) => {
                 check_put(put)?;
-                Writes {
-                    puts: vec![put.key.clone()],
-                    deletes: Vec::new(),
-                }
+                writes.check_put(&put.key)?;
+                writes.puts.push(&put.key);
             }
             RequestOp::DeleteRange(delete) => {
                 check_key(&delete.range)?;
-                Writes {
-                    puts: Vec::new(),
-                    deletes: vec![delete.range.clone()],
-                }
+                writes.check_delete(&delete.range)?;
+                writes.deletes.push(&delete.range);
             }
-            RequestOp::Txn(txn) => check(txn, depth + 1)?,
-        };
-        if writes.collide(&more) {
-            return Err(Error::Invalid(
-                "etcdserver: duplicate key given in txn request",
-            ));
+            RequestOp::Txn(txn) => {
+                let more = check(txn, depth + 1)?;
+                more.puts.iter().try_for_each(|key| writes.check_put(key))?;
+                let mut deletes = more.deletes.iter();
+                deletes.try_for_each(|range| writes.check_delete(range))?;
+                writes.extend(more);
+            }
         }
-        writes.extend(more);
     }
     Ok(writes)
 }
@@ -105,19 +98,30 @@ fn check_put(put: &PutRequest) -> Result<(), Error> {
     Ok(())
 }
 
-impl Writes {
-    fn collide(&self, other: &Self) -> bool {
-        let hit = |puts: &[Bytes], deletes: &[KeyRange]| {
-            puts.iter()
-                .any(|key| deletes.iter().any(|range| range.contains(key)))
-        };
-        other.puts.iter().any(|key| self.puts.contains(key))
-            || hit(&self.puts, &other.deletes)
-            || hit(&other.puts, &self.deletes)
+impl<'a> Writes<'a> {
+    /// Whether a key can be put beside these.
+    fn check_put(&self, key: &Bytes) -> Result<(), Error> {
+        let is_put = self.puts.contains(&key);
+        let is_deleted = || self.deletes.iter().any(|range| range.contains(key));
+        unless_twice(is_put || is_deleted())
     }
 
-    fn extend(&mut self, other: Self) {
+    /// Whether a range can be deleted beside these.
+    fn check_delete(&self, range: &KeyRange) -> Result<(), Error> {
+        unless_twice(self.puts.iter().any(|key| range.contains(key)))
+    }
+
+    fn extend(&mut self, other: Writes<'a>) {
         self.puts.extend(other.puts);
         self.deletes.extend(other.deletes);
+    }
+}
+
+fn unless_twice(twice: bool) -> Result<(), Error> {
+    match twice {
+        false => Ok(()),
+        true => Err(Error::Invalid(
+            "etcdserver: duplicate key given in txn request",
+        )),
     }
 }

@@ -4,6 +4,9 @@
 //! comes back bit by bit, as [`Mvcc::sweep`] goes through the changes up to that revision and
 //! drops what each has made needless. So a compaction costs what it drops, however many keys there
 //! are, and the writes between two sweeps do not wait for it.
+//!
+//! It comes back to the allocator, for what is written next; so the process stays as large as what
+//! exists and what was written between two compactions have ever been together.
 
 use std::sync::{Arc, Weak};
 
@@ -61,7 +64,11 @@ impl Mvcc {
         for _ in 0..changes_max {
             match self.history.get(self.sweep.passed) {
                 Some(change) if change.mod_revision <= self.sweep.revision => {
-                    self.index.compact(change.key(), self.sweep.revision);
+                    // What a put supersedes, unless it made the key. (If it made it anew, there is
+                    // the deletion before it, a change of its own.)
+                    if change.version != 1 {
+                        self.index.compact(change.key(), self.sweep.revision);
+                    }
                     if change.mod_revision < self.sweep.revision {
                         self.history.pop_front();
                     } else {
@@ -72,5 +79,66 @@ impl Mvcc {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{DeleteRangeRequest, KeyRange, PutRequest, RequestOp};
+    use crate::mvcc::Command;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Put(u8),
+        Delete(u8),
+        /// To so many revisions ago, and so many changes swept.
+        Compact(Revision, usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..6u8).prop_map(Step::Put),
+            2 => (0..6u8).prop_map(Step::Delete),
+            1 => (0..4i64, 0..9usize).prop_map(|(ago, swept)| Step::Compact(ago, swept)),
+        ]
+    }
+
+    proptest! {
+        /// However far each compaction got: after the last nothing is in memory that cannot be
+        /// seen, and with nothing compacted since, nothing more goes.
+        #[test]
+        fn sweeps_leave_what_can_be_seen(steps in prop::collection::vec(step(), 0..60)) {
+            let mut mvcc = Mvcc::default();
+            for step in steps {
+                let op = match step {
+                    Step::Put(key) => RequestOp::Put(PutRequest {
+                        key: Bytes::from(vec![b'k', key]),
+                        ..PutRequest::default()
+                    }),
+                    Step::Delete(key) => RequestOp::DeleteRange(DeleteRangeRequest {
+                        range: KeyRange::From(vec![b'k', key].into()),
+                        prev_kv: false,
+                    }),
+                    Step::Compact(ago, swept) => {
+                        let _may_be_refused = mvcc.apply(&Command::Compact(mvcc.revision - ago));
+                        mvcc.sweep(swept);
+                        continue;
+                    }
+                };
+                mvcc.apply(&Command::Txn(op.into())).expect("is taken");
+            }
+            let seen = mvcc.clone();
+            prop_assert!(!mvcc.sweep(usize::MAX));
+            prop_assert_eq!(&mvcc, &seen);
+            for versions in mvcc.index.after(None) {
+                let (kept, all) = (versions.kept(mvcc.compact_revision), versions.kept(0));
+                prop_assert_eq!(kept.count(), all.count());
+            }
+            let oldest = mvcc.history.since(0).next();
+            prop_assert!(oldest.is_none_or(|change| change.mod_revision >= mvcc.compact_revision));
+        }
     }
 }
