@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
     Arc, LockResult, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
+#[cfg(feature = "grpc")]
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};

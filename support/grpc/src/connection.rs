@@ -295,6 +295,7 @@ impl<S: Service> Connection<S> {
             parts,
             outbox,
             stream,
+            taken: 0,
         };
         let response = self
             .service
@@ -328,7 +329,7 @@ impl<S: Service> Connection<S> {
             Receive::Nothing => self.used += bytes,
             Receive::Body(sender) => {
                 stream.held += bytes;
-                if stream.held > self.stream_window {
+                if stream.held + stream.taken > self.stream_window {
                     return Err(Reason::FlowControl);
                 }
                 let sent = sender
@@ -487,9 +488,13 @@ impl<S: Service> Connection<S> {
         }
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.held = stream.held.saturating_sub(bytes);
+            stream.taken += bytes;
             self.used += bytes;
-            if matches!(stream.receive, Receive::Body(Some(_))) {
-                frame::put_window_update(&mut self.sending.out, id, bytes);
+            if stream.taken >= WINDOW_DEFAULT / 2
+                && matches!(stream.receive, Receive::Body(Some(_)))
+            {
+                frame::put_window_update(&mut self.sending.out, id, stream.taken);
+                stream.taken = 0;
             }
         }
     }

@@ -16,6 +16,10 @@ use crate::outbox::{Answer, Outbox};
 /// Bytes of an answer that may wait for the peer to take them before its producer has to wait.
 const UNSENT_MAX: usize = 64 * 1024;
 
+/// Bytes of a request's body that were taken before the connection is told. Ten thousand streams
+/// of so many are less than the connection's window.
+const TAKEN_STEP: usize = 512;
+
 /// Holds up a producer that is faster than the peer.
 #[derive(Default)]
 pub struct Gate {
@@ -43,6 +47,8 @@ pub struct RequestBody {
     pub(crate) parts: UnboundedReceiver<Bytes>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) stream: u32,
+    /// Bytes that were taken of late.
+    pub(crate) taken: usize,
 }
 
 impl Body for RequestBody {
@@ -55,9 +61,11 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
         let part = std::task::ready!(self.parts.poll_recv(cx));
         Poll::Ready(part.map(|bytes| {
-            self.outbox
-                .push(self.stream, Answer::Taken(bytes.len()))
-                .wake();
+            self.taken += bytes.len();
+            if self.taken >= TAKEN_STEP {
+                let taken = std::mem::take(&mut self.taken);
+                self.outbox.push(self.stream, Answer::Taken(taken)).wake();
+            }
             Ok(Frame::data(bytes))
         }))
     }

@@ -30,6 +30,8 @@ pub struct Stream {
     pub receive: Receive,
     /// Bytes of the connection's window that it holds until it is answered.
     pub held: u32,
+    /// Bytes that whoever answers it took, and that the peer was not yet told to send anew.
+    pub taken: u32,
     /// The peer gave it up, but whoever answers it does not know yet.
     pub gone: bool,
     /// Its answer was begun.
@@ -61,6 +63,7 @@ impl Stream {
         Self {
             receive,
             held: 0,
+            taken: 0,
             gone: false,
             has_head: false,
             window,
