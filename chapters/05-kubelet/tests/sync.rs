@@ -11,6 +11,7 @@
 //! | `exit c 1` | a container's process ends |
 //! | `probe c readiness success` | a probe's verdict |
 //! | `fail c CreateContainerError` | why a container cannot be made, until `mend c` |
+//! | `fail sandbox` | the sandbox cannot be made, until `mend sandbox` |
 //! | `wait c ErrImagePull` | why a container is not started, instead of starting it |
 //! | `lose` | the node was restarted |
 //! | `restart` | the kubelet is ended, and another one begins |
@@ -32,7 +33,7 @@ use std::fmt::Write;
 use goldenscript::{Command, Context, Runner};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerState as ApiState, ContainerStatus, Pod, PodStatus};
-use kubelet::decide::actions::{backoff_key, compute_actions, finished_at, hold};
+use kubelet::decide::actions::{backoff_key, compute_actions, finished_at, hold, hold_sandbox};
 use kubelet::decide::admission::Room;
 use kubelet::decide::backoff::Backoff;
 use kubelet::decide::ending;
@@ -208,7 +209,19 @@ impl Story {
             let (name, resources) = (resize.name.clone(), resize.resources.clone());
             self.allocation.actuated.insert(name, resources);
         }
+        if let Some(remaining) = actions.sandbox_held {
+            let _ = writeln!(
+                out,
+                "the sandbox is left alone for {}s",
+                remaining.as_secs()
+            );
+        }
         if let Some(attempt) = actions.create_sandbox {
+            if let Some(reason) = self.failing.get("sandbox") {
+                let _ = writeln!(out, "cannot make sandbox {attempt}: {reason}");
+                hold_sandbox(&mut self.runtime.notes, now);
+                return out;
+            }
             let _ = writeln!(out, "make sandbox {attempt}");
             self.make_sandbox(attempt);
         }
@@ -443,7 +456,10 @@ impl Runner for Story {
             }
             "fail" => {
                 let name = args.next_pos().ok_or("which container?")?;
-                let reason = args.next_pos().ok_or("why?")?;
+                let reason = match name {
+                    "sandbox" => "FailedCreatePodSandBox",
+                    _ => args.next_pos().ok_or("why?")?,
+                };
                 self.failing.insert(name.to_owned(), reason.to_owned());
             }
             "mend" => {

@@ -39,6 +39,8 @@ pub struct PodActions {
     pub backing_off: Vec<(String, SignedDuration)>,
     /// Containers that could not be made lately: name and how long until they are tried again.
     pub held: Vec<(String, SignedDuration)>,
+    /// How long until a sandbox that could not be made lately is tried again.
+    pub sandbox_held: Option<SignedDuration>,
     /// Containers to kill.
     pub kill: Vec<Kill>,
     /// Containers whose resources change while they run.
@@ -66,7 +68,7 @@ pub fn backoff_key(pod: &Pod, container: &ContainerSpec) -> String {
     )
 }
 
-/// How long a container that could not be made is left alone. Whatever else happens to the pod
+/// How long a container, or a sandbox, that could not be made is left alone. Whatever else happens to the pod
 /// (its own new status among it) would else have it tried again at once. Upstream: `backOffPeriod`
 /// in `pkg/kubelet/kubelet.go`, which is the same each time.
 pub const RETRY_PERIOD: SignedDuration = SignedDuration::from_secs(10);
@@ -75,6 +77,11 @@ pub const RETRY_PERIOD: SignedDuration = SignedDuration::from_secs(10);
 pub fn hold(notes: &mut Notes, pod: &Pod, container: &ContainerSpec, now: Timestamp) {
     let key = backoff_key(pod, container);
     notes.retry_at.insert(key, now + RETRY_PERIOD);
+}
+
+/// Takes note that a pod's sandbox could not be made.
+pub fn hold_sandbox(notes: &mut Notes, now: Timestamp) {
+    notes.retry_sandbox_at = Some(now + RETRY_PERIOD);
 }
 
 /// Decides what to do for a pod that should be running.
@@ -92,6 +99,7 @@ pub fn compute_actions(
         Some(attempt) => start_over(pod, runtime, attempt),
         None => go_on(pod, runtime, probes),
     };
+    hold_back_sandbox(&mut actions, &runtime.notes, now);
     hold_back(&mut actions, pod, runtime, backoff, now);
     actions
 }
@@ -221,6 +229,18 @@ fn init_actions(
         // ANCHOR_END: exercise-05.12
     }
     true
+}
+
+/// Without the sandbox, which could not be made lately, none of its containers starts.
+fn hold_back_sandbox(actions: &mut PodActions, notes: &Notes, now: Timestamp) {
+    let retry_at = notes.retry_sandbox_at.filter(|retry_at| *retry_at > now);
+    if let Some(retry_at) = retry_at
+        && actions.create_sandbox.take().is_some()
+    {
+        actions.start_init.clear();
+        actions.start.clear();
+        actions.sandbox_held = Some(retry_at.duration_since(now));
+    }
 }
 
 /// Moves containers that crashed too often lately from `start` to `backing_off`, and those that

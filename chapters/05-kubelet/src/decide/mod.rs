@@ -77,6 +77,8 @@ pub struct Notes {
     pub restarting: HashSet<String>,
     /// When to try again to make containers that could not be made, by [`actions::backoff_key`].
     pub retry_at: HashMap<String, Timestamp>,
+    /// When to try again to make the sandbox, if it could not be made.
+    pub retry_sandbox_at: Option<Timestamp>,
     /// The resources that the runtime was last told of, by name.
     pub actuated: BTreeMap<String, ResourceRequirements>,
     /// A resize that cannot be done now.

@@ -161,11 +161,12 @@ impl Worker {
     }
 
     /// Returns when to try again.
-    fn sandbox_failed(&self, pod: &Pod, error: &dyn std::fmt::Display) -> Duration {
+    fn sandbox_failed(&mut self, pod: &Pod, error: &dyn std::fmt::Display) -> Duration {
+        actions::hold_sandbox(&mut self.notes, Timestamp::now());
         let message = format!("Failed to create pod sandbox: {error}");
         let recorder = &self.context.recorder;
         recorder.pod(pod, Severity::Warning, "FailedCreatePodSandBox", message);
-        Duration::from_secs(1)
+        actions::RETRY_PERIOD.try_into().unwrap_or_default()
     }
 
     async fn start_container(

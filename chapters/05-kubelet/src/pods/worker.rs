@@ -446,7 +446,8 @@ impl Worker {
             let remaining = Duration::try_from(*remaining).unwrap_or_default();
             retry_in = sooner(retry_in, Some(remaining + Duration::from_millis(1)));
         }
-        for (_, remaining) in &actions.held {
+        let held = actions.held.iter().map(|(_, remaining)| remaining);
+        for remaining in held.chain(&actions.sandbox_held) {
             let remaining = Duration::try_from(*remaining).unwrap_or_default();
             retry_in = sooner(retry_in, Some(remaining + Duration::from_millis(1)));
         }
