@@ -552,16 +552,16 @@ fn exec_attach_and_port_forward() {
         stdout.read_to_string(&mut out).await.unwrap();
         stderr.read_to_string(&mut err).await.unwrap();
         assert_eq!((out.as_str(), err.as_str()), ("in\n", "err\n"));
-        assert_eq!(process.exit.await.unwrap(), 5);
+        assert_eq!(process.exit.await.unwrap().unwrap(), 5);
 
         let mut missing = request("");
         missing.command = vec!["no-such-program".to_owned()];
-        let mut process = runtime.exec(&id, missing).await.unwrap();
-        let mut err = String::new();
-        let stderr = process.stderr.as_mut().unwrap();
-        stderr.read_to_string(&mut err).await.unwrap();
-        assert!(err.contains("executable file not found"), "{err}");
-        assert_eq!(process.exit.await.unwrap(), 127);
+        let process = runtime.exec(&id, missing).await.unwrap();
+        let why = process.exit.await.unwrap().unwrap_err().to_string();
+        let expected = "unable to start container process: exec: \"no-such-program\": \
+                        executable file not found in $PATH";
+        assert!(why.starts_with("failed to exec in container: "), "{why}");
+        assert!(why.contains(expected), "{why}");
 
         let mut asked = request("sleep 0.2; stty size; exit 4");
         asked.tty = true;
@@ -576,7 +576,7 @@ fn exec_attach_and_port_forward() {
         let stdout = process.stdout.as_mut().unwrap();
         stdout.read_to_string(&mut out).await.unwrap();
         assert_eq!(out, "33 77\r\n");
-        assert_eq!(process.exit.await.unwrap(), 4);
+        assert_eq!(process.exit.await.unwrap().unwrap(), 4);
 
         let asked = ExecRequest {
             command: Vec::new(),

@@ -546,7 +546,7 @@ fn commands_in_containers() {
             .await
             .unwrap();
         assert_eq!(
-            (said.as_str(), streams.exit.await.unwrap()),
+            (said.as_str(), streams.exit.await.unwrap().unwrap()),
             ("got this\n", 5)
         );
     });

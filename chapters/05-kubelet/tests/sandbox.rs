@@ -614,7 +614,10 @@ fn exec_attach_and_terminals() {
             .read_to_string(&mut text)
             .await
             .unwrap();
-        assert_eq!((text.as_str(), streams.exit.await.unwrap()), ("through", 4));
+        assert_eq!(
+            (text.as_str(), streams.exit.await.unwrap().unwrap()),
+            ("through", 4)
+        );
 
         let command = sh("test -t 0 && tty; read x; stty size; exit 5");
         let terminal = ExecRequest {
@@ -648,7 +651,7 @@ fn exec_attach_and_terminals() {
             text.contains("/dev/pts/0") && text.contains("17 91"),
             "{text:?}"
         );
-        assert_eq!(streams.exit.await.unwrap(), 5);
+        assert_eq!(streams.exit.await.unwrap().unwrap(), 5);
 
         let mut attached = node.runtime.attach(&id, all).await.unwrap();
         attached

@@ -413,8 +413,9 @@ pub struct ProcessStreams {
     pub stderr: Option<Pin<Box<dyn AsyncRead + Send>>>,
     /// New terminal sizes.
     pub resize: Option<mpsc::Sender<TerminalSize>>,
-    /// The exit code, once; never sent by attach to a container that goes on.
-    pub exit: oneshot::Receiver<i32>,
+    /// The exit code, once; never sent by attach to a container that goes on. An error: there is
+    /// no process, which some runtimes find out only when its streams are open.
+    pub exit: oneshot::Receiver<Result<i32>>,
 }
 
 /// What an exec asks for.

@@ -29,7 +29,7 @@ use super::outbox::{Out, Outbox, Sink};
 use super::websocket;
 use super::{Body, Query, Refusal, bad_request, containers_of, spdy};
 use crate::context::Context;
-use crate::runtime::{ContainerState, ExecRequest, ProcessStreams, TerminalSize};
+use crate::runtime::{ContainerState, ExecRequest, ProcessStreams, RuntimeError, TerminalSize};
 
 /// How long a client has to open the streams it asked for.
 const STREAMS_TIMEOUT: Duration = Duration::from_secs(30);
@@ -279,7 +279,10 @@ impl Session {
         let tells_status = client.tells_status;
         let status = match started {
             Ok(process) => tokio::select! {
-                code = connect(process, client) => exit_status(if self.exec { code } else { 0 }),
+                ended = connect(process, client) => match ended {
+                    Ok(code) => exit_status(if self.exec { code } else { 0 }),
+                    Err(failed) => failure(&failed.to_string(), self.exec),
+                },
                 () = out.closed() => return,
             },
             Err(failed) => failure(&failed.to_string(), self.exec),
@@ -297,8 +300,9 @@ impl Session {
     }
 }
 
-/// Carries bytes between a process and the client until the process ends. Returns its exit code.
-async fn connect(mut process: ProcessStreams, client: Client) -> i32 {
+/// Carries bytes between a process and the client until the process ends. Returns its exit code,
+/// or why there was none.
+async fn connect(mut process: ProcessStreams, client: Client) -> Result<i32, RuntimeError> {
     let Client {
         mut stdin,
         mut resize,
@@ -347,9 +351,9 @@ async fn connect(mut process: ProcessStreams, client: Client) -> i32 {
             // What it wrote last is still on its way; a child of its that holds the pipe is not
             // waited for.
             let _still_held = tokio::time::timeout(DRAIN_TIMEOUT, &mut outputs).await;
-            code.unwrap_or(0)
+            code.unwrap_or(Ok(0))
         }
-        _ = &mut outputs => exit.await.unwrap_or(0),
+        _ = &mut outputs => exit.await.unwrap_or(Ok(0)),
     };
     input.abort();
     resizing.abort();

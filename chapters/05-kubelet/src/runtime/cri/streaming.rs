@@ -11,7 +11,7 @@ use std::io;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
@@ -30,12 +30,15 @@ use crate::server::spdy::{self, Headers, Stream};
 
 /// Bytes on their way to the runtime.
 const PIPE: usize = 64 << 10;
-/// What shells say when a program cannot be run, or is not there.
-const CANNOT_RUN: i32 = 126;
-const NOT_FOUND: i32 = 127;
+/// How the runtime's server begins what it has to say of a process that it could not run, as the
+/// kubelet's own does.
+const FAILED: [&str; 2] = [
+    "error executing command in container: ",
+    "error attaching to container: ",
+];
 
-/// Holds the streams of the process behind `url`. One that cannot be started says why on its
-/// stderr, and ends with a shell's 126 or 127: by then it has been said that it runs.
+/// Holds the streams of the process behind `url`. That there is none, since it cannot be started,
+/// is told where others tell their exit code.
 pub async fn process(url: &str, asked: &ExecRequest) -> Result<ProcessStreams> {
     let upgraded = upgrade(url, "v4.channel.k8s.io").await?;
     let wanted = [
@@ -56,25 +59,15 @@ pub async fn process(url: &str, asked: &ExecRequest) -> Result<ProcessStreams> {
         Some(streams.swap_remove(at))
     };
     let error = take("error").expect("it was asked for");
-    let (told, failure) = oneshot::channel();
     let (exited, exit) = oneshot::channel();
-    tokio::spawn(watch(error, out, exited, told));
+    tokio::spawn(watch(error, out, exited));
 
     let stdin = take("stdin").map(|stream| Box::pin(writer(stream.sink)) as _);
-    let (stdout, stderr) = (take("stdout"), take("stderr"));
-    let failure = stream::once(failure).filter_map(async |said| said.ok());
-    let (stdout, stderr) = match (stdout, stderr) {
-        (stdout, Some(stderr)) => (
-            stdout.map(|stream| reader(pieces(stream))),
-            Some(reader(pieces(stderr).chain(failure))),
-        ),
-        (Some(stdout), None) => (Some(reader(pieces(stdout).chain(failure))), None),
-        (None, None) => (None, None),
-    };
+    let output = |stream: Stream| reader(ReceiverStream::new(stream.inbox));
     Ok(ProcessStreams {
         stdin,
-        stdout,
-        stderr,
+        stdout: take("stdout").map(output),
+        stderr: take("stderr").map(output),
         resize: take("resize").map(|stream| resizer(stream.sink)),
         exit,
     })
@@ -82,12 +75,7 @@ pub async fn process(url: &str, asked: &ExecRequest) -> Result<ProcessStreams> {
 
 /// Waits for how the process ended, and closes the connection then, or when nobody wants to know
 /// any more.
-async fn watch(
-    mut error: Stream,
-    out: Outbox,
-    mut exited: oneshot::Sender<i32>,
-    told: oneshot::Sender<Bytes>,
-) {
+async fn watch(mut error: Stream, out: Outbox, mut exited: oneshot::Sender<Result<i32>>) {
     let status = async {
         let mut status = BytesMut::new();
         while let Some(piece) = error.inbox.recv().await {
@@ -99,18 +87,8 @@ async fn watch(
         status = status => Some(exit_of(&status)),
         () = exited.closed() => None,
     };
-    match ended {
-        Some(Ok(code)) => {
-            let _nobody_asks = exited.send(code);
-        }
-        Some(Err(message)) => {
-            let is_missing = message.contains("executable file not found")
-                || message.contains("no such file or directory");
-            let code = if is_missing { NOT_FOUND } else { CANNOT_RUN };
-            let _nobody_reads = told.send(Bytes::from(message + "\n"));
-            let _nobody_asks = exited.send(code);
-        }
-        None => {}
+    if let Some(ended) = ended {
+        let _nobody_asks = exited.send(ended.map_err(RuntimeError::Other));
     }
     let _already_closed = out.send(Out::End).await;
 }
@@ -129,8 +107,14 @@ fn exit_of(status: &[u8]) -> std::result::Result<i32, String> {
         .flatten()
         .find(|cause| cause["reason"] == "ExitCode")
         .and_then(|cause| cause["message"].as_str()?.parse().ok());
-    let message = || status["message"].as_str().unwrap_or("unknown error");
-    exit_code.ok_or_else(|| message().to_owned())
+    exit_code.ok_or_else(|| {
+        let why = status["details"]["causes"][0]["message"].as_str();
+        let why = why
+            .or(status["message"].as_str())
+            .unwrap_or("unknown error");
+        let begins = FAILED.iter().find_map(|begin| why.strip_prefix(begin));
+        begins.unwrap_or(why).to_owned()
+    })
 }
 
 /// Connects to a port of the pod behind `url`.
@@ -167,10 +151,6 @@ pub async fn port(url: &str, port: u16) -> Result<Pin<Box<dyn Duplex>>> {
         let _already_closed = out.send(Out::End).await;
     });
     Ok(Box::pin(tokio::io::join(from, near)))
-}
-
-fn pieces(stream: Stream) -> impl futures::Stream<Item = Bytes> + Send + 'static {
-    ReceiverStream::new(stream.inbox)
 }
 
 fn reader(
@@ -251,8 +231,12 @@ mod tests {
         let failure = br#"{"status":"Failure","reason":"NonZeroExitCode","message":"command",
             "details":{"causes":[{"reason":"ExitCode","message":"42"}]}}"#;
         assert_eq!(exit_of(failure), Ok(42));
-        let internal = br#"{"status":"Failure","reason":"InternalError","message":"no sh"}"#;
+        let internal = br#"{"status":"Failure","reason":"InternalError",
+            "message":"Internal error occurred: error executing command in container: no sh",
+            "details":{"causes":[{"message":"error executing command in container: no sh"}]}}"#;
         assert_eq!(exit_of(internal), Err("no sh".to_owned()));
+        let other = br#"{"status":"Failure","message":"no container"}"#;
+        assert_eq!(exit_of(other), Err("no container".to_owned()));
         assert!(exit_of(b"").is_err());
     }
 }

@@ -64,11 +64,11 @@ impl Inner {
             streams.exit.await
         };
         match tokio::time::timeout(timeout, run).await {
-            Ok(Ok(126 | 127)) if stdout.starts_with(NOT_STARTED) => {
+            Ok(Ok(Ok(126 | 127))) if stdout.starts_with(NOT_STARTED) => {
                 Err(other(String::from_utf8_lossy(&stdout).trim_end()))
             }
             Ok(Ok(exit_code)) => Ok(ExecOutput {
-                exit_code,
+                exit_code: exit_code?,
                 stdout,
                 stderr,
             }),
@@ -144,7 +144,7 @@ impl Inner {
             let (engine, exec_id) = (self.engine.clone(), exec_id.clone());
             async move {
                 if let Some(code) = exit_code(&engine, &exec_id).await {
-                    let _ = told.send(code);
+                    let _ = told.send(Ok(code));
                 }
             }
         });
@@ -205,7 +205,7 @@ impl Inner {
                 && let Some(state) = found.state
                 && state.running != Some(true)
             {
-                let _ = told.send(state.exit_code.unwrap_or(0) as i32);
+                let _ = told.send(Ok(state.exit_code.unwrap_or(0) as i32));
             }
         });
         Ok(ProcessStreams {

@@ -60,7 +60,7 @@ impl SandboxRuntime {
         };
         match tokio::time::timeout(timeout, run).await {
             Ok(Ok(exit_code)) => Ok(ExecOutput {
-                exit_code,
+                exit_code: exit_code?,
                 stdout,
                 stderr,
             }),
@@ -188,14 +188,14 @@ impl SandboxRuntime {
 
 /// Sends the process's exit code when it comes. If nobody waits for it any more the connection is
 /// closed, which kills an exec's process and detaches an attach.
-fn exit_of(connection: Connection) -> oneshot::Receiver<i32> {
+fn exit_of(connection: Connection) -> oneshot::Receiver<Result<i32>> {
     let (mut sender, receiver) = oneshot::channel();
     tokio::spawn(async move {
         tokio::select! {
             () = sender.closed() => {}
             reply = connection.receive::<Reply>() => {
                 if let Ok(Some((Reply::ProcessExited { code }, _))) = reply {
-                    let _ = sender.send(code);
+                    let _ = sender.send(Ok(code));
                 }
             }
         }
