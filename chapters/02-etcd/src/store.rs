@@ -422,8 +422,7 @@ impl Store {
         };
         let deadline = shared.deadlines().end(id).ok_or(Error::LeaseNotFound)?;
         let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded, so that a lease just granted for 60 s has 60 s left.
-        let ttl_seconds = left.as_secs_f64().round() as i64;
+        let ttl_seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
         Ok(LeaseStatus {
             id,
             granted_ttl_seconds,

@@ -26,7 +26,7 @@ use crate::checkpoint;
 use crate::codec;
 use crate::frame::Frame;
 use crate::log::Log;
-use crate::mvcc::{Command, Snapshot};
+use crate::mvcc::{Command, Snapshot, TTL_SECONDS_MIN};
 use crate::queue::{Call, Pending};
 use crate::store::{Options, Shared};
 
@@ -192,7 +192,7 @@ impl Writer {
     fn follow_lease(&mut self, command: &Command) {
         match command {
             Command::LeaseGrant { id, ttl_seconds } => {
-                let ttl_seconds = (*ttl_seconds).max(1);
+                let ttl_seconds = (*ttl_seconds).max(TTL_SECONDS_MIN);
                 let at = self
                     .shared
                     .deadlines()

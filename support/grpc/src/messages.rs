@@ -1,6 +1,9 @@
 //! Calls whose messages are a stream: taken off a request's body, and put into an answer's.
 
+use std::io::Read;
+
 use bytes::{Buf, Bytes, BytesMut};
+use flate2::read::GzDecoder;
 use futures::{Stream, StreamExt};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -64,10 +67,6 @@ impl Messages {
             return Ok(None);
         };
         let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-        if is_compressed != 0 {
-            let said = "grpc: Decompressor is not installed for what was sent";
-            return Err(Status::new(Code::Unimplemented, said));
-        }
         if length > self.bytes_max {
             return Err(crate::connection::too_large(length, self.bytes_max));
         }
@@ -75,11 +74,27 @@ impl Messages {
             return Ok(None);
         }
         self.rest.advance(PREFIX_BYTES);
-        let message = self.rest.split_to(length).freeze();
-        let message =
-            M::decode(message).map_err(|error| Status::new(Code::Internal, error.to_string()));
-        message.map(Some)
+        let mut message = self.rest.split_to(length).freeze();
+        if is_compressed != 0 {
+            message = self.decompress(&message)?;
+        }
+        M::decode(message).map(Some).map_err(internal)
     }
+
+    /// Undoes the one compression that clients have, as far as the message may be long.
+    fn decompress(&self, message: &[u8]) -> Result<Bytes, Status> {
+        let mut plain = Vec::new();
+        let mut decoder = GzDecoder::new(message).take(self.bytes_max as u64 + 1);
+        decoder.read_to_end(&mut plain).map_err(internal)?;
+        if plain.len() > self.bytes_max {
+            return Err(crate::connection::too_large(plain.len(), self.bytes_max));
+        }
+        Ok(plain.into())
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> Status {
+    Status::new(Code::Internal, error.to_string())
 }
 
 /// Appends a message to an answer's bytes.
@@ -109,4 +124,65 @@ pub fn stream(
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn taken(bytes: &[u8], bytes_max: usize) -> Result<Option<String>, Status> {
+        let mut messages = Messages::new(Body::empty(), bytes_max);
+        messages.rest.extend_from_slice(bytes);
+        messages.take()
+    }
+
+    fn compressed(message: &str) -> Vec<u8> {
+        let mut plain = Vec::new();
+        put_message(&mut plain, &message.to_owned());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&plain[PREFIX_BYTES..]).expect("memory");
+        let bytes = encoder.finish().expect("memory");
+        let length = (bytes.len() as u32).to_be_bytes();
+        [&[1][..], &length, &bytes].concat()
+    }
+
+    #[test]
+    fn a_message_is_taken_once_it_is_whole() {
+        let mut bytes = Vec::new();
+        put_message(&mut bytes, &"hello".to_owned());
+        for part in 0..bytes.len() {
+            assert_eq!(taken(&bytes[..part], 100).expect("no error"), None);
+        }
+        assert_eq!(
+            taken(&bytes, 100).expect("a message").as_deref(),
+            Some("hello")
+        );
+        assert_eq!(
+            taken(&compressed("hello"), 100)
+                .expect("a message")
+                .as_deref(),
+            Some("hello")
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_or_nonsense_is_refused() {
+        let mut bytes = Vec::new();
+        put_message(&mut bytes, &"x".repeat(200));
+        let code = |bytes: &[u8]| taken(bytes, 100).expect_err("refused").code();
+        assert_eq!(code(&bytes), Code::ResourceExhausted);
+        // Short as it comes, long as it is.
+        let bomb = compressed(&"x".repeat(100_000));
+        assert_eq!(
+            taken(&bomb, bomb.len()).expect_err("refused").code(),
+            Code::ResourceExhausted
+        );
+        assert_eq!(code(&[1, 0, 0, 0, 1, 7]), Code::Internal);
+        assert_eq!(code(&[0, 0, 0, 0, 1, 0xff]), Code::Internal);
+    }
 }

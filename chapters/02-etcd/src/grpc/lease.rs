@@ -9,6 +9,7 @@ use super::pb::etcdserverpb::{
 };
 use super::{Server, convert};
 use crate::api::Error;
+use crate::mvcc::TTL_SECONDS_MIN;
 
 #[tonic::async_trait]
 impl Lease for Server {
@@ -22,7 +23,7 @@ impl Lease for Server {
             .lease_grant(id, ttl)
             .await
             .map_err(convert::status)?;
-        let ttl = ttl.max(1);
+        let ttl = ttl.max(TTL_SECONDS_MIN);
         let response = LeaseGrantResponse {
             header: self.header(),
             id,

@@ -25,6 +25,7 @@ use component::CancellationToken;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
 use calls::Calls;
@@ -187,13 +188,16 @@ where
 
 fn routes(server: &Server) -> Routes {
     use pb::etcdserverpb as rpc;
+    const GZIP: CompressionEncoding = CompressionEncoding::Gzip;
     let mut routes = Routes::builder();
     routes
-        .add_service(rpc::kv_server::KvServer::new(server.clone()))
-        .add_service(rpc::lease_server::LeaseServer::new(server.clone()))
-        .add_service(rpc::cluster_server::ClusterServer::new(server.clone()))
-        .add_service(rpc::maintenance_server::MaintenanceServer::new(
-            server.clone(),
-        ));
+        .add_service(rpc::kv_server::KvServer::new(server.clone()).accept_compressed(GZIP))
+        .add_service(rpc::lease_server::LeaseServer::new(server.clone()).accept_compressed(GZIP))
+        .add_service(
+            rpc::cluster_server::ClusterServer::new(server.clone()).accept_compressed(GZIP),
+        )
+        .add_service(
+            rpc::maintenance_server::MaintenanceServer::new(server.clone()).accept_compressed(GZIP),
+        );
     routes.routes().prepare()
 }

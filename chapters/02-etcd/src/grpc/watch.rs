@@ -53,6 +53,8 @@ struct Stream {
     period: Interval,
     /// Answers that are not yet sent.
     out: Vec<u8>,
+    /// The client says no more; its watches go on.
+    is_half_closed: bool,
     has_ended: bool,
 }
 
@@ -68,6 +70,7 @@ pub fn serve(server: Server, body: Body) -> http::Response<Body> {
         next_id: 0,
         period,
         out: Vec::new(),
+        is_half_closed: false,
         has_ended: false,
     };
     grpc::stream(futures::stream::unfold(stream, |mut stream| async {
@@ -84,9 +87,9 @@ impl Stream {
                 return None;
             }
             tokio::select! {
-                request = self.requests.next() => match request {
+                request = self.requests.next(), if !self.is_half_closed => match request {
                     Ok(Some(request)) => self.take(request),
-                    Ok(None) => self.has_ended = true,
+                    Ok(None) => self.is_half_closed = true,
                     Err(status) => {
                         self.has_ended = true;
                         return Some(Err(status));
@@ -148,8 +151,11 @@ impl Stream {
             Some(RequestUnion::CreateRequest(create)) => self.create(create),
             Some(RequestUnion::CancelRequest(cancel)) => self.cancel(cancel.watch_id),
             Some(RequestUnion::ProgressRequest(_)) => {
-                let revision = self.catch_up();
-                self.send(&progress(NO_WATCH, revision));
+                // It is said of all watches, so without one there is nothing to say.
+                if !self.watches.is_empty() {
+                    let revision = self.catch_up();
+                    self.send(&progress(NO_WATCH, revision));
+                }
             }
             None => {}
         }
@@ -161,7 +167,11 @@ impl Stream {
             fragments: create.fragment,
             was_told: false,
         };
-        let id = match create.watch_id {
+        let id = create.watch_id;
+        let Ok(request) = watch_request(create) else {
+            return self.refuse("mvcc: watcher range is empty");
+        };
+        let id = match id {
             0 => {
                 while self.watches.contains(self.next_id) {
                     self.next_id += 1;
@@ -174,9 +184,6 @@ impl Stream {
         if self.watches.contains(id) {
             return self.refuse("mvcc: duplicate watch ID provided on the WatchStream");
         }
-        let Ok(request) = watch_request(create) else {
-            return self.refuse("mvcc: watcher range is empty");
-        };
         let added = self.watches.add(id, request);
         let created = WatchResponse {
             watch_id: id,
@@ -219,15 +226,24 @@ impl Stream {
 
     /// Says that a watch cannot go on.
     fn end(&mut self, id: i64, error: Error) {
-        let mut ended = WatchResponse {
+        let ended = WatchResponse {
             watch_id: id,
             canceled: true,
-            ..self.response()
+            ..WatchResponse::default()
         };
-        if let Error::Compacted { compact_revision } = &error {
-            ended.compact_revision = *compact_revision;
-        }
-        ended.cancel_reason = convert::status(error).message().to_owned();
+        let ended = match error {
+            // As in etcd it is told of no revision, and for no reason but this one.
+            Error::Compacted { compact_revision } => WatchResponse {
+                header: header_at(0),
+                compact_revision,
+                ..ended
+            },
+            error => WatchResponse {
+                header: self.server.header(),
+                cancel_reason: convert::status(error).message().to_owned(),
+                ..ended
+            },
+        };
         self.send(&ended);
     }
 

@@ -13,6 +13,10 @@ use crate::api::{Error, LeaseId};
 /// The longest time a lease can be granted for, as in etcd.
 pub const TTL_SECONDS_MAX: i64 = 9_000_000_000;
 
+/// The shortest, as in etcd: one and a half times as long as its members take to elect a leader,
+/// so that a lease does not end only because there is none.
+pub const TTL_SECONDS_MIN: i64 = 2;
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Lease {
     pub(super) ttl_seconds: i64,
@@ -72,7 +76,8 @@ impl Mvcc {
         if id == 0 || self.leases.contains_key(&id) {
             return Err(Error::LeaseExists);
         }
-        self.leases.insert(id, Lease::new(ttl_seconds.max(1)));
+        self.leases
+            .insert(id, Lease::new(ttl_seconds.max(TTL_SECONDS_MIN)));
         Ok(())
     }
 

@@ -42,7 +42,7 @@ mod version;
 mod versions;
 
 pub use check::{check_txn, is_read_only};
-pub use lease::TTL_SECONDS_MAX;
+pub use lease::{TTL_SECONDS_MAX, TTL_SECONDS_MIN};
 pub use range::Selection;
 pub use snapshot::{Item, Restore, Snapshot};
 pub use version::{Head, Version};

@@ -40,6 +40,11 @@ impl Watches {
         self.ids.contains_key(&name)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
     /// Adds a watch by a name that none of the others has.
     ///
     /// # Errors
@@ -49,10 +54,12 @@ impl Watches {
         // Nothing is written while this is held: no change falls between what is read from the
         // history and what is rung for.
         let state = self.shared.read();
-        if request.start_revision <= 0 {
+        if request.start_revision == 0 {
             request.start_revision = state.revision() + 1;
         }
         check_kept(&state, request.start_revision)?;
+        // Before all revisions is from the first on.
+        request.start_revision = request.start_revision.max(1);
         let mut pending = 0;
         if request.start_revision <= state.revision() {
             pending = request.start_revision;

@@ -67,7 +67,9 @@ impl Watcher {
 
 fn check_kept(state: &Mvcc, from: Revision) -> Result<(), Error> {
     match state.compact_revision() {
-        compact_revision if from < compact_revision => Err(Error::Compacted { compact_revision }),
+        compact_revision @ 1.. if from < compact_revision => {
+            Err(Error::Compacted { compact_revision })
+        }
         _ => Ok(()),
     }
 }
