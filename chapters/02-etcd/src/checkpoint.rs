@@ -5,14 +5,13 @@
 //! it is whole and durable. So disk and restart time are bounded by what the store
 //! holds, not by how often it was written.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::io::{self, BufReader};
 
 use crate::api::Error;
 use crate::codec::{self, Decoder};
-use crate::frame::{self, Frame, HEADER_BYTES, Next};
-use crate::log::{cannot, corrupt, numbered, segments, sync_dir, write_durably};
+use crate::disk::{Disk, numbered, write_durably};
+use crate::frame::{self, FRAME_HEADER_BYTES, Frame, HEADER_BYTES, Next};
+use crate::log::{cannot, corrupt, segments};
 use crate::mvcc::{Item, Mvcc, Restore};
 
 const PREFIX: &str = "checkpoint-";
@@ -26,27 +25,34 @@ const FRAME_BYTES: usize = 64 * 1024;
 /// # Errors
 ///
 /// If it cannot be made durable; then it is not there.
-pub fn write(dir: &Path, index: u64, slices: impl Iterator<Item = Vec<Item>>) -> io::Result<u64> {
-    let path = dir.join(format!("{PREFIX}{index:016x}"));
-    write_durably(&path, |file| {
+pub fn write(
+    disk: &dyn Disk,
+    index: u64,
+    slices: impl Iterator<Item = Vec<Item>>,
+) -> io::Result<u64> {
+    let mut written = 0;
+    write_durably(disk, &format!("{PREFIX}{index:016x}"), |file| {
+        let mut append = |bytes: &[u8]| {
+            file.write_all_at(bytes, written)?;
+            written += bytes.len() as u64;
+            io::Result::Ok(())
+        };
         let salt = crate::random::u64() as u32;
-        let mut out = BufWriter::with_capacity(FRAME_BYTES, file);
-        out.write_all(&frame::header(salt))?;
+        append(&frame::header(salt))?;
         let mut frame = Frame::default();
         frame.clear();
         let mut number = 1;
         for item in slices.flatten() {
             codec::encode_item(&item, frame.payload());
             if frame.len() >= FRAME_BYTES {
-                out.write_all(frame.seal(salt, number))?;
+                append(frame.seal(salt, number))?;
                 number += 1;
                 frame.clear();
             }
         }
-        out.write_all(frame.seal(salt, number))?;
-        out.flush()
+        append(frame.seal(salt, number))
     })?;
-    path.metadata().map(|metadata| metadata.len())
+    Ok(written)
 }
 
 /// Removes what the checkpoint before command `index` makes needless.
@@ -54,17 +60,17 @@ pub fn write(dir: &Path, index: u64, slices: impl Iterator<Item = Vec<Item>>) ->
 /// # Errors
 ///
 /// If a file cannot be removed; that can be tried again.
-pub fn remove_older(dir: &Path, index: u64) -> io::Result<()> {
-    let segments = segments(dir)?
+pub fn remove_older(disk: &dyn Disk, index: u64) -> io::Result<()> {
+    let segments = segments(disk)?
         .into_iter()
         .filter(|(first, _)| *first < index);
-    let checkpoints = numbered(dir, PREFIX)?
+    let checkpoints = numbered(disk, PREFIX)?
         .into_iter()
         .filter(|(at, _)| *at < index);
-    for (_, path) in segments.chain(checkpoints) {
-        fs::remove_file(path)?;
+    for (_, name) in segments.chain(checkpoints) {
+        disk.remove(&name)?;
     }
-    sync_dir(dir)
+    disk.sync()
 }
 
 /// The store of the latest checkpoint, the index of the first command that is not in it, and its
@@ -74,19 +80,18 @@ pub fn remove_older(dir: &Path, index: u64) -> io::Result<()> {
 ///
 /// If it cannot be read or is damaged. An older one is no way out: the log that leads on from it
 /// is gone.
-pub fn read(dir: &Path) -> Result<(Mvcc, u64, u64), Error> {
-    let found = numbered(dir, PREFIX).map_err(|error| cannot("read", dir, &error))?;
-    let Some((index, path)) = found.last() else {
+pub fn read(disk: &dyn Disk) -> Result<(Mvcc, u64, u64), Error> {
+    let found = numbered(disk, PREFIX).map_err(|error| cannot("read", disk.path(), &error))?;
+    let Some((index, name)) = found.last() else {
         return Ok((Mvcc::default(), 1, 0));
     };
+    let path = &disk.path().join(name);
     let failed = |error: io::Error| cannot("read", path, &error);
-    let file = File::open(path).map_err(failed)?;
-    let bytes = file.metadata().map_err(failed)?.len();
-    let mut reader = BufReader::with_capacity(FRAME_BYTES, file);
-    let mut header = [0; HEADER_BYTES];
-    reader.read_exact(&mut header).map_err(failed)?;
-    let salt = frame::salt(&header).ok_or_else(|| corrupt(path, 0, "it has no header"))?;
+    let mut reader = BufReader::with_capacity(FRAME_BYTES, disk.read(name).map_err(failed)?);
+    let salt = frame::read_header(&mut reader).map_err(failed)?;
+    let salt = salt.ok_or_else(|| corrupt(path, 0, "it has no header of this version"))?;
 
+    let mut bytes = HEADER_BYTES as u64;
     let mut restore = Restore::default();
     for number in 1.. {
         match frame::read_frame(&mut reader, salt).map_err(failed)? {
@@ -94,16 +99,14 @@ pub fn read(dir: &Path) -> Result<(Mvcc, u64, u64), Error> {
                 let mut decoder = Decoder::new(&payload);
                 while !decoder.is_empty() {
                     let item = decoder.item();
-                    restore.push(item.map_err(|error| corrupt(path, 0, &error.to_string()))?);
+                    restore.push(item.map_err(|error| corrupt(path, bytes, &error.to_string()))?);
                 }
+                bytes += (FRAME_HEADER_BYTES + payload.len()) as u64;
             }
             Next::End => break,
             _ => {
-                return Err(corrupt(
-                    path,
-                    0,
-                    &format!("its frame {number} is not whole"),
-                ));
+                let what = format!("its frame {number} is not whole");
+                return Err(corrupt(path, bytes, &what));
             }
         }
     }

@@ -39,6 +39,7 @@ mod checkpoint;
 mod codec;
 mod crc;
 mod deadlines;
+mod disk;
 #[cfg(test)]
 mod faults;
 mod frame;

@@ -4,45 +4,33 @@
 //! from 1. A frame holds the commands of one batch, synced together (group commit); its index is
 //! that of its first command. When a checkpoint is begun the log goes on in a new segment, and
 //! when the checkpoint is durable the segments before it are removed.
+//!
+//! What may go wrong, and what is done:
+//!
+//! ```text
+//!   a write fails, the disk is full   cut back, and synced so; answered "no space"; goes on
+//!   a write fails otherwise           nothing is acknowledged until a restart
+//!   a sync fails                      likewise: what it has left on the disk is not known
+//!   the power goes in a write         the last frame is torn: cut off when the log is opened
+//!   the process goes in a write       the kernel has the frame, the disk perhaps not: so the last
+//!                                     frame is written and synced once more before it is served
+//!   anything else is not as written   reported, with file and byte; the store does not open
+//! ```
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::api::Error;
-use crate::codec::Decoder;
-use crate::frame::{self, Frame, HEADER_BYTES, Next};
+use crate::codec::{Decoder, Malformed};
+use crate::disk::{Disk, DiskFile, is_full, numbered, write_durably};
+use crate::frame::{self, FRAME_HEADER_BYTES, Frame, HEADER_BYTES, Next, Tail};
 use crate::mvcc::Command;
-
-/// What the log needs of a file; tests give one that fails.
-pub trait LogFile: Send {
-    /// Appends all of `bytes`.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes what was appended durable.
-    fn sync(&mut self) -> io::Result<()>;
-    /// Cuts the file to `len` bytes; the next append goes there.
-    fn truncate(&mut self, len: u64) -> io::Result<()>;
-}
-
-impl LogFile for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
-    }
-
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.set_len(len)?;
-        self.seek(SeekFrom::Start(len)).map(|_| ())
-    }
-}
 
 /// The log's last segment, open for appending.
 pub struct Log {
-    dir: PathBuf,
-    file: Box<dyn LogFile>,
+    disk: Arc<dyn Disk>,
+    file: Box<dyn DiskFile>,
     salt: u32,
     len: u64,
     next_index: u64,
@@ -56,37 +44,21 @@ impl Log {
     /// # Errors
     ///
     /// If it cannot be made durable.
-    pub fn create(dir: &Path, index: u64) -> io::Result<Self> {
+    pub fn create(disk: Arc<dyn Disk>, index: u64) -> io::Result<Self> {
         let salt = crate::random::u64() as u32;
-        let path = dir.join(segment_name(index));
+        let name = segment_name(index);
         // Whole under its own name or not there at all: a segment always has its header.
-        write_durably(&path, |file| file.write_all(&frame::header(salt)))?;
-        let file = OpenOptions::new().append(true).open(&path)?;
-        Ok(Self::with_file(
-            dir,
-            Box::new(file),
+        write_durably(disk.as_ref(), &name, |file| {
+            file.write_all_at(&frame::header(salt), 0)
+        })?;
+        Ok(Self {
+            file: disk.open(&name)?,
+            disk,
             salt,
-            HEADER_BYTES as u64,
-            index,
-        ))
-    }
-
-    /// A log that appends to `file`, which is `len` bytes long.
-    pub fn with_file(
-        dir: &Path,
-        file: Box<dyn LogFile>,
-        salt: u32,
-        len: u64,
-        next_index: u64,
-    ) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            file,
-            salt,
-            len,
-            next_index,
+            len: HEADER_BYTES as u64,
+            next_index: index,
             failed: None,
-        }
+        })
     }
 
     /// Bytes of the segment.
@@ -107,12 +79,12 @@ impl Log {
     /// disk failed: nothing can be appended any more, for what a failed sync has left on the disk
     /// is not known, and the kernel may say of the next one that all is well.
     pub fn append(&mut self, frame: &mut Frame, count: u64) -> Result<(), Error> {
-        if let Some(failed) = &self.failed {
-            return Err(Error::Storage(failed.clone()));
-        }
-        if let Err(error) = self.file.append(frame.seal(self.salt, self.next_index)) {
+        self.check()?;
+        let bytes = frame.seal(self.salt, self.next_index);
+        if let Err(error) = self.file.write_all_at(bytes, self.len) {
+            // Synced, lest a crash bring the half frame back once the log goes on elsewhere.
             let restored = self.file.truncate(self.len);
-            return Err(match restored {
+            return Err(match restored.and_then(|()| self.file.sync()) {
                 Ok(()) if is_full(&error) => Error::NoSpace,
                 _ => self.fail("write", &error),
             });
@@ -125,8 +97,16 @@ impl Log {
         Ok(())
     }
 
+    fn check(&self) -> Result<(), Error> {
+        match &self.failed {
+            None => Ok(()),
+            Some(failed) => Err(Error::Storage(failed.clone())),
+        }
+    }
+
     fn fail(&mut self, what: &str, error: &io::Error) -> Error {
-        let failed = format!("cannot {what} the log in {}: {error}", self.dir.display());
+        let path = self.disk.path().display();
+        let failed = format!("cannot {what} the log in {path}: {error}");
         self.failed = Some(failed.clone());
         Error::Storage(failed)
     }
@@ -135,11 +115,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// If it cannot be made; the log goes on in the old one.
+    /// If it cannot be made; the log goes on in the old one. A log that has failed has no way on.
     pub fn rotate(&mut self) -> io::Result<()> {
+        self.check().map_err(io::Error::other)?;
         // Two checkpoints with no command between them: the segment is new already.
         if self.len > HEADER_BYTES as u64 {
-            *self = Self::create(&self.dir, self.next_index)?;
+            *self = Self::create(self.disk.clone(), self.next_index)?;
         }
         Ok(())
     }
@@ -155,195 +136,214 @@ pub struct Replayed {
     pub torn_bytes: u64,
 }
 
-/// Gives every command from index `next` on to `apply`, in order, and opens the log's end.
+/// Gives every command from index `next` on to `apply`, in order, and opens the log's end. All of
+/// it is durable then, whatever ended the process that wrote it.
 ///
 /// # Errors
 ///
 /// If a file cannot be read, or is damaged anywhere but at the end of the last one.
 pub fn replay(
-    dir: &Path,
+    disk: &Arc<dyn Disk>,
     mut next: u64,
     mut apply: impl FnMut(Command),
 ) -> Result<Replayed, Error> {
-    let mut segments = segments(dir).map_err(|error| cannot("read", dir, &error))?;
-    // Segments that the checkpoint covers wholly were being removed when the store stopped.
-    while segments.get(1).is_some_and(|(first, _)| *first <= next) {
-        let (_, path) = segments.remove(0);
-        fs::remove_file(&path).map_err(|error| cannot("remove", &path, &error))?;
-    }
-    let Some((last, before)) = segments.split_last() else {
-        let log = Log::create(dir, next).map_err(|error| cannot("create a log in", dir, &error))?;
-        return Ok(Replayed {
-            log,
-            old_bytes: 0,
-            torn_bytes: 0,
-        });
-    };
     let mut old_bytes = 0;
-    for (first, path) in before {
-        let end = read_segment(path, *first, &mut next, &mut apply)?;
-        if end.torn_bytes > 0 {
-            return Err(corrupt(path, end.len, "it ends in the middle of a batch"));
+    let mut last: Option<Segment> = None;
+    for (first, name) in kept_segments(disk.as_ref(), next)? {
+        let segment = Segment::read(disk.as_ref(), name, first, &mut next, &mut apply)?;
+        if segment.is_empty() && first < next {
+            // It was begun, but could not be made durable, so the one before it was gone on with.
+            remove(disk.as_ref(), &segment.name)?;
+            continue;
         }
-        old_bytes += end.len;
+        if let Some(before) = last.replace(segment) {
+            if before.torn_bytes > 0 {
+                return Err(before.corrupt(disk.as_ref(), "it ends in the middle of a batch"));
+            }
+            old_bytes += before.len;
+        }
     }
-    let (first, path) = last;
-    let end = read_segment(path, *first, &mut next, &mut apply)?;
-    let open = || -> io::Result<Box<dyn LogFile>> {
-        let file = OpenOptions::new().append(true).open(path)?;
-        if end.torn_bytes > 0 {
-            file.set_len(end.len)?;
-            file.sync_all()?;
+    let torn_bytes = last.as_ref().map_or(0, |segment| segment.torn_bytes);
+    let log = match last {
+        None => Log::create(disk.clone(), next)
+            .map_err(|error| cannot("create a log in", disk.path(), &error))?,
+        Some(segment) => {
+            let path = disk.path().join(&segment.name);
+            let opened = segment.open(disk.clone());
+            opened.map_err(|error| cannot("open", &path, &error))?
         }
-        Ok(Box::new(file))
     };
-    let file = open().map_err(|error| cannot("open", path, &error))?;
-    let log = Log::with_file(dir, file, end.salt, end.len, next);
     Ok(Replayed {
         log,
         old_bytes,
-        torn_bytes: end.torn_bytes,
+        torn_bytes,
     })
 }
 
-struct SegmentEnd {
+/// The segments that are needed to go on from command `next`; others are removed.
+fn kept_segments(disk: &dyn Disk, next: u64) -> Result<Vec<(u64, String)>, Error> {
+    let mut segments = segments(disk).map_err(|error| cannot("read", disk.path(), &error))?;
+    // A log begins with a segment of that index, and so does what follows a checkpoint.
+    let is_new = next == 1 && segments.is_empty();
+    if !is_new && !segments.iter().any(|(first, _)| *first == next) {
+        let path = disk.path().join(segment_name(next));
+        return Err(corrupt(&path, 0, "it is missing"));
+    }
+    // Segments that the checkpoint covers wholly were being removed when the store stopped.
+    while segments.get(1).is_some_and(|(first, _)| *first <= next) {
+        remove(disk, &segments.remove(0).1)?;
+    }
+    Ok(segments)
+}
+
+fn remove(disk: &dyn Disk, name: &str) -> Result<(), Error> {
+    let removed = disk.remove(name);
+    removed.map_err(|error| cannot("remove", &disk.path().join(name), &error))
+}
+
+/// A segment that was read.
+struct Segment {
+    name: String,
     salt: u32,
     /// Bytes up to the end of the last whole frame.
     len: u64,
     torn_bytes: u64,
+    /// The index after that of its last command.
+    next_index: u64,
+    /// The last whole frame: its index, where it is, its payload.
+    last: Option<(u64, u64, Vec<u8>)>,
 }
 
-fn read_segment(
-    path: &Path,
-    first: u64,
-    next: &mut u64,
-    apply: &mut impl FnMut(Command),
-) -> Result<SegmentEnd, Error> {
-    let failed = |error: io::Error| cannot("read", path, &error);
-    if first > *next {
-        return Err(corrupt(
-            path,
-            0,
-            &format!("commands {next} to {} are missing", first - 1),
-        ));
-    }
-    let file = File::open(path).map_err(failed)?;
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let mut header = [0; HEADER_BYTES];
-    reader.read_exact(&mut header).map_err(failed)?;
-    let salt = frame::salt(&header).ok_or_else(|| corrupt(path, 0, "it has no header"))?;
-
-    let mut end = SegmentEnd {
-        salt,
-        len: HEADER_BYTES as u64,
-        torn_bytes: 0,
-    };
-    let mut index = first;
-    loop {
-        match frame::read_frame(&mut reader, salt).map_err(failed)? {
-            Next::End => return Ok(end),
-            Next::Frame(at, payload) if at == index => {
-                let mut decoder = Decoder::new(&payload);
-                while !decoder.is_empty() {
-                    let command = decoder
-                        .command()
-                        .map_err(|error| corrupt(path, end.len, &error.to_string()))?;
-                    // A segment that the checkpoint covers in part is read from its beginning.
-                    if index == *next {
-                        apply(command);
-                        *next += 1;
-                    }
-                    index += 1;
-                }
-                end.len += (frame::FRAME_HEADER_BYTES + payload.len()) as u64;
-            }
-            Next::Frame(at, _) => {
-                let what = format!("command {index} is missing, {at} is there");
-                return Err(corrupt(path, end.len, &what));
-            }
-            Next::Damaged => break,
+impl Segment {
+    fn read(
+        disk: &dyn Disk,
+        name: String,
+        first: u64,
+        next: &mut u64,
+        apply: &mut impl FnMut(Command),
+    ) -> Result<Self, Error> {
+        let path = disk.path().join(&name);
+        let failed = |error: io::Error| cannot("read", &path, &error);
+        if first > *next {
+            let what = format!("commands {next} to {} are missing", first - 1);
+            return Err(corrupt(&path, 0, &what));
         }
+        let mut reader = BufReader::with_capacity(1 << 16, disk.read(&name).map_err(failed)?);
+        let salt = frame::read_header(&mut reader).map_err(failed)?;
+        let salt = salt.ok_or_else(|| corrupt(&path, 0, "it has no header of this version"))?;
+        let mut segment = Self {
+            name,
+            salt,
+            len: HEADER_BYTES as u64,
+            torn_bytes: 0,
+            next_index: first,
+            last: None,
+        };
+        loop {
+            match frame::read_frame(&mut reader, salt).map_err(failed)? {
+                Next::End => return Ok(segment),
+                Next::Frame(at, payload) if at == segment.next_index => {
+                    segment
+                        .take(payload, next, apply)
+                        .map_err(|error| corrupt(&path, segment.len, &error.to_string()))?;
+                }
+                Next::Frame(at, _) => {
+                    let what = format!("command {} is missing, {at} is there", segment.next_index);
+                    return Err(corrupt(&path, segment.len, &what));
+                }
+                Next::Damaged => break,
+            }
+        }
+        let rest = read_from(disk, &segment.name, segment.len).map_err(failed)?;
+        let what = match frame::tail(&rest, segment.len, salt, segment.next_index) {
+            Tail::Torn => {
+                segment.torn_bytes = rest.len() as u64;
+                return Ok(segment);
+            }
+            Tail::Damaged => "the batch there was whole once, and is not any more",
+            Tail::Followed => "the batch there is damaged, and whole ones follow it",
+        };
+        Err(corrupt(&path, segment.len, what))
     }
-    let rest = read_from(path, end.len).map_err(failed)?;
-    // The damaged frame itself may be hit by a changed index alone, so look behind its start.
-    if frame::holds_frame(rest.get(1..).unwrap_or_default(), salt, index) {
-        return Err(corrupt(
-            path,
-            end.len,
-            "the batch there is damaged, and whole ones follow it",
-        ));
+
+    fn is_empty(&self) -> bool {
+        self.last.is_none() && self.torn_bytes == 0
     }
-    end.torn_bytes = rest.len() as u64;
-    Ok(end)
+
+    /// Takes the next frame's commands.
+    fn take(
+        &mut self,
+        payload: Vec<u8>,
+        next: &mut u64,
+        apply: &mut impl FnMut(Command),
+    ) -> Result<(), Malformed> {
+        let index = self.next_index;
+        let mut decoder = Decoder::new(&payload);
+        while !decoder.is_empty() {
+            let command = decoder.command()?;
+            // A segment that the checkpoint covers in part is read from its beginning.
+            if self.next_index == *next {
+                apply(command);
+                *next += 1;
+            }
+            self.next_index += 1;
+        }
+        let at = self.len;
+        self.len += (FRAME_HEADER_BYTES + payload.len()) as u64;
+        self.last = Some((index, at, payload));
+        Ok(())
+    }
+
+    /// Opens the segment for appending.
+    fn open(self, disk: Arc<dyn Disk>) -> io::Result<Log> {
+        let mut file = disk.open(&self.name)?;
+        if self.torn_bytes > 0 {
+            file.truncate(self.len)?;
+        }
+        // It was read, but perhaps from the kernel's memory only: whoever wrote it may have died
+        // before the sync, or may have been told that the sync failed. Syncing what the kernel
+        // holds to be written already would do nothing, so it is written again. Those before it
+        // were synced before it was begun.
+        if let Some((index, at, payload)) = self.last {
+            let mut frame = Frame::default();
+            frame.clear().extend_from_slice(&payload);
+            file.write_all_at(frame.seal(self.salt, index), at)?;
+        }
+        file.sync()?;
+        Ok(Log {
+            disk,
+            file,
+            salt: self.salt,
+            len: self.len,
+            next_index: self.next_index,
+            failed: None,
+        })
+    }
+
+    fn corrupt(&self, disk: &dyn Disk, what: &str) -> Error {
+        corrupt(&disk.path().join(&self.name), self.len, what)
+    }
 }
 
-fn read_from(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
+fn read_from(disk: &dyn Disk, name: &str, offset: u64) -> io::Result<Vec<u8>> {
+    let mut file = disk.read(name)?;
+    io::copy(&mut file.by_ref().take(offset), &mut io::sink())?;
     let mut rest = Vec::new();
     file.read_to_end(&mut rest)?;
     Ok(rest)
 }
 
-/// The segments in `dir` with the index of their first command, in order.
-pub fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    numbered(dir, "wal-")
-}
-
-/// The files in `dir` named `prefix` and a number, in its order.
-pub fn numbered(dir: &Path, prefix: &str) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let number = name
-            .strip_prefix(prefix)
-            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        if let Some(number) = number {
-            found.push((number, path));
-        }
-    }
-    found.sort();
-    Ok(found)
+/// The log's segments with the index of their first command, in order.
+///
+/// # Errors
+///
+/// If the directory cannot be read.
+pub fn segments(disk: &dyn Disk) -> io::Result<Vec<(u64, String)>> {
+    numbered(disk, "wal-")
 }
 
 fn segment_name(index: u64) -> String {
     format!("wal-{index:016x}")
-}
-
-/// Writes a file so that it is at `path` whole and durable, or not at all.
-pub fn write_durably(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let written = (|| {
-        let mut file = File::create(&temporary)?;
-        write(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        sync_dir(
-            path.parent()
-                .expect("a file of the store is in its directory"),
-        )
-    })();
-    if written.is_err() {
-        let _may_not_be_there = fs::remove_file(&temporary);
-    }
-    written
-}
-
-/// Makes the names in a directory durable.
-pub fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// The error of a file that cannot be used.

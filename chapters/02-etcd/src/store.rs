@@ -1,6 +1,5 @@
 //! The store's handle: writes go through one writer, reads come straight from memory.
 
-use std::fs::{self, File};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
@@ -20,6 +19,7 @@ use crate::api::{
     WatchRequest,
 };
 use crate::deadlines::Deadlines;
+use crate::disk::{Directory, Disk, remove_unfinished};
 use crate::log::{Replayed, cannot};
 use crate::mvcc::{self, Applied, Command, Mvcc, Selection};
 use crate::queue::{Answer, Pending, Queue};
@@ -173,15 +173,23 @@ impl Store {
     /// [`Error::Storage`] if another process has it open, if the disk fails, or if a file is
     /// damaged anywhere but at the log's end, where a crash leaves it.
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
-        fs::create_dir_all(dir).map_err(|error| cannot("create", dir, &error))?;
-        let lock = lock(dir)?;
-        remove_unfinished(dir)?;
-        let (mut mvcc, index, checkpoint_bytes) = checkpoint::read(dir)?;
+        let directory = Directory::create(dir).map_err(|error| cannot("create", dir, &error))?;
+        Self::open_on(Arc::new(directory), options)
+    }
+
+    /// Opens the store on `disk`, or makes one there.
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Self, Error> {
+        let lock = lock(disk.as_ref())?;
+        // A process may have died between giving a file its name and making that durable. What is
+        // found here is built upon, so it has to stay.
+        let named = disk.sync().and_then(|()| remove_unfinished(disk.as_ref()));
+        named.map_err(|error| cannot("open", disk.path(), &error))?;
+        let (mut mvcc, index, checkpoint_bytes) = checkpoint::read(disk.as_ref())?;
         let Replayed {
             log,
             old_bytes,
             torn_bytes,
-        } = log::replay(dir, index, |command| {
+        } = log::replay(&disk, index, |command| {
             // Refused then, refused now: the answer was given long ago.
             let _answer = mvcc.apply(&command);
         })?;
@@ -217,7 +225,7 @@ impl Store {
         });
         let writer = Writer::new(
             shared.clone(),
-            dir.to_owned(),
+            disk,
             log,
             options,
             checkpoint_bytes,
@@ -240,6 +248,12 @@ impl Store {
         Ok(Self {
             handle: Arc::new(handle),
         })
+    }
+
+    /// A copy of the whole store.
+    #[cfg(test)]
+    pub(crate) fn snapshot(&self) -> Mvcc {
+        self.handle.shared.read().clone()
     }
 
     /// The revision of the last write.
@@ -441,7 +455,8 @@ impl Store {
             .collect()
     }
 
-    async fn submit(&self, command: Command) -> Result<Applied, Error> {
+    /// Has a command written.
+    pub(crate) async fn submit(&self, command: Command) -> Result<Applied, Error> {
         let permit = self
             .handle
             .permits
@@ -513,27 +528,14 @@ impl Drop for Handle {
     }
 }
 
-/// Locks the directory for as long as the file is open, also against other processes.
-fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("lock");
-    let file = File::create(&path).map_err(|error| cannot("create", &path, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::Storage(format!(
+/// Locks the directory for as long as what is returned lives, also against other processes.
+fn lock(disk: &dyn Disk) -> Result<Box<dyn Send>, Error> {
+    match disk.lock() {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Error::Storage(format!(
             "{} is in use by another process",
-            dir.display()
+            disk.path().display()
         ))),
-        Err(fs::TryLockError::Error(error)) => Err(cannot("lock", &path, &error)),
+        Err(error) => Err(cannot("lock", disk.path(), &error)),
     }
-}
-
-/// Removes files that a crash left half written under a name of their own.
-fn remove_unfinished(dir: &Path) -> Result<(), Error> {
-    let entries = fs::read_dir(dir).map_err(|error| cannot("read", dir, &error))?;
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "tmp") {
-            fs::remove_file(&path).map_err(|error| cannot("remove", &path, &error))?;
-        }
-    }
-    Ok(())
 }

@@ -16,7 +16,6 @@
 //!
 //! [`Handle::flush`]: crate::store
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use std::time::{Duration, Instant};
 use crate::api::Error;
 use crate::checkpoint;
 use crate::codec;
+use crate::disk::Disk;
 use crate::frame::Frame;
 use crate::log::Log;
 use crate::mvcc::{Command, Snapshot, TTL_SECONDS_MIN};
@@ -45,7 +45,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The state of who writes.
 pub struct Writer {
     shared: Arc<Shared>,
-    dir: PathBuf,
+    disk: Arc<dyn Disk>,
     log: Log,
     frame: Frame,
     checkpoint_bytes_min: u64,
@@ -61,7 +61,7 @@ impl Writer {
     /// A writer that goes on where `log` ends.
     pub fn new(
         shared: Arc<Shared>,
-        dir: PathBuf,
+        disk: Arc<dyn Disk>,
         log: Log,
         options: Options,
         checkpoint_bytes: u64,
@@ -70,7 +70,7 @@ impl Writer {
         let checkpoint_due = checkpoint_bytes.max(options.checkpoint_bytes);
         Self {
             shared,
-            dir,
+            disk,
             log,
             frame: Frame::default(),
             checkpoint_bytes_min: options.checkpoint_bytes,
@@ -237,12 +237,9 @@ impl Writer {
         let index = self.log.next_index();
         // Every command before `index` is in it, and no other.
         let snapshot = self.shared.write().snapshot();
-        let (dir, shared) = (self.dir.clone(), self.shared.clone());
-        let work = move || write_checkpoint(&dir, index, snapshot, &shared);
-        match std::thread::Builder::new()
-            .name("etcd-checkpoint".to_owned())
-            .spawn(work)
-        {
+        let (disk, shared) = (self.disk.clone(), self.shared.clone());
+        let work = move || write_checkpoint(disk.as_ref(), index, snapshot, &shared);
+        match self.disk.beside(Box::new(work)) {
             Ok(thread) => self.checkpointing = Some(thread),
             Err(error) => tracing::warn!(%error, "cannot begin a checkpoint; the log goes on"),
         }
@@ -273,19 +270,19 @@ impl Writer {
 /// Writes a checkpoint and removes what it replaces; its size in bytes, if it was written. The
 /// store is locked for each slice only.
 fn write_checkpoint(
-    dir: &Path,
+    disk: &dyn Disk,
     index: u64,
     mut snapshot: Snapshot,
     shared: &Shared,
 ) -> Option<u64> {
     let slices = std::iter::from_fn(|| snapshot.next_slice(&shared.read(), SLICE_KEYS));
-    let written = checkpoint::write(dir, index, slices);
+    let written = checkpoint::write(disk, index, slices);
     // What was compacted meanwhile has been kept for it.
     drop(snapshot);
     shared.sweep();
     match written {
         Ok(bytes) => {
-            if let Err(error) = checkpoint::remove_older(dir, index) {
+            if let Err(error) = checkpoint::remove_older(disk, index) {
                 tracing::warn!(%error, "cannot remove what a checkpoint replaced");
             }
             Some(bytes)

@@ -1,0 +1,16 @@
+//! The store against a disk that fails: at every step, in every way.
+//!
+//! - [`disk`], [`content`]: a disk in memory, that can fail or lose its power at any step;
+//!   [`premises`] says what is presumed of it.
+//! - [`script`]: what is asked of the store, and what it must then be, whatever happened.
+//! - [`sweep`]: the script, once for every step and every fault.
+//! - [`log`]: the log alone, cut and flipped at every byte.
+//! - [`bytes`]: what is decoded is never trusted.
+
+mod bytes;
+mod content;
+mod disk;
+mod log;
+mod premises;
+mod script;
+mod sweep;

@@ -1,0 +1,75 @@
+//! The script, once for every step and every fault.
+
+use super::content::Random;
+use super::disk::{End, Fault, SimulatedDisk};
+use super::script::{Run, commands, run};
+
+const FAULTS: [Fault; 5] = [
+    Fault::PowerCut,
+    Fault::Kill,
+    Fault::Broken,
+    Fault::Full,
+    Fault::Short,
+];
+
+/// Every step, every fault: the same steps each time, as a checkpoint is waited for.
+#[test]
+fn every_step_fails_once() {
+    for fault in FAULTS {
+        let failed = (1..).take_while(|step| run(2, true, &[(*step, fault)]) > 0);
+        // If this shrinks, something is not done through the disk any more.
+        let failed = failed.count();
+        assert!(failed > 150, "{failed} steps only");
+    }
+}
+
+/// Two faults, one soon after the other: what is left half done meets the next one.
+#[test]
+fn one_fault_comes_soon_after_another() {
+    assert!(pairs(0..200, true) > 200, "too few faults came");
+}
+
+/// Many writes at a time, and checkpoints beside them: the steps come in any order.
+#[test]
+fn faults_come_while_others_write() {
+    assert!(pairs(0..100, false) > 70, "too few faults came");
+}
+
+fn pairs(seeds: std::ops::Range<u64>, is_patient: bool) -> usize {
+    let pair = |seed| {
+        let mut random = Random(seed);
+        let first = random.below(300) as u64 + 1;
+        let second = first + random.below(20) as u64 + 1;
+        let mut fault = || FAULTS[random.below(FAULTS.len() - 1)];
+        run(seed, is_patient, &[(first, fault()), (second, fault())])
+    };
+    seeds.map(pair).sum()
+}
+
+/// A bit that flips on a disk at rest is reported when the store is opened.
+#[test]
+fn every_flipped_byte_is_reported() {
+    let mut random = Random(7);
+    let mut run = Run::new(SimulatedDisk::new(7, true), 300);
+    run.open().expect("a new store");
+    run.write(&commands(&mut random, 20), 1);
+    run.end(End::Killed, true);
+    let files = run.disk.files();
+    assert!(files.len() > 1 && files.keys().any(|name| name.starts_with("checkpoint-")));
+    for (name, bytes) in files {
+        for at in 0..bytes.len() {
+            let bits = 1 << random.below(7);
+            run.disk.flip(&name, at, bits);
+            let error = run
+                .open()
+                .expect_err(&format!("{name} is damaged at byte {at}"));
+            let error = error.to_string();
+            assert!(
+                error.contains("is damaged at byte") && error.contains(&name),
+                "{error}"
+            );
+            run.disk.flip(&name, at, bits);
+        }
+    }
+    run.open().expect("as it was");
+}
