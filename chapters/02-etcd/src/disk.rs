@@ -12,7 +12,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Receiver};
 
 /// Work that is done beside the writer's; it returns the bytes that it has written.
 pub type Work = Box<dyn FnOnce() -> Option<u64> + Send>;
@@ -37,10 +37,12 @@ pub trait Disk: Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes the names durable.
     fn sync(&self) -> io::Result<()>;
-    /// Does long work beside the writer's.
-    fn beside(&self, work: Work) -> io::Result<JoinHandle<Option<u64>>> {
+    /// Does long work beside the writer's, and sends what it returns.
+    fn beside(&self, work: Work) -> io::Result<Receiver<Option<u64>>> {
+        let (done, is_done) = mpsc::channel();
         let thread = std::thread::Builder::new().name("etcd-checkpoint".to_owned());
-        thread.spawn(work)
+        thread.spawn(move || done.send(work()))?;
+        Ok(is_done)
     }
 }
 

@@ -17,7 +17,7 @@
 //! [`Handle::flush`]: crate::store
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use crate::api::Error;
@@ -54,7 +54,8 @@ pub struct Writer {
     old_log_bytes: u64,
     /// The log's length at which a checkpoint is due.
     checkpoint_due: u64,
-    checkpointing: Option<JoinHandle<Option<u64>>>,
+    /// Where the running checkpoint's end is told, and its size, if it was written.
+    checkpointing: Option<Receiver<Option<u64>>>,
 }
 
 impl Writer {
@@ -100,7 +101,7 @@ impl Writer {
         }
         let writer = shared.writer().ok().and_then(|mut writer| writer.take());
         if let Some(checkpointing) = writer.and_then(|writer| writer.checkpointing) {
-            let _not_needed_to_reopen = checkpointing.join();
+            let _not_needed_to_reopen = checkpointing.recv();
         }
     }
 
@@ -240,25 +241,21 @@ impl Writer {
         let (disk, shared) = (self.disk.clone(), self.shared.clone());
         let work = move || write_checkpoint(disk.as_ref(), index, snapshot, &shared);
         match self.disk.beside(Box::new(work)) {
-            Ok(thread) => self.checkpointing = Some(thread),
+            Ok(begun) => self.checkpointing = Some(begun),
             Err(error) => tracing::warn!(%error, "cannot begin a checkpoint; the log goes on"),
         }
     }
 
     fn finish_checkpoint(&mut self) {
-        if !self
-            .checkpointing
-            .as_ref()
-            .is_some_and(JoinHandle::is_finished)
-        {
+        let Some(done) = &self.checkpointing else {
+            return;
+        };
+        let finished = done.try_recv();
+        if finished == Err(TryRecvError::Empty) {
             return;
         }
-        let finished = self
-            .checkpointing
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .flatten();
-        if let Some(bytes) = finished {
+        self.checkpointing = None;
+        if let Ok(Some(bytes)) = finished {
             self.checkpoint_bytes = bytes;
             self.old_log_bytes = 0;
             self.checkpoint_due = bytes.max(self.checkpoint_bytes_min);

@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 
 use super::content::{Content, Random, Renamed};
 use crate::disk::{Disk, DiskFile, Work};
@@ -293,16 +293,14 @@ impl Disk for SimulatedDisk {
         outcome.answer(())
     }
 
-    fn beside(&self, work: Work) -> io::Result<JoinHandle<Option<u64>>> {
-        if !self.is_patient {
-            return Ok(std::thread::spawn(work));
+    fn beside(&self, work: Work) -> io::Result<Receiver<Option<u64>>> {
+        let (done, is_done) = mpsc::channel();
+        let work = move || done.send(work()).unwrap_or(());
+        match self.is_patient {
+            true => work(),
+            false => drop(std::thread::spawn(work)),
         }
-        let bytes = work();
-        let thread = std::thread::spawn(move || bytes);
-        while !thread.is_finished() {
-            std::thread::yield_now();
-        }
-        Ok(thread)
+        Ok(is_done)
     }
 }
 
