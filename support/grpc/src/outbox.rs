@@ -82,12 +82,11 @@ impl Outbox {
         Wake(state.waker.take())
     }
 
-    fn push_message(&self, stream: u32, message: &impl Message) -> Wake {
+    fn push_message(&self, stream: u32, write: impl FnOnce(&mut Vec<u8>)) -> Wake {
         let mut state = self.lock();
         let contents = &mut state.contents;
         let start = contents.bytes.len();
-        // A vector takes all that there is memory for.
-        let _grows = message.encode(&mut contents.bytes);
+        write(&mut contents.bytes);
         let range = start..contents.bytes.len();
         contents.answers.push((stream, Answer::Message(range)));
         Wake(state.waker.take())
@@ -128,11 +127,22 @@ impl Reply {
 
     /// Answers.
     pub fn send<M: Message>(mut self, answer: Result<M, Status>) -> Wake {
-        self.is_answered = true;
         match answer {
-            Ok(message) => self.outbox.push_message(self.stream, &message),
-            Err(status) => self.outbox.push(self.stream, Answer::Failed(status)),
+            Ok(message) => self.send_with(|out| {
+                // A vector takes all that there is memory for.
+                let _grows = message.encode(out);
+            }),
+            Err(status) => {
+                self.is_answered = true;
+                self.outbox.push(self.stream, Answer::Failed(status))
+            }
         }
+    }
+
+    /// Answers with the message that `write` appends.
+    pub fn send_with(mut self, write: impl FnOnce(&mut Vec<u8>)) -> Wake {
+        self.is_answered = true;
+        self.outbox.push_message(self.stream, write)
     }
 }
 

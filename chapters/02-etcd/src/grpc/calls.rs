@@ -9,8 +9,8 @@ use tonic::{Code, Status};
 use tower::Service as _;
 
 use super::pb::etcdserverpb as rpc;
-use super::{Server, convert, keep_alive, kv, watch};
-use crate::api::{RequestOp, ResponseOp, TxnRequest};
+use super::{Server, convert, encode, keep_alive, kv, watch};
+use crate::api::{RangeRequest, RequestOp, ResponseOp, TxnRequest};
 
 /// What a connection needs to have its calls answered.
 #[derive(Clone)]
@@ -40,8 +40,8 @@ impl grpc::Service for Calls {
         // One copy for all keys and values of a message, which are then parts of it.
         let message = Bytes::copy_from_slice(message);
         match method {
-            RANGE => match decode(message) {
-                Ok(request) => reply.send(self.server.range(request)).wake(),
+            RANGE => match decode(message).and_then(kv::range) {
+                Ok(request) => self.range(&request, reply),
                 Err(status) => refuse(reply, status),
             },
             PUT => match decode(message).and_then(kv::put) {
@@ -92,6 +92,20 @@ impl grpc::Service for Calls {
 }
 
 impl Calls {
+    fn range(&self, request: &RangeRequest, reply: Reply) {
+        let mut reply = Some(reply);
+        let answered = self.server.store.range_with(request, |found| {
+            reply.take().map(|reply| {
+                reply.send_with(|out| encode::put_range(out, found, request.keys_only))
+            })
+        });
+        match (answered, reply) {
+            (Ok(Some(wake)), _) => wake.wake(),
+            (Err(error), Some(reply)) => refuse(reply, convert::status(error)),
+            _ => unreachable!("what is found is answered, and what is not fails"),
+        }
+    }
+
     /// Does a step that is a transaction of its own.
     fn write(&self, op: RequestOp, reply: Reply) {
         self.server

@@ -40,13 +40,9 @@ pub fn txn(request: TxnRequest) -> Result<api::TxnRequest, Status> {
     convert::txn_request(request).map_err(convert::status)
 }
 
-impl Server {
-    /// Answers a read.
-    pub fn range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
-        let request = convert::range_request(request).map_err(convert::status)?;
-        let response = self.store.range(&request).map_err(convert::status)?;
-        Ok(convert::range_response(response))
-    }
+/// A read, as the store has it.
+pub fn range(request: RangeRequest) -> Result<api::RangeRequest, Status> {
+    convert::range_request(request).map_err(convert::status)
 }
 
 #[tonic::async_trait]
@@ -55,7 +51,9 @@ impl Kv for Server {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
-        Server::range(self, request.into_inner()).map(Response::new)
+        let request = range(request.into_inner())?;
+        let response = self.store.range(&request).map_err(convert::status)?;
+        Ok(Response::new(convert::range_response(response)))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {

@@ -10,6 +10,7 @@
 
 mod calls;
 mod convert;
+mod encode;
 mod keep_alive;
 mod kv;
 mod lease;

@@ -150,12 +150,11 @@ impl Stream {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => self.create(create),
             Some(RequestUnion::CancelRequest(cancel)) => self.cancel(cancel.watch_id),
+            // It is said of all watches, so without one there is nothing to say.
+            Some(RequestUnion::ProgressRequest(_)) if self.watches.is_empty() => {}
             Some(RequestUnion::ProgressRequest(_)) => {
-                // It is said of all watches, so without one there is nothing to say.
-                if !self.watches.is_empty() {
-                    let revision = self.catch_up();
-                    self.send(&progress(NO_WATCH, revision));
-                }
+                let revision = self.catch_up();
+                self.send(&progress(NO_WATCH, revision));
             }
             None => {}
         }
