@@ -32,6 +32,9 @@ const ETC_PATHS: [&str; 6] = [
     "/etc/pki",
     "/etc/ca-certificates",
 ];
+/// Where pods are shown their token. To find the place, as for what is mounted in every container,
+/// is quicker than to make it anew each time.
+const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &str = "root:x:0:\nnogroup:x:65534:\n";
 
@@ -128,8 +131,7 @@ impl Builtin {
             let mode = if dir.ends_with("tmp") { 0o1777 } else { 0o755 };
             std::fs::set_permissions(inside(dir), Permissions::from_mode(mode))?;
         }
-        // What will be mounted there in every container: to find the place is quicker than to make
-        // it anew each time.
+        // What will be mounted there in every container.
         for dir in ["/proc", "/sys", "/dev", "/etc"]
             .iter()
             .map(Path::new)
@@ -196,7 +198,7 @@ fn find_program(name: &str, variable: &str) -> Option<PathBuf> {
 fn image_of(program: PathBuf, path: &'static str, args: &[&str]) -> io::Result<Builtin> {
     let file = File::open(&program)?;
     let metadata = file.metadata()?;
-    let mut dirs: Vec<PathBuf> = ["/etc", "/tmp"].map(PathBuf::from).into();
+    let mut dirs: Vec<PathBuf> = ["/etc", "/tmp", TOKEN_DIR].map(PathBuf::from).into();
     let (mut host_paths, mut links) = (Vec::new(), Vec::new());
     if is_dynamic(file)? {
         (host_paths, links) = on_this_machine(&LIBRARY_DIRS);
@@ -230,7 +232,9 @@ fn shell() -> Builtin {
             .into_iter()
             .filter(|path| path.exists()),
     );
-    let dirs = ["/etc", "/tmp", "/root", "/home", "/var/tmp", "/run", "/mnt"];
+    let dirs = [
+        "/etc", "/tmp", "/root", "/home", "/var/tmp", TOKEN_DIR, "/run", "/mnt",
+    ];
     Builtin {
         config: ImageConfig {
             cmd: vec!["/bin/sh".into()],

@@ -67,7 +67,8 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 pub struct Folders<'a> {
     /// Folder of the pod's sandbox: `etc`, `shm`.
     pub sandbox: &'a Path,
-    /// Folder of the container: `upper`, `work`, `rootfs`.
+    /// Folder of the container: `upper`, `work`. In the container's own mount namespace its root
+    /// covers it.
     pub container: &'a Path,
 }
 
@@ -123,12 +124,11 @@ fn open_path(path: &Path) -> rustix::io::Result<OwnedFd> {
 
 /// Mounts the image's layers with the container's own on top; returns the mount's root.
 fn mount_overlay(root: &RootSpec, container: &Path) -> SetupResult<OwnedFd> {
-    let target = container.join("rootfs");
-    for dir in ["rootfs", "upper", "work"] {
+    for dir in ["upper", "work"] {
         create_dir(&container.join(dir)).map_err(doing(format!("making {dir}")))?;
     }
     let upper = open_path(container).map_err(doing("opening the container's folder"))?;
-    match overlay(root, &upper, &target) {
+    match overlay(root, &upper, container) {
         Ok(()) => {}
         // The node's folder is on a file system that cannot be a writable layer, such as another
         // overlay: the layer is held in memory then, as long as the container lives.
@@ -140,11 +140,11 @@ fn mount_overlay(root: &RootSpec, container: &Path) -> SetupResult<OwnedFd> {
                 create_dir(&scratch.join(dir)).map_err(doing(format!("making {dir}")))?;
             }
             let upper = open_path(&scratch).map_err(doing("opening the writable layer"))?;
-            overlay(root, &upper, &target).map_err(doing("mounting the root overlay"))?;
+            overlay(root, &upper, container).map_err(doing("mounting the root overlay"))?;
         }
         Err(error) => return Err(doing("mounting the root overlay")(error)),
     }
-    open_path(&target).map_err(doing("opening the root"))
+    open_path(container).map_err(doing("opening the root"))
 }
 
 /// A mount's options may have 4095 bytes, and no `:` or `,` in a path: the lower layers are named
