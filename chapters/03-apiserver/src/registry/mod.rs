@@ -21,6 +21,7 @@
 //! * [`cache`]: the watch cache. A reader who wants the latest waits until the cache has reached
 //!   the store's revision, so everyone reads their own writes.
 //! * [`strategy`]: what each kind sets by itself.
+//! * `gates`: fields whose feature is switched off.
 //! * [`codec`], [`keys`], [`meta`], [`events`]: forms and places.
 //! * [`bootstrap`]: what has to be there from the start.
 //!
@@ -31,6 +32,7 @@ pub mod cache;
 pub mod codec;
 pub mod delete;
 pub mod events;
+mod gates;
 pub mod keys;
 pub mod list;
 pub mod lookup;

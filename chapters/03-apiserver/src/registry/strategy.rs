@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::meta;
+use super::{gates, meta};
 use crate::defaults;
 use crate::resources::Resource;
 
@@ -58,6 +58,7 @@ fn has_status(resource: &Resource) -> bool {
 /// Readies an object for its creation.
 pub fn prepare_create(resource: &Resource, object: &mut Value) {
     defaults::prepare_for_create(resource, object);
+    gates::drop_disabled(resource, object, None);
     let generation = counts_generations(resource).then(|| json!(1));
     meta::set(object, "generation", generation);
 }
@@ -65,6 +66,7 @@ pub fn prepare_create(resource: &Resource, object: &mut Value) {
 /// Readies an object for its update: through the main path, the status stays; through `status`,
 /// all else does.
 pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, old: &Value) {
+    gates::drop_disabled(resource, new, Some(old));
     let is_pod = resource.group.is_empty() && resource.plural == "pods";
     match subresource {
         "status" => {
