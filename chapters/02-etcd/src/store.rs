@@ -360,13 +360,22 @@ impl Store {
         Watches::new(self.handle.shared.clone())
     }
 
-    /// Forgets what only revisions before `revision` can see.
+    /// Forgets what only revisions before `revision` can see. Once this answers nobody sees it any
+    /// more; its memory is freed bit by bit (see [`Store::sweep`]).
     ///
     /// # Errors
     ///
     /// [`Error::Compacted`] if that is done already, [`Error::FutureRevision`].
     pub async fn compact(&self, revision: Revision) -> Result<(), Error> {
         self.submit(Command::Compact(revision)).await.map(|_| ())
+    }
+
+    /// Waits until what was compacted is out of memory, too, but for what a checkpoint that is
+    /// being written still needs.
+    pub async fn sweep(&self) {
+        let shared = self.handle.shared.clone();
+        let swept = tokio::task::spawn_blocking(move || shared.sweep());
+        swept.await.expect("a sweep does not panic");
     }
 
     /// Makes a lease and returns its id. An `id` of 0 lets the store choose one.

@@ -82,12 +82,12 @@ impl Kv for Server {
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
-        // It is always done when it is answered: `physical` asks for no more.
-        let revision = request.into_inner().revision;
-        self.store
-            .compact(revision)
-            .await
-            .map_err(convert::status)?;
+        let request = request.into_inner();
+        let compacted = self.store.compact(request.revision).await;
+        compacted.map_err(convert::status)?;
+        if request.physical {
+            self.store.sweep().await;
+        }
         Ok(Response::new(CompactionResponse {
             header: self.header(),
         }))
