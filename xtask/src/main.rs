@@ -10,6 +10,7 @@ mod compare;
 mod exercise;
 mod image;
 mod kubectl;
+mod soak;
 mod test;
 mod tidy;
 
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
         Command::Bless { name } => bless::run(name),
         Command::Exercise(exercise) => exercise::run_exercise(&exercise),
         Command::Bug(bug) => exercise::run_bug(&bug),
+        Command::Soak(soak) => soak::run(&soak),
         Command::Bench { args } => build::bench(&args),
     };
     match result {

@@ -35,6 +35,29 @@ fn faults_come_while_others_write() {
     assert!(pairs(0..100, false) > 70, "too few faults came");
 }
 
+/// As above, for as many minutes as `SOAK_MINUTES` says: `cargo xtask soak store`.
+#[test]
+#[ignore = "runs for minutes"]
+fn soak() {
+    let end = std::time::Instant::now() + soak_time();
+    for seed in (0..).step_by(100) {
+        if std::time::Instant::now() > end {
+            break;
+        }
+        println!("seeds from {seed} on");
+        pairs(seed..seed + 100, true);
+        pairs(seed..seed + 100, false);
+    }
+}
+
+/// How long a soak runs.
+pub fn soak_time() -> std::time::Duration {
+    let minutes = std::env::var("SOAK_MINUTES").map_or(1, |minutes| {
+        minutes.parse().expect("SOAK_MINUTES is a number")
+    });
+    std::time::Duration::from_secs(60 * minutes)
+}
+
 fn pairs(seeds: std::ops::Range<u64>, is_patient: bool) -> usize {
     let pair = |seed| {
         let mut random = Random(seed);

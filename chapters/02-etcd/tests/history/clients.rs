@@ -24,7 +24,7 @@ const KEYS: usize = 5;
 const WATCHES_FROM: [i64; 3] = [2, 50, 150];
 
 /// How long a watch may take to hear of the last write.
-const HEARD_WITHIN: Duration = Duration::from_secs(20);
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// What was seen.
 pub struct Recorded {
@@ -62,16 +62,17 @@ pub async fn record(seed: u64, time: Duration) -> Recorded {
     for _ in 0..CLIENTS {
         clients.spawn(client(world.clone(), Random(random.next())));
     }
-    let mut heard = Vec::new();
     let mut watchers = JoinSet::new();
-    for start_revision in WATCHES_FROM {
-        let (hear, heard_of) = watch::channel(Watch {
+    let mut begin_watch = |start_revision| {
+        let batches = Vec::new();
+        let (hear, heard) = watch::channel(Watch {
             start_revision,
-            batches: Vec::new(),
+            batches,
         });
-        heard.push(heard_of);
         watchers.spawn(watcher(world.clone(), hear));
-    }
+        heard
+    };
+    let mut heard: Vec<_> = WATCHES_FROM.into_iter().map(&mut begin_watch).collect();
 
     let mut kills = 0;
     while world.start.elapsed() < time {
@@ -93,13 +94,15 @@ pub async fn record(seed: u64, time: Duration) -> Recorded {
         last.answer.expect("it runs");
         calls.push(last);
     }
-    let last_write = calls
+    let revisions = calls
         .iter()
         .filter_map(|call| call.answer)
-        .map(|answer| answer.revision)
-        .max();
+        .map(|it| it.revision);
+    let last_write = revisions.max().expect("something was answered");
+    // One that has only history to hear of, and of that the last revision alone.
+    heard.push(begin_watch(last_write));
     for heard in &mut heard {
-        let all = heard.wait_for(|watch| Some(last_revision(watch)) >= last_write);
+        let all = heard.wait_for(|watch| last_revision(watch) >= last_write);
         let all = tokio::time::timeout(HEARD_WITHIN, all).await;
         assert!(
             all.is_ok(),
