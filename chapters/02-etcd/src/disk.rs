@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 
@@ -148,7 +148,11 @@ impl Directory {
     pub fn create(path: &Path) -> io::Result<Self> {
         let missing = path.ancestors().take_while(|path| !path.exists());
         let missing: Vec<_> = missing.filter(|path| *path != Path::new("")).collect();
-        fs::create_dir_all(path)?;
+        // For nobody else to read, as etcd does.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
         for made in missing {
             // A directory, too, has a name that a power cut can take back.
             let parent = match made.parent() {

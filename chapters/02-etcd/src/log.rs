@@ -71,6 +71,11 @@ impl Log {
         self.next_index
     }
 
+    /// Why nothing can be appended any more, if that is so.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
     /// Appends a frame of `count` commands and makes it durable.
     ///
     /// # Errors

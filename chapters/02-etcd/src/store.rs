@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
     Arc, LockResult, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    TryLockError,
 };
 #[cfg(feature = "grpc")]
 use std::task::Waker;
@@ -264,6 +265,16 @@ impl Store {
     /// The oldest revision that can still be read; 0 before the first compaction.
     pub fn compact_revision(&self) -> Revision {
         self.handle.shared.read().compact_revision()
+    }
+
+    /// Why nothing can be written any more, if that is so.
+    pub fn failure(&self) -> Option<String> {
+        match self.handle.shared.writer.try_lock() {
+            Ok(writer) => writer.as_ref()?.failure().map(str::to_owned),
+            // Who has it writes.
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(_)) => Some("a write has panicked".to_owned()),
+        }
     }
 
     /// Bytes that the store takes on disk.

@@ -83,6 +83,11 @@ impl Writer {
         }
     }
 
+    /// Why nothing can be written any more, if that is so.
+    pub fn failure(&self) -> Option<&str> {
+        self.log.failed()
+    }
+
     /// The writer's thread: writes what nobody else does, until the store is closed.
     pub fn run(shared: &Shared) {
         while shared.queue.wait() == Call::Work {

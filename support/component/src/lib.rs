@@ -94,9 +94,15 @@ fn cancel_on_signal(shutdown: CancellationToken) {
 /// Logs to stderr at the level named by `WORKSHOP_LOG` (`error`, `warn`, `info`, `debug`,
 /// `trace`; default `info`). Safe to call more than once.
 pub fn init_logs() {
+    init_logs_at("info");
+}
+
+/// As [`init_logs`], with another default. The first call counts.
+pub fn init_logs_at(level: &str) {
     let level = std::env::var("WORKSHOP_LOG")
         .ok()
-        .and_then(|level| level.parse().ok());
+        .and_then(|level| level.parse().ok())
+        .or(level.parse().ok());
     let _already_set = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(LevelFilter::INFO))
         .with_writer(std::io::stderr)

@@ -1,35 +1,45 @@
 //! The server: etcd's v3 gRPC API over the store, so that `etcdctl` and etcd's own clients work.
 //!
-//! Each service maps its messages to the store's types and back ([`convert`]); what there is to
+//! Each service maps its messages to the store's types and back (`convert`); what there is to
 //! say is said by the store. The header of every answer carries the store's revision.
 //!
-//! Left out: TLS, users and roles, snapshots, hashes, defragmentation, and whatever else needs
-//! more members than one. A client is told that these are unimplemented. One thing a client may
-//! stumble over: `etcdctl endpoint status` of version 3.4 takes an endpoint given as a URL for the
-//! host's name, which etcd lets pass and the HTTP library here does not; give `ADDRESS:PORT`.
+//! One port serves gRPC and, over HTTP/1, the pages for those who look after the server
+//! (`listen`, `pages`); TLS goes around both. The flags are etcd's ([`Config`]); those without
+//! meaning here are taken all the same ([`flags`]).
+//!
+//! Left out: users and roles, snapshots, hashes, defragmentation, and whatever else needs more
+//! members than one. A client is told that these are unimplemented. Of HTTP/1: the JSON gateway
+//! (`/v3/…`), `/debug/vars` and `/debug/pprof`, which are Go's. Of TLS: certificates that the
+//! server makes itself (`--auto-tls`) and the choice of cipher suites.
 
 mod calls;
+mod checks;
+mod compactor;
+mod config;
 mod convert;
 mod encode;
+pub mod flags;
 mod keep_alive;
 mod kv;
 mod lease;
+mod listen;
 mod maintenance;
+mod pages;
+mod tls;
 mod watch;
 
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
 use component::CancellationToken;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
 use calls::Calls;
+use checks::Condition;
+pub use config::Config;
+use listen::Offer;
+use pages::Pages;
 
 use crate::api::Revision;
 use crate::store::{Options, Store};
@@ -52,30 +62,13 @@ pub mod pb {
 /// The version of etcd whose API this is; clients decide by it what they may ask for.
 pub const API_VERSION: &str = "3.5.21";
 
+/// The version that all members of the cluster have at least.
+const CLUSTER_VERSION: &str = "3.5.0";
+
 /// The ids of a cluster of one.
 const CLUSTER_ID: u64 = 1;
 const MEMBER_ID: u64 = 1;
 const RAFT_TERM: u64 = 1;
-
-/// How long to wait when no connection could be taken.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How the server runs; the flags are etcd's.
-#[derive(clap::Args, Debug, Clone)]
-pub struct Config {
-    /// Where the store is kept.
-    #[arg(long, default_value = "default.etcd")]
-    pub data_dir: PathBuf,
-    /// Where clients are listened for: `http://ADDRESS:PORT` or `unix://PATH`.
-    #[arg(long, value_delimiter = ',', default_value = "http://127.0.0.1:2379")]
-    pub listen_client_urls: Vec<String>,
-    /// What `member list` says; where clients are listened for, if not given.
-    #[arg(long, value_delimiter = ',')]
-    pub advertise_client_urls: Vec<String>,
-    /// The member's name.
-    #[arg(long, default_value = "default")]
-    pub name: String,
-}
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +77,22 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::api::Error),
     /// A URL that is not of a kind that can be listened at.
-    #[error("cannot listen at {0:?}: expected http://ADDRESS:PORT or unix://PATH")]
+    #[error(
+        "cannot listen at {0:?}: expected http://ADDRESS:PORT, https://ADDRESS:PORT or unix://PATH"
+    )]
     Url(String),
+    /// A URL with TLS, and no certificate for it.
+    #[error("cannot listen at {0:?}: --cert-file and --key-file are needed")]
+    NoCertificate(String),
+    /// A file of certificates that will not do, or none where one is needed.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// More members than one.
+    #[error("--initial-cluster names {0} members, and this server is a cluster of one")]
+    Members(usize),
+    /// A flag's value that makes no sense.
+    #[error("{0}")]
+    Flag(String),
     /// An address that cannot be listened at.
     #[error("cannot listen at {url}: {source}")]
     Listen {
@@ -100,12 +107,20 @@ pub enum Error {
 #[derive(Clone)]
 struct Server {
     store: Store,
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl Server {
     fn header(&self) -> Option<pb::etcdserverpb::ResponseHeader> {
         header_at(self.store.revision())
+    }
+
+    /// How the server is.
+    fn condition(&self) -> Condition {
+        Condition {
+            alarms: Vec::new(),
+            failure: self.store.failure(),
+        }
     }
 }
 
@@ -124,67 +139,67 @@ fn header_at(revision: Revision) -> Option<pb::etcdserverpb::ResponseHeader> {
 ///
 /// If the store cannot be opened or an address not be listened at.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let store = Store::open(&config.data_dir, Options::default())?;
+    if config.members() > 1 {
+        return Err(Error::Members(config.members()));
+    }
+    if !config.without_meaning.0.is_empty() {
+        tracing::debug!(flags = ?config.without_meaning.0, "flags without meaning here");
+    }
+    let retention = compactor::retention(
+        &config.auto_compaction_mode,
+        &config.auto_compaction_retention,
+    );
+    let retention = retention.map_err(Error::Flag)?;
+    let tls = tls::acceptor(&config)?;
+    let data_dir = config.data_dir();
+    let store = Store::open(&data_dir, Options::default())?;
+    tracing::info!(data_dir = %data_dir.display(), revision = store.revision(), "store opened");
+    let config = Arc::new(config);
     let server = Server {
         store,
         config: config.clone(),
     };
     let calls = Calls {
         routes: routes(&server),
-        server,
+        server: server.clone(),
+    };
+    let pages = |all| {
+        Arc::new(Pages {
+            server: server.clone(),
+            all,
+        })
+    };
+    let http_elsewhere = !config.listen_client_http_urls.is_empty();
+    let for_clients = Offer {
+        calls: Some(calls),
+        pages: (!http_elsewhere).then(|| pages(true)),
+    };
+    let for_http = Offer {
+        calls: None,
+        pages: Some(pages(true)),
+    };
+    let for_metrics = Offer {
+        calls: None,
+        pages: Some(pages(false)),
     };
     // Dropping this ends its tasks, and with them the connections: an open watch must not hold
     // up the exit.
     let mut serving = JoinSet::new();
-    for url in &config.listen_client_urls {
-        let failed = |source| Error::Listen {
-            url: url.clone(),
-            source,
-        };
-        let calls = calls.clone();
-        if let Some(path) = url.strip_prefix("unix://") {
-            let listener = UnixListener::bind(path).map_err(failed)?;
-            serving.spawn(accept(calls, async move || Ok(listener.accept().await?.0)));
-        } else if let Some(address) = url.strip_prefix("http://") {
-            let listener = TcpListener::bind(address.trim_end_matches('/'))
-                .await
-                .map_err(failed)?;
-            let local: SocketAddr = listener.local_addr().map_err(failed)?;
-            tracing::info!(url = %format!("http://{local}"), "listening");
-            serving.spawn(accept(calls, async move || {
-                let (socket, _) = listener.accept().await?;
-                socket.set_nodelay(true)?;
-                Ok(socket)
-            }));
-        } else {
-            return Err(Error::Url(url.clone()));
+    for (urls, offer) in [
+        (&config.listen_client_urls, for_clients),
+        (&config.listen_client_http_urls, for_http),
+        (&config.listen_metrics_urls, for_metrics),
+    ] {
+        for url in urls {
+            listen::listen(url, tls.as_ref(), offer.clone(), &mut serving).await?;
         }
+    }
+    if let Some(retention) = retention {
+        serving.spawn(compactor::run(server.store, retention));
     }
     shutdown.cancelled().await;
+    tracing::info!("stopping");
     Ok(())
-}
-
-/// Serves connections as they come.
-async fn accept<IO>(calls: Calls, mut next: impl AsyncFnMut() -> io::Result<IO>)
-where
-    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            socket = next() => match socket {
-                Ok(socket) => {
-                    connections.spawn(::grpc::serve(socket, calls.clone()));
-                }
-                // Out of descriptors, or one that went before it was taken: the next may do.
-                Err(error) => {
-                    tracing::warn!(%error, "cannot take a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-            Some(_ended) = connections.join_next() => {}
-        }
-    }
 }
 
 fn routes(server: &Server) -> Routes {

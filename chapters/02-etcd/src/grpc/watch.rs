@@ -6,7 +6,6 @@
 //! watches, and they wait in the store at no cost.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use grpc::Messages;
@@ -25,9 +24,6 @@ use crate::watch::Watches;
 
 /// Bytes after which a piece is sent, though there may be more to tell.
 const PIECE_BYTES: usize = 64 * 1024;
-
-/// How often a watch that asks for it is told the revision while nothing happens, as in etcd.
-const PROGRESS_PERIOD: Duration = Duration::from_secs(600);
 
 /// The id of an answer that is about no watch, or all of them.
 const NO_WATCH: i64 = -1;
@@ -60,7 +56,7 @@ struct Stream {
 
 /// Answers a call of `Watch`.
 pub fn serve(server: Server, body: Body) -> http::Response<Body> {
-    let mut period = tokio::time::interval(PROGRESS_PERIOD);
+    let mut period = tokio::time::interval(server.config.progress_interval());
     period.reset();
     let stream = Stream {
         requests: Messages::new(body, kv::MESSAGE_BYTES_MAX),

@@ -1,0 +1,108 @@
+//! What is served over HTTP/1, for those who look after the server: health and version.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{API_VERSION, CLUSTER_VERSION, Server, checks};
+
+/// The pages.
+pub struct Pages {
+    pub(super) server: Server,
+    /// All of them, or those of `--listen-metrics-urls`.
+    pub(super) all: bool,
+}
+
+/// A page's status, the type of its text, and the text.
+type Page = (StatusCode, &'static str, String);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// Serves the requests of a connection.
+pub async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<Pages>) {
+    let service = service_fn(|request: Request<_>| {
+        let answer = pages.answer(request.method(), request.uri());
+        async { Ok::<_, Infallible>(answer) }
+    });
+    // The timer bounds how long a client may take over a request's head.
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(socket), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+impl Pages {
+    fn answer(&self, method: &Method, uri: &http::Uri) -> Response<Full<Bytes>> {
+        let page = self.page(uri.path());
+        let is_read = method == Method::GET;
+        let (status, content_type, text) = match page {
+            Some(page) if is_read => page(self, uri),
+            Some(_) => error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+            None => error(StatusCode::NOT_FOUND, "404 page not found"),
+        };
+        let mut response = Response::new(Full::from(text));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        // Any page of a browser may read, as in etcd.
+        for (name, value) in [
+            (header::CONTENT_TYPE, content_type),
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+            (
+                header::ACCESS_CONTROL_ALLOW_METHODS,
+                "POST, GET, OPTIONS, PUT, DELETE",
+            ),
+            (
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "accept, content-type, authorization",
+            ),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+        }
+        response
+    }
+
+    fn page(&self, path: &str) -> Option<fn(&Self, &http::Uri) -> Page> {
+        match path {
+            "/health" => Some(|pages, uri| {
+                let query = uri.query().unwrap_or_default();
+                match checks::health(&pages.server.condition(), query) {
+                    Ok(text) => (StatusCode::OK, TEXT, text),
+                    Err(text) => error(StatusCode::SERVICE_UNAVAILABLE, &text),
+                }
+            }),
+            "/version" if self.all => Some(|_, _| {
+                let text = format!(
+                    r#"{{"etcdserver":"{API_VERSION}","etcdcluster":"{CLUSTER_VERSION}"}}"#
+                );
+                (StatusCode::OK, JSON, text)
+            }),
+            _ if checks::exists(path) => Some(|pages, uri| {
+                let query = uri.query().unwrap_or_default();
+                match checks::check(&pages.server.condition(), uri.path(), query) {
+                    Ok(text) => (StatusCode::OK, TEXT, text),
+                    Err(text) => error(StatusCode::SERVICE_UNAVAILABLE, &text),
+                }
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// An error's page ends its line, as Go's do.
+fn error(status: StatusCode, text: &str) -> Page {
+    (status, TEXT, format!("{text}\n"))
+}
