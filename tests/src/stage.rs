@@ -38,6 +38,8 @@ if [ "$1" = run ] && [ -n "$built" ]; then
         previous=$word
     done
     if [ -x "$program" ]; then
+        # A store goes on beside the shell: it is noted, to be ended with the stage.
+        [ -n "$STORE" ] && echo $$ >>"$STORE.pids"
         while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
         [ $# -gt 0 ] && shift
         exec "$program" "$@"
@@ -51,6 +53,8 @@ pub struct Set {
     shell: tempfile::TempDir,
     lab: Lab,
     masks: Masks,
+    /// Where a store listens, on a stage that has one.
+    store: Option<String>,
 }
 
 /// Sets a stage.
@@ -74,8 +78,28 @@ pub fn set(stage: Stage) -> Result<Set, String> {
         lab.start(&["--port", &free_port()]);
     }
     let home = lab.home().display().to_string();
-    let masks = Masks::new().with(home, "/home/you/.local/state/workshop");
-    Ok(Set { shell, lab, masks })
+    let mut masks = Masks::new().with(home, "/home/you/.local/state/workshop");
+    let mut store = None;
+    if stage == Stage::Store {
+        etcdctl()?;
+        let address = format!("127.0.0.1:{}", free_port());
+        masks.know(address.clone(), "127.0.0.1:2379");
+        store = Some(address);
+    }
+    Ok(Set {
+        shell,
+        lab,
+        masks,
+        store,
+    })
+}
+
+/// Whether there is an `etcdctl`; why not.
+fn etcdctl() -> Result<(), String> {
+    let version = Command::new("etcdctl").arg("version").output();
+    version.map(drop).map_err(|error| {
+        format!("etcdctl cannot be run ({error}); Debian and Ubuntu have it in etcd-client")
+    })
 }
 
 impl Set {
@@ -97,6 +121,11 @@ impl Set {
         }
         shell.env("WORKSHOP_HOME", self.lab.home());
         shell.env("KUBECONFIG", self.lab.kubeconfig());
+        if let Some(address) = &self.store {
+            shell.env("STORE", self.store_folder());
+            shell.env("ETCDCTL_ENDPOINTS", address);
+            shell.env("ETCD_LISTEN_CLIENT_URLS", format!("http://{address}"));
+        }
         shell.current_dir(folder);
         let output = shell.output().expect("sh runs");
         // The command may have started the lab.
@@ -108,12 +137,33 @@ impl Set {
             .mask(&without_noise(&String::from_utf8_lossy(&output.stdout)))
     }
 
+    fn store_folder(&self) -> PathBuf {
+        self.shell.path().join("store")
+    }
+
     /// The API server's port on the host, as the kubeconfig has it.
     fn port(&self) -> Option<String> {
         let kubeconfig = std::fs::read_to_string(self.lab.kubeconfig()).ok()?;
         let (_, port) = kubeconfig.split_once("https://127.0.0.1:")?;
         let end = port.find(|c: char| !c.is_ascii_digit())?;
         Some(port[..end].to_owned())
+    }
+}
+
+impl Drop for Set {
+    /// Ends the stores that were started.
+    fn drop(&mut self) {
+        let pids = self.store_folder().with_extension("pids");
+        let pids = std::fs::read_to_string(pids).unwrap_or_default();
+        for pid in pids.lines() {
+            // Of those that a transcript killed itself the number is free by now, or another's.
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let folder = self.store_folder();
+            let folder = folder.as_os_str().as_encoded_bytes();
+            if command.split(|byte| *byte == 0).any(|word| word == folder) {
+                let _ended_already = Command::new("kill").args(["-9", pid]).status();
+            }
+        }
     }
 }
 

@@ -52,7 +52,7 @@ fn check(path: &Path, folder: &Path) -> Result<(), Failed> {
     let recorded = std::fs::read_to_string(path)?;
     let stage = Stage::of(&recorded).ok_or_else(|| {
         format!(
-            "{} does not begin with `# on: lab`, `engine` or `host`",
+            "{} does not begin with `# on: lab`, `engine`, `store` or `host`",
             path.display()
         )
     })?;

@@ -38,6 +38,8 @@ pub enum Stage {
     Engine,
     /// The programs of this workspace, and no lab.
     Host,
+    /// As [`Stage::Host`], with a folder and an address for a store of chapter 2, and `etcdctl`.
+    Store,
 }
 
 impl Stage {
@@ -48,6 +50,7 @@ impl Stage {
             "lab" => Some(Self::Lab),
             "engine" => Some(Self::Engine),
             "host" => Some(Self::Host),
+            "store" => Some(Self::Store),
             _ => None,
         }
     }
