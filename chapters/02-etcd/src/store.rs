@@ -35,9 +35,9 @@ const WRITES_WAITING: usize = 4096;
 /// for it would keep the tasks of its own thread waiting.
 const SHORT_SYNC: Duration = Duration::from_millis(1);
 
-/// Changes that are swept in one go, while nobody reads or writes, and the pause until the next,
-/// in which everybody does. After etcd's `compaction-batch-limit`; its pauses are longer.
-const SWEEP_CHANGES: usize = 1000;
+/// Changes that are swept in one go, while nobody reads or writes, for some 0.3 ms with a million
+/// keys; and the pause until the next, in which everybody does. (etcd's are 1000 and 10 ms.)
+const SWEEP_CHANGES: usize = 256;
 const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 
 /// How a store is kept.

@@ -50,11 +50,12 @@ impl Block {
             .map_err(|at| first + at)
     }
 
-    /// The keys from `start` to before `end`.
-    pub fn piece(&self, start: &[u8], end: Option<&[u8]>) -> &[Versions] {
+    /// The keys from `start` to before `end`; without these, from the first and to the last.
+    pub fn piece(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> &[Versions] {
         let place = |key| self.find(key).unwrap_or_else(|place| place);
         let end = end.map_or(self.entries.len(), place);
-        &self.entries[place(start).min(end)..end]
+        let start = start.map_or(0, place);
+        &self.entries[start.min(end)..end]
     }
 
     /// How many of its keys, or of those in a piece of it, exist as of `revision`.

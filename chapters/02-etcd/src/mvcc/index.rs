@@ -183,18 +183,27 @@ impl Index {
         (start, block)
     }
 
-    /// The blocks that a range touches, each with those of its keys that are in range.
+    /// The blocks that a range touches, each with those of its keys that are in range. Only the
+    /// first and the last are searched for where it begins and ends.
     fn pieces<'a>(
         &'a self,
         range: &KeyRange,
     ) -> impl Iterator<Item = (&'a Block, &'a [Versions])> + use<'a> {
         let (start, end) = (range.start().clone(), range.end());
         let (first, _) = self.block(&start);
-        let until = end.clone();
-        self.blocks
-            .range::<[u8], _>((Included(first), Unbounded))
-            .take_while(move |(start, _)| until.as_ref().is_none_or(|end| start[..] < end[..]))
-            .map(move |(_, block)| (block, block.piece(&start, end.as_deref())))
+        let blocks = self.blocks.range::<[u8], _>((Included(first), Unbounded));
+        let mut blocks = blocks.peekable();
+        std::iter::from_fn(move || {
+            let (from, block) = blocks.next()?;
+            let (from, end) = (from.as_ref(), end.as_deref());
+            if end.is_some_and(|end| from >= end) {
+                return None;
+            }
+            let next = blocks.peek().map(|(next, _)| next.as_ref());
+            let start = Some(start.as_ref()).filter(|start| from < *start);
+            let end = end.filter(|end| next.is_none_or(|next| next > *end));
+            Some((block, block.piece(start, end)))
+        })
     }
 }
 
