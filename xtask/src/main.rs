@@ -80,6 +80,8 @@ enum Command {
     Exercise(exercise::Exercise),
     /// Planted bugs: list, start, check, hint, reset, solve
     Bug(exercise::Bug),
+    /// Let the store's checks run for long
+    Soak(soak::Soak),
     /// Measure: `bench store`, and the start of labs and pods (`bench --help` lists what)
     #[command(disable_help_flag = true)]
     Bench {
