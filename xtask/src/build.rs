@@ -38,7 +38,7 @@ pub fn trace(args: &[OsString]) -> Result<()> {
     hand_over(trace.arg0("cargo xtask").args(["lab", "trace"]).args(args))
 }
 
-/// `cargo xtask bench …`: becomes `cluster lab bench …`, or for the store `store-bench …`.
+/// `cargo xtask bench …`: becomes `cluster bench …`, or for the store `store-bench …`.
 pub fn bench(args: &[OsString]) -> Result<()> {
     if let Some((what, args)) = args.split_first()
         && what == "store"
@@ -49,7 +49,7 @@ pub fn bench(args: &[OsString]) -> Result<()> {
         return hand_over(bench.args(args));
     }
     let mut bench = Command::new(cluster()?);
-    hand_over(bench.arg0("cargo xtask").args(["lab", "bench"]).args(args))
+    hand_over(bench.arg0("cargo xtask").arg("bench").args(args))
 }
 
 /// Whether the command line starts a lab: `up`, or options alone.

@@ -22,9 +22,16 @@ enum Command {
     Image(image::Image),
     /// A whole cluster on this machine
     Lab(Box<lab::Lab>),
+    /// Measure: the start of labs, the start of pods, a node full of pods
+    Bench(lab::bench::Bench),
     /// Hold a pod's namespaces by being there, and reap whom it inherits
     #[command(hide = true)]
     Pause,
+}
+
+/// The lab's errors have their cause in their text.
+fn text(error: lab::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
 }
 
 fn main() -> ExitCode {
@@ -42,9 +49,9 @@ fn main() -> ExitCode {
         // The lab's own code may have a hole, too; components see to theirs.
         Command::Lab(lab) => {
             component::open_exercise::end_at_holes();
-            // Its text has the cause in it.
-            lab::run(*lab).map_err(|error| anyhow::anyhow!("{error}"))
+            lab::run(*lab).map_err(text)
         }
+        Command::Bench(bench) => lab::bench::run(&bench).map_err(text),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

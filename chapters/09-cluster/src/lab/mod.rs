@@ -162,8 +162,6 @@ enum Command {
     },
     /// Run a command and draw who called whom because of it
     Trace(trace::Trace),
-    /// Measure: the start of labs, the start of pods, a node full of pods
-    Bench(bench::Bench),
     /// Say what this machine can run, and how to mend what it can't
     Doctor(doctor::Doctor),
     #[command(hide = true)]
@@ -227,7 +225,6 @@ pub fn run(lab: Lab) -> Result<(), Error> {
             ask(&Request::Load { path })
         }
         Command::Trace(options) => trace::run(&lab.name, &layout, &options),
-        Command::Bench(options) => bench::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Enter(config) => enter::run(&config),
         Command::DockerNode(config) => docker::init::run(&config),

@@ -1,4 +1,4 @@
-//! `lab bench boot`: how quick a start is, of a lab and of a pod, and what a cluster costs at rest.
+//! `bench boot`: how quick a start is, of a lab and of a pod, and what a cluster costs at rest.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const REST: Duration = Duration::from_secs(5);
 /// A pod that takes longer is a failure, not a figure.
 const POD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `lab bench boot`
+/// `bench boot`
 #[derive(Debug, clap::Args)]
 pub struct Boot {
     /// Labs to start, one after the other

@@ -1,4 +1,4 @@
-//! `lab bench kubelet`: from a pod bound to a pod that runs, and what a node full of pods costs.
+//! `bench kubelet`: from a pod bound to a pod that runs, and what a node full of pods costs.
 //!
 //! Pods are bound when they are made (`spec.nodeName`), so the scheduler has no part in it; the
 //! times are those at which a watch tells of them, as any client would see them. Beside it, in the
@@ -27,7 +27,7 @@ const CROWD: u32 = 50;
 /// How long a kubelet is left alone before it is looked at.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// `lab bench kubelet`
+/// `bench kubelet`
 #[derive(Debug, clap::Args)]
 pub struct Kubelet {
     /// A runtime to measure; may be given several times [default: all that this machine has]
@@ -113,6 +113,10 @@ async fn measure(options: &Kubelet, lab: &Lab, table: &mut Table) -> Result<(), 
         show(single.running()),
     );
     table.cell("one pod, bound to Ready", show(single.ready()));
+    table.cell(
+        "… the runtime's part: sandbox / container made and started (mean)",
+        pods.calls().await?,
+    );
     table.cell("one pod, deleted to gone", show(single.gone()));
 
     let crowd = pods.start(CROWD).await?;

@@ -1,7 +1,8 @@
-//! `lab bench`: what the workshop's speed is, and what it costs. Measured here, asserted nowhere.
+//! `bench`: what the workshop's speed is, and what it costs. Measured here, asserted nowhere.
 
 mod alone;
 mod boot;
+mod calls;
 mod figures;
 mod kubelet;
 mod pods;
@@ -12,7 +13,7 @@ use clap::Subcommand;
 
 use super::Error;
 
-/// `lab bench`
+/// `bench`
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     #[command(subcommand)]

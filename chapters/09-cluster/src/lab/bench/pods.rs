@@ -10,6 +10,7 @@ use kube::api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client, ResourceExt};
 
 use super::Failure;
+use super::calls::Calls;
 use super::figures::Figures;
 use crate::lab::layout::Layout;
 
@@ -59,6 +60,7 @@ impl Took {
 
 /// The pods of one node.
 pub struct Pods {
+    client: Client,
     api: Api<Pod>,
     all: Api<Pod>,
     node: String,
@@ -76,7 +78,8 @@ impl Pods {
         let client = Client::try_from(config)?;
         Ok(Self {
             api: Api::namespaced(client.clone(), "default"),
-            all: Api::all(client),
+            all: Api::all(client.clone()),
+            client,
             node: node.to_owned(),
             made: 0,
         })
@@ -188,6 +191,17 @@ impl Pods {
             gone,
             ..Took::default()
         })
+    }
+
+    /// What the kubelet's calls to its runtime took until now.
+    ///
+    /// # Errors
+    /// When the kubelet does not answer, or made none.
+    pub async fn calls(&self) -> Result<Calls, Failure> {
+        let path = format!("/api/v1/nodes/{}/proxy/metrics", self.node);
+        let request = http::Request::get(path).body(Vec::new())?;
+        let metrics = self.client.request_text(request).await?;
+        Ok(Calls::of(&metrics).ok_or("no pod was started")?)
     }
 
     async fn version(&self) -> Result<String, Failure> {
