@@ -2,7 +2,6 @@
 //! node's network namespace. Skipped, with the reason, where containerd is not installed or this
 //! user is not root.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,11 +10,15 @@ use std::time::Duration;
 use kubelet::runtime::cri::containerd::ContainerdDir;
 use kubelet::runtime::cri::{CriConfig, CriRuntime};
 use kubelet::runtime::{
-    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, Mount, PodMetadata,
-    PortMapping, PortProtocol, Resources, RuntimeError, SandboxConfig, SandboxState, Security,
-    SecurityProfile, TerminalSize,
+    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, Mount, PortMapping,
+    PortProtocol, Resources, RuntimeError, SandboxConfig, SandboxState, SecurityProfile,
+    TerminalSize,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "support/containers.rs"]
+mod containers;
+use containers::{BUSY, sh};
 
 /// A containerd in a PID and a mount namespace of its own: nothing of it outlives this.
 struct Containerd(Child);
@@ -90,26 +93,8 @@ impl Node {
     }
 
     fn pod(&self, name: &str) -> SandboxConfig {
-        SandboxConfig {
-            metadata: PodMetadata {
-                name: name.into(),
-                namespace: "default".into(),
-                uid: format!("uid-{name}"),
-                attempt: 0,
-            },
-            hostname: name.into(),
-            resolv_conf: "nameserver 10.96.0.10\n".into(),
-            hosts: format!("127.0.0.1 localhost\n{{POD_IP}} {name}\n"),
-            log_directory: self.dir.path().join("logs").join(name),
-            host_network: false,
-            host_pid: false,
-            host_ipc: false,
-            share_process_namespace: false,
-            sysctls: BTreeMap::new(),
-            port_mappings: Vec::new(),
-            runtime_handler: String::new(),
-            privileged: false,
-        }
+        let logs = self.dir.path().join("logs").join(name);
+        containers::pod(name, format!("uid-{name}"), logs)
     }
 
     fn log(&self, pod: &str, container: &str) -> String {
@@ -201,25 +186,8 @@ fn remove_cgroups(root: &str) -> bool {
 
 fn shell(name: &str, script: &str) -> ContainerConfig {
     ContainerConfig {
-        name: name.into(),
-        attempt: 0,
-        image_id: String::new(),
-        image: "workshop/shell".into(),
-        command: vec!["/bin/sh".into(), "-c".into(), script.into()],
-        args: vec![],
-        working_dir: String::new(),
-        env: vec![],
-        mounts: vec![],
-        log_path: format!("{name}/0.log").into(),
-        stdin: false,
-        stdin_once: false,
-        tty: false,
-        security: Security::default(),
-        memory_limit_bytes: None,
-        cpu_limit_millis: None,
-        cpu_request_millis: None,
-        pid_target: None,
         labels: [("io.kubernetes.pod.uid".to_owned(), "uid".to_owned())].into(),
+        ..containers::shell(name, "workshop/shell", script)
     }
 }
 
@@ -253,10 +221,6 @@ fn on_a_node<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
             runtime.enable_all().build().unwrap().block_on(test());
         });
     });
-}
-
-fn sh(script: &str) -> Vec<String> {
-    vec!["sh".to_owned(), "-c".into(), script.into()]
 }
 
 #[test]
@@ -447,10 +411,6 @@ fn volumes_users_and_limits() {
 }
 
 /// Takes time, memory and a mebibyte of disk, says so, and stays: two processes.
-const BUSY: &str = "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); echo $i filler filler filler \
-                    filler filler filler filler filler; done > /file; \
-                    sleep 1000 & : > /done; exec sleep 1000";
-
 #[test]
 fn what_a_container_uses() {
     on_a_node(|| async {
@@ -458,34 +418,7 @@ fn what_a_container_uses() {
         let runtime = &node.runtime;
         let sandbox = runtime.run_pod_sandbox(node.pod("use")).await.unwrap();
         let id = node.start_container(&sandbox.id, shell("main", BUSY)).await;
-        let done = sh("until [ -e /done ]; do sleep 0.01; done");
-        let time = Duration::from_secs(10);
-        let waited = runtime.exec_sync(&id, done, time).await.unwrap();
-        assert_eq!(waited.exit_code, 0);
-        let usages = runtime.container_usage().await.unwrap();
-        assert_eq!(usages.len(), 1);
-        let usage = &usages[0];
-        assert_eq!(usage.container_id, id);
-        assert!(usage.cpu_nanos.unwrap() > 1_000_000, "{usage:?}");
-        let memory = usage.memory.unwrap();
-        assert!(memory.working_set_bytes > 10_000, "{usage:?}");
-        assert!(memory.working_set_bytes <= memory.usage_bytes, "{usage:?}");
-
-        let networks = runtime.network_usage().await.unwrap();
-        assert_eq!(networks.len(), 1);
-        assert_eq!(networks[0].sandbox_id, sandbox.id);
-        let mut links = networks[0].interfaces.iter();
-        assert!(links.any(|link| link.name == "eth0"), "{networks:?}");
-        // The runtime looks at layers now and then only: see `stats_collect_period`.
-        let mut layers = runtime.writable_layers().await.unwrap();
-        while layers[&id].bytes < 1 << 20 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            layers = runtime.writable_layers().await.unwrap();
-        }
-        runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
-        assert_eq!(runtime.container_usage().await.unwrap(), []);
-        assert_eq!(runtime.network_usage().await.unwrap(), []);
-        runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
+        containers::check_usage(runtime, &sandbox.id, &id, None).await;
     });
 }
 
@@ -532,7 +465,7 @@ fn exec_attach_and_port_forward() {
         let second = Duration::from_secs(1);
         let late = runtime.exec_sync(&id, sh("sleep 60; true"), second).await;
         let late = late.unwrap_err().to_string();
-        assert_eq!(late, "command \"sh -c sleep 60; true\" timed out after 1s");
+        assert_eq!(late, "command \"/bin/sh -c sleep 60; true\" timed out after 1s");
 
         let request = |script: &str| ExecRequest {
             command: sh(script),

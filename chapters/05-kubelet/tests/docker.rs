@@ -1,7 +1,7 @@
 //! The Docker runtime against a real engine: each test is a node in a network namespace of its
 //! own. Skipped, with the reason, where no engine answers or this user may make no namespaces.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,10 +12,14 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use kubelet::runtime::docker::{DockerRuntime, DockerRuntimeConfig};
 use kubelet::runtime::{
-    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, PodMetadata, RuntimeError,
-    SandboxConfig, SandboxState, Security, SecurityProfile,
+    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, RuntimeError, SandboxConfig,
+    SandboxState, SecurityProfile,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "support/containers.rs"]
+mod containers;
+use containers::{BUSY, sh};
 
 /// The image of all containers here, made of this machine's own programs: no registry is asked.
 const IMAGE: &str = "workshop-test/docker-runtime:1";
@@ -44,26 +48,7 @@ impl Node {
     }
 
     fn pod(&self, name: &str) -> SandboxConfig {
-        SandboxConfig {
-            metadata: PodMetadata {
-                name: name.into(),
-                namespace: "default".into(),
-                uid: format!("uid-{}-{name}", self.name),
-                attempt: 0,
-            },
-            hostname: name.into(),
-            resolv_conf: "nameserver 10.96.0.10\n".into(),
-            hosts: format!("127.0.0.1 localhost\n{{POD_IP}} {name}\n"),
-            log_directory: self.logs(name),
-            host_network: false,
-            host_pid: false,
-            host_ipc: false,
-            share_process_namespace: false,
-            sysctls: BTreeMap::new(),
-            port_mappings: Vec::new(),
-            runtime_handler: String::new(),
-            privileged: false,
-        }
+        containers::pod(name, format!("uid-{}-{name}", self.name), self.logs(name))
     }
 
     fn logs(&self, pod: &str) -> PathBuf {
@@ -172,31 +157,7 @@ async fn open(dir: &tempfile::TempDir, name: &str) -> DockerRuntime {
 }
 
 fn shell(name: &str, script: &str) -> ContainerConfig {
-    ContainerConfig {
-        name: name.into(),
-        attempt: 0,
-        image_id: IMAGE.into(),
-        image: IMAGE.into(),
-        command: sh(script),
-        args: vec![],
-        working_dir: String::new(),
-        env: vec![],
-        mounts: vec![],
-        log_path: format!("{name}/0.log").into(),
-        stdin: false,
-        stdin_once: false,
-        tty: false,
-        security: Security::default(),
-        memory_limit_bytes: None,
-        cpu_limit_millis: None,
-        cpu_request_millis: None,
-        pid_target: None,
-        labels: BTreeMap::new(),
-    }
-}
-
-fn sh(script: &str) -> Vec<String> {
-    vec!["/bin/sh".into(), "-c".into(), script.into()]
+    containers::shell(name, IMAGE, script)
 }
 
 /// Says why a test is not run. In CI every one is.
@@ -553,10 +514,6 @@ fn commands_in_containers() {
 }
 
 /// Takes time, memory and a mebibyte of disk, says so, and stays: two processes.
-const BUSY: &str = "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); echo $i filler filler filler \
-                    filler filler filler filler filler; done > /file; \
-                    sleep 1000 & : > /done; exec sleep 1000";
-
 #[test]
 fn what_a_container_uses() {
     on_a_node(async || {
@@ -564,30 +521,7 @@ fn what_a_container_uses() {
         let runtime = &node.runtime;
         let sandbox = runtime.run_pod_sandbox(node.pod("use")).await.unwrap();
         let id = node.run(&sandbox.id, shell("main", BUSY)).await;
-        let done = sh("until [ -e /done ]; do sleep 0.01; done");
-        let time = Duration::from_secs(10);
-        let waited = runtime.exec_sync(&id, done, time).await.unwrap();
-        assert_eq!(waited.exit_code, 0);
-        let usages = runtime.container_usage().await.unwrap();
-        assert_eq!(usages.len(), 1);
-        let usage = &usages[0];
-        assert_eq!(usage.container_id, id);
-        assert!(usage.cpu_nanos.unwrap() > 1_000_000, "{usage:?}");
-        let memory = usage.memory.unwrap();
-        assert!(memory.working_set_bytes > 10_000, "{usage:?}");
-        assert!(memory.working_set_bytes <= memory.usage_bytes, "{usage:?}");
-        assert_eq!(usage.processes, Some(2));
-        let networks = runtime.network_usage().await.unwrap();
-        assert_eq!(networks.len(), 1);
-        assert_eq!(networks[0].sandbox_id, sandbox.id);
-        let mut links = networks[0].interfaces.iter();
-        assert!(links.any(|link| link.name == "eth0"), "{networks:?}");
-        let layers = runtime.writable_layers().await.unwrap();
-        assert!(layers[&id].bytes >= 1 << 20, "{layers:?}");
-        runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
-        assert_eq!(runtime.container_usage().await.unwrap(), []);
-        assert_eq!(runtime.network_usage().await.unwrap(), []);
-        runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
+        containers::check_usage(runtime, &sandbox.id, &id, Some(2)).await;
     });
 }
 

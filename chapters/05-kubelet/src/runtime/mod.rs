@@ -53,7 +53,7 @@ pub enum RuntimeError {
 pub type Result<T> = std::result::Result<T, RuntimeError>;
 
 /// Who a sandbox belongs to. CRI: `PodSandboxMetadata`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PodMetadata {
     /// Name of the pod.
     pub name: String,
@@ -99,7 +99,7 @@ pub struct PortMapping {
 }
 
 /// What a sandbox is made from. CRI: `PodSandboxConfig`.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct SandboxConfig {
     /// Who it belongs to.
     pub metadata: PodMetadata,
@@ -203,7 +203,7 @@ pub struct Security {
 }
 
 /// What a container is made from. CRI: `ContainerConfig`.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct ContainerConfig {
     /// Name in the pod.
     pub name: String,

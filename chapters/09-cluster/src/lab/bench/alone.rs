@@ -6,7 +6,6 @@
 //!   `StartContainer`), the CNI plugin included, while the node's kubelet is halted.
 //! - The embedded runtime is a part of the kubelet: there is nothing to compare it with.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions};
 use futures::{StreamExt, TryStreamExt, stream};
 use kubelet::runtime::cri::{CriConfig, CriRuntime};
-use kubelet::runtime::{ContainerConfig, ContainerRuntime, PodMetadata, SandboxConfig, Security};
+use kubelet::runtime::{ContainerConfig, ContainerRuntime, PodMetadata, SandboxConfig};
 
 use super::Failure;
 use super::figures::Figures;
@@ -164,40 +163,17 @@ fn sandbox(number: u32, log_directory: PathBuf) -> SandboxConfig {
             name: name.clone(),
         },
         hostname: name,
-        resolv_conf: String::new(),
-        hosts: String::new(),
         log_directory,
-        host_network: false,
-        host_pid: false,
-        host_ipc: false,
-        share_process_namespace: false,
-        sysctls: BTreeMap::new(),
-        port_mappings: Vec::new(),
-        runtime_handler: String::new(),
-        privileged: false,
+        ..SandboxConfig::default()
     }
 }
 
 fn container(image_id: &str) -> ContainerConfig {
     ContainerConfig {
         name: "echo".to_owned(),
-        attempt: 0,
         image_id: image_id.to_owned(),
         image: IMAGE.to_owned(),
-        command: Vec::new(),
-        args: Vec::new(),
-        working_dir: String::new(),
-        env: Vec::new(),
-        mounts: Vec::new(),
         log_path: "echo/0.log".into(),
-        stdin: false,
-        stdin_once: false,
-        tty: false,
-        security: Security::default(),
-        memory_limit_bytes: None,
-        cpu_limit_millis: None,
-        cpu_request_millis: None,
-        pid_target: None,
-        labels: BTreeMap::new(),
+        ..ContainerConfig::default()
     }
 }
