@@ -22,7 +22,9 @@ impl Content {
             .extend(at / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
     }
 
-    pub fn truncate(&mut self, len: usize) {
+    pub fn truncate(&mut self, len: usize, random: &mut Random) {
+        // The kernel need not wait for a sync to write what is cut off now.
+        self.write_some(random);
         self.written.truncate(len);
         self.dirty.insert(len / SECTOR_BYTES);
     }

@@ -383,8 +383,9 @@ impl DiskFile for SimulatedFile {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let (mut state, outcome) = self.step("truncate")?;
+        let state = &mut *state;
         if outcome.is_done(&mut state.random) {
-            state.files[self.file].truncate(len as usize);
+            state.files[self.file].truncate(len as usize, &mut state.random);
         }
         outcome.answer(())
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Fault, SimulatedDisk};
+use super::disk::{End, Fault, SimulatedDisk};
 use crate::api::{Error, PutRequest, RequestOp};
 use crate::codec::encode_command;
 use crate::disk::{Directory, Disk};
@@ -168,9 +168,29 @@ fn a_missing_segment_is_an_error() {
     );
 }
 
-/// A log whose next append fails at its `step`th call, counted from 1.
+#[test]
+fn what_no_batch_of_an_old_segment_is_is_an_error() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut log = Log::create(disk(dir.path()), 1).expect("a disk that works");
+    append(&mut log, 1, 2).expect("a disk that works");
+    log.rotate().expect("a disk that works");
+    append(&mut log, 3, 1).expect("a disk that works");
+    let (_, name) = &segments(disk(dir.path()).as_ref()).expect("readable")[0];
+    let path = dir.path().join(name);
+    let mut bytes = fs::read(&path).expect("readable");
+    bytes.extend(b"of whom?");
+    fs::write(&path, bytes).expect("writable");
+    let error = read(dir.path()).expect_err("is damaged").to_string();
+    assert!(error.contains("in the middle of a batch"), "{error}");
+}
+
+/// A log with one command, and a disk with a fault at its `step`th call from then on.
 fn failing(step: u64, fault: Fault) -> (Arc<SimulatedDisk>, Log) {
-    let disk = Arc::new(SimulatedDisk::new(step, true));
+    failing_by_chance(step, fault, 1)
+}
+
+fn failing_by_chance(step: u64, fault: Fault, seed: u64) -> (Arc<SimulatedDisk>, Log) {
+    let disk = Arc::new(SimulatedDisk::new(seed, true));
     let mut log = Log::create(disk.clone(), 1).expect("a disk that works");
     append(&mut log, 1, 1).expect("there is room");
     disk.plan(disk.steps() + step, fault);
@@ -203,6 +223,46 @@ fn after_a_failed_sync_nothing_is_acknowledged() {
     assert!(matches!(append(&mut log, 2, 1), Err(Error::Storage(_))));
     log.rotate().expect_err("has failed");
     assert!(matches!(append(&mut log, 2, 1), Err(Error::Storage(_))));
+}
+
+/// Reads a simulated disk's log after the process's end, and appends one more command to it.
+fn reopen(disk: &SimulatedDisk, end: End) -> (Arc<SimulatedDisk>, usize) {
+    let disk = Arc::new(disk.restart(end));
+    let mut count = 0;
+    let as_disk: Arc<dyn Disk> = disk.clone();
+    let replayed = replay(&as_disk, 1, |_| count += 1);
+    let mut log = replayed.expect("it was not damaged").log;
+    append(&mut log, count + 1, 1).expect("there is room");
+    (disk, count)
+}
+
+/// The half frame that a full disk has left is cut off; a crash must not bring it back when the
+/// log has gone on elsewhere meanwhile.
+#[test]
+fn a_full_disk_leaves_nothing_behind() {
+    for seed in 0..50 {
+        let (disk, mut log) = failing_by_chance(1, Fault::Full, seed);
+        append(&mut log, 2, 60).expect_err("is full");
+        log.rotate().expect("there is room again");
+        append(&mut log, 2, 1).expect("there is room again");
+        assert_eq!(reopen(&disk, End::PowerCut).1, 2);
+    }
+}
+
+/// If a segment cannot be begun the log goes on in the old one, whatever was done of it.
+#[test]
+fn a_segment_that_was_begun_in_vain_confuses_nobody() {
+    // Created, written, synced, renamed, the directory synced, opened.
+    for step in 1..=6 {
+        let (disk, mut log) = failing(step, Fault::Broken);
+        log.rotate().expect_err("one of its steps has failed");
+        append(&mut log, 2, 1).expect("the log goes on");
+        let (disk, count) = reopen(&disk, End::Killed);
+        assert_eq!(count, 2, "{:?}", disk.happened());
+        let (disk, count) = reopen(&disk, End::PowerCut);
+        assert_eq!(count, 3, "{:?}", disk.happened());
+        assert_eq!(reopen(&disk, End::PowerCut).1, 4);
+    }
 }
 
 #[test]

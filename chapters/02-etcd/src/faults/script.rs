@@ -207,12 +207,13 @@ impl Run {
     }
 }
 
-/// Runs the script of a seed with faults at some steps; returns how many came.
-pub fn run(seed: u64, is_patient: bool, faults: &[(u64, Fault)]) -> usize {
+/// Runs the script of a seed with faults at some steps, and of what comes by chance what `chance`
+/// brings. Returns which faults came.
+pub fn run(seed: u64, chance: u64, is_patient: bool, faults: &[(u64, Fault)]) -> Vec<String> {
     let mut random = Random(seed);
     let script = commands(&mut random, 48);
     let checkpoint_bytes = [300, 1500][random.below(1)];
-    let mut random = Random(faults.iter().fold(seed, |sum, (step, _)| sum * 1000 + step));
+    let mut random = Random(chance);
     let mut run = Run::new(
         SimulatedDisk::new(random.next(), is_patient),
         checkpoint_bytes,
@@ -248,5 +249,5 @@ pub fn run(seed: u64, is_patient: bool, faults: &[(u64, Fault)]) -> usize {
         "what is needless goes: {:?}",
         files.keys()
     );
-    run.disk.happened().len()
+    run.disk.happened()
 }
