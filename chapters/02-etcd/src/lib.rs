@@ -37,6 +37,7 @@
 pub mod api;
 mod checkpoint;
 mod codec;
+pub mod counts;
 mod crc;
 mod deadlines;
 mod disk;

@@ -20,6 +20,7 @@
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::api::Error;
 use crate::codec::{Decoder, Malformed};
@@ -34,6 +35,8 @@ pub struct Log {
     salt: u32,
     len: u64,
     next_index: u64,
+    /// How long the last sync took.
+    sync_took: Duration,
     /// Why nothing can be appended any more.
     failed: Option<String>,
 }
@@ -57,6 +60,7 @@ impl Log {
             salt,
             len: HEADER_BYTES as u64,
             next_index: index,
+            sync_took: Duration::ZERO,
             failed: None,
         })
     }
@@ -69,6 +73,11 @@ impl Log {
     /// The index that the next command will have.
     pub fn next_index(&self) -> u64 {
         self.next_index
+    }
+
+    /// How long the last sync took.
+    pub fn sync_took(&self) -> Duration {
+        self.sync_took
     }
 
     /// Why nothing can be appended any more, if that is so.
@@ -94,9 +103,11 @@ impl Log {
                 _ => self.fail("write", &error),
             });
         }
+        let begun = Instant::now();
         if let Err(error) = self.file.sync() {
             return Err(self.fail("sync", &error));
         }
+        self.sync_took = begun.elapsed();
         self.len += frame.len() as u64;
         self.next_index += count;
         Ok(())
@@ -321,6 +332,7 @@ impl Segment {
             salt: self.salt,
             len: self.len,
             next_index: self.next_index,
+            sync_took: Duration::ZERO,
             failed: None,
         })
     }

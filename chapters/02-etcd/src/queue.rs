@@ -56,6 +56,11 @@ impl Queue {
         self.lock().waiting.push(pending);
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// Takes all that wait.
     pub fn take(&self) -> Vec<Pending> {
         std::mem::take(&mut self.lock().waiting)

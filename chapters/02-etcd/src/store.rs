@@ -15,10 +15,11 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::api::{
-    DeleteRangeRequest, DeleteRangeResponse, Error, LeaseId, LeaseStatus, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, RequestOp, ResponseOp, Revision, TxnRequest, TxnResponse,
-    WatchRequest,
+    DeleteRangeRequest, DeleteRangeResponse, Error, KeyRange, LeaseId, LeaseStatus, PutRequest,
+    PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseOp, Revision, TxnRequest,
+    TxnResponse, WatchRequest,
 };
+use crate::counts::Counts;
 use crate::deadlines::Deadlines;
 use crate::disk::{Directory, Disk, remove_unfinished};
 use crate::log::{Replayed, cannot};
@@ -82,6 +83,8 @@ pub struct Shared {
     /// Nanoseconds that a sync took of late.
     sync_nanos: AtomicU64,
     disk_bytes: AtomicU64,
+    /// What was done.
+    pub counts: Counts,
     closed: OnceLock<()>,
 }
 
@@ -129,6 +132,7 @@ impl Shared {
 
     /// Remembers how long syncs take, the last few counting most.
     pub fn synced(&self, took: Duration) {
+        self.counts.syncs.observe(took);
         let before = self.sync_nanos.load(Ordering::Relaxed);
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX / 8);
         self.sync_nanos
@@ -222,8 +226,10 @@ impl Store {
             queue,
             sync_nanos: AtomicU64::new(0),
             disk_bytes: AtomicU64::new(checkpoint_bytes + old_bytes + log.len()),
+            counts: Counts::default(),
             closed: OnceLock::new(),
         });
+        shared.counts.applied.add(log.next_index() - 1);
         let writer = Writer::new(
             shared.clone(),
             disk,
@@ -277,6 +283,31 @@ impl Store {
         }
     }
 
+    /// What the store has done since it was opened.
+    pub fn counts(&self) -> &Counts {
+        &self.handle.shared.counts
+    }
+
+    /// How many keys exist.
+    pub fn keys(&self) -> u64 {
+        let mut all = RangeRequest::new(KeyRange::From(Bytes::new()));
+        all.count_only = true;
+        let counted = self.handle.shared.read().range(&all);
+        counted.map_or(0, |counted| counted.count.unsigned_abs())
+    }
+
+    /// How many watches there are, in how many groups, and how many have something to tell.
+    pub fn watch_counts(&self) -> (usize, usize, usize) {
+        let watchers = self.handle.shared.watchers();
+        let (all, groups) = watchers.count();
+        (all, groups, watchers.behind())
+    }
+
+    /// How many writes wait.
+    pub fn writes_waiting(&self) -> usize {
+        self.handle.shared.queue.len()
+    }
+
     /// Bytes that the store takes on disk.
     pub fn size_bytes(&self) -> u64 {
         self.handle.shared.disk_bytes.load(Ordering::Relaxed)
@@ -288,6 +319,7 @@ impl Store {
     ///
     /// [`Error::Compacted`] and [`Error::FutureRevision`] for a revision that is not to be had.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
+        self.handle.shared.counts.ranges.add(1);
         self.handle.shared.read().range(request)
     }
 
@@ -301,6 +333,7 @@ impl Store {
         request: &RangeRequest,
         answer: impl FnOnce(&Selection<'_>) -> A,
     ) -> Result<A, Error> {
+        self.handle.shared.counts.ranges.add(1);
         let state = self.handle.shared.read();
         state.select(request).map(|found| answer(&found))
     }
@@ -315,7 +348,7 @@ impl Store {
     /// [`Error::Storage`].
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
         if mvcc::is_read_only(&request) {
-            return self.handle.shared.read().read_txn(&request);
+            return self.read_txn(&request);
         }
         // What is malformed whatever the store holds need not wait for the disk, nor be logged.
         mvcc::check_txn(&request)?;
@@ -323,6 +356,12 @@ impl Store {
             Applied::Txn(response) => Ok(response),
             Applied::Done => unreachable!("a transaction is answered as one"),
         }
+    }
+
+    fn read_txn(&self, request: &TxnRequest) -> Result<TxnResponse, Error> {
+        let response = self.handle.shared.read().read_txn(request)?;
+        self.handle.shared.counts.txn(request, &response);
+        Ok(response)
     }
 
     /// Writes a key.
@@ -439,6 +478,7 @@ impl Store {
         if !shared.deadlines().renew(id, ttl_seconds, Instant::now()) {
             return Err(Error::LeaseNotFound);
         }
+        shared.counts.leases_renewed.add(1);
         Ok(ttl_seconds)
     }
 
@@ -506,7 +546,7 @@ impl Store {
         answer: impl FnOnce(Result<TxnResponse, Error>) -> Option<Waker> + Send + 'static,
     ) {
         let early = if mvcc::is_read_only(&request) {
-            Err(self.handle.shared.read().read_txn(&request))
+            Err(self.read_txn(&request))
         } else {
             mvcc::check_txn(&request).map_err(Err)
         };

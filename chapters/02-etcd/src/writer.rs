@@ -26,7 +26,7 @@ use crate::codec;
 use crate::disk::Disk;
 use crate::frame::Frame;
 use crate::log::Log;
-use crate::mvcc::{Command, Snapshot, TTL_SECONDS_MIN};
+use crate::mvcc::{Command, Mvcc, Snapshot, TTL_SECONDS_MIN};
 use crate::queue::{Call, Pending};
 use crate::store::{Options, Shared};
 
@@ -142,22 +142,29 @@ impl Writer {
 
     /// Makes a batch durable, applies it, tells.
     fn commit(&mut self, batch: Vec<Pending>) {
-        let begun = Instant::now();
         if let Err(error) = self.log.append(&mut self.frame, batch.len() as u64) {
             tracing::error!(%error, writes = batch.len(), "writes were not stored");
             self.refuse(batch, &error);
             return;
         }
-        self.shared.synced(begun.elapsed());
+        let counts = &self.shared.counts;
+        counts.log_bytes.add(self.frame.len() as u64);
+        counts.applied.add(batch.len() as u64);
+        self.shared.synced(self.log.sync_took());
         let mut answers = Vec::with_capacity(batch.len());
         {
             let shared = self.shared.clone();
             let mut state = shared.write();
             let before = state.revision();
             for Pending { command, answer } in batch {
+                let lease_keys = keys_of_ended_lease(&state, &command);
                 let applied = state.apply(&command);
-                if applied.is_ok() {
+                if let Ok(applied) = &applied {
                     self.follow_lease(&command);
+                    shared.counts.applied(&command, applied, lease_keys);
+                    if answer.is_none() {
+                        shared.counts.leases_expired.add(1);
+                    }
                 }
                 answers.extend(answer.map(|answer| (answer, applied)));
             }
@@ -177,6 +184,7 @@ impl Writer {
 
     /// Tells that a batch was not written.
     fn refuse(&mut self, batch: Vec<Pending>, error: &Error) {
+        self.shared.counts.failed.add(batch.len() as u64);
         let again = Instant::now() + RETRY;
         for Pending { command, answer } in batch {
             match (answer, command) {
@@ -269,6 +277,14 @@ impl Writer {
     }
 }
 
+/// How many keys go with the lease that a command ends.
+fn keys_of_ended_lease(state: &Mvcc, command: &Command) -> usize {
+    match command {
+        Command::LeaseRevoke(id) => state.lease(*id).map_or(0, |(_, keys)| keys.count()),
+        _ => 0,
+    }
+}
+
 /// Writes a checkpoint and removes what it replaces; its size in bytes, if it was written. The
 /// store is locked for each slice only.
 fn write_checkpoint(
@@ -277,6 +293,7 @@ fn write_checkpoint(
     mut snapshot: Snapshot,
     shared: &Shared,
 ) -> Option<u64> {
+    let begun = Instant::now();
     let slices = std::iter::from_fn(|| snapshot.next_slice(&shared.read(), SLICE_KEYS));
     let written = checkpoint::write(disk, index, slices);
     // What was compacted meanwhile has been kept for it.
@@ -284,6 +301,7 @@ fn write_checkpoint(
     shared.sweep();
     match written {
         Ok(bytes) => {
+            shared.counts.checkpoints.observe(begun.elapsed());
             if let Err(error) = checkpoint::remove_older(disk, index) {
                 tracing::warn!(%error, "cannot remove what a checkpoint replaced");
             }

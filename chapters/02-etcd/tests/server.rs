@@ -355,7 +355,8 @@ fn sigterm_ends_it_whoever_watches() {
     let _silent = TcpStream::connect(&address).unwrap();
     let mut slow = TcpStream::connect(&address).unwrap();
     slow.write_all(b"GET /health HTTP/1.1\r\nHost:").unwrap();
-    server.terminate();
+    let id = rustix::process::Pid::from_child(&server.process);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     assert!(server.process.wait().unwrap().success());
     // The directory is free for the next one.
     drop(Server::start(

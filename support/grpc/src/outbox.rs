@@ -53,19 +53,27 @@ struct State {
 
 /// Wakes a connection that has something to send. Who has many answers wakes when all are given.
 #[must_use = "the connection sleeps on"]
-pub struct Wake(Option<Waker>);
+pub struct Wake {
+    waker: Option<Waker>,
+    bytes: usize,
+}
 
 impl Wake {
     /// Wakes it.
     pub fn wake(self) {
-        if let Some(waker) = self.0 {
+        if let Some(waker) = self.waker {
             waker.wake();
         }
     }
 
+    /// How many bytes the message has that is to be sent.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Its waker; none if it is awake.
     pub fn into_waker(self) -> Option<Waker> {
-        self.0
+        self.waker
     }
 }
 
@@ -79,7 +87,8 @@ impl Outbox {
     pub fn push(&self, stream: u32, answer: Answer) -> Wake {
         let mut state = self.lock();
         state.contents.answers.push((stream, answer));
-        Wake(state.waker.take())
+        let waker = state.waker.take();
+        Wake { waker, bytes: 0 }
     }
 
     fn push_message(&self, stream: u32, write: impl FnOnce(&mut Vec<u8>)) -> Wake {
@@ -88,8 +97,10 @@ impl Outbox {
         let start = contents.bytes.len();
         write(&mut contents.bytes);
         let range = start..contents.bytes.len();
+        let bytes = range.len();
         contents.answers.push((stream, Answer::Message(range)));
-        Wake(state.waker.take())
+        let waker = state.waker.take();
+        Wake { waker, bytes }
     }
 
     /// Takes everything out, and leaves `empty` in its place.

@@ -48,6 +48,15 @@ fn checks(path: &str) -> Option<&'static [Check]> {
     Some(&all[one..=one])
 }
 
+/// Each check's path, name, and whether it is passed.
+pub fn results(condition: &Condition) -> Vec<(&'static str, &'static str, bool)> {
+    let live = LIVE.iter().map(|check| ("livez", check));
+    let ready = READY.iter().map(|check| ("readyz", check));
+    live.chain(ready)
+        .map(|(kind, (name, check))| (kind, *name, check(condition).is_ok()))
+        .collect()
+}
+
 /// Whether there are checks of that path.
 pub fn exists(path: &str) -> bool {
     checks(path).is_some()

@@ -24,6 +24,7 @@ mod kv;
 mod lease;
 mod listen;
 mod maintenance;
+mod metrics;
 mod pages;
 mod tls;
 mod watch;
@@ -39,6 +40,7 @@ use calls::Calls;
 use checks::Condition;
 pub use config::Config;
 use listen::Offer;
+use metrics::Metrics;
 use pages::Pages;
 
 use crate::api::Revision;
@@ -47,6 +49,9 @@ use crate::store::{Options, Store};
 /// The messages and services of `proto/`.
 pub mod pb {
     #![allow(missing_docs, clippy::all)]
+
+    /// The descriptors of all of them.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
     /// `proto/kv.proto`
     pub mod mvccpb {
@@ -108,6 +113,7 @@ pub enum Error {
 struct Server {
     store: Store,
     config: Arc<Config>,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -158,11 +164,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let server = Server {
         store,
         config: config.clone(),
+        metrics: Arc::new(Metrics::new(&[pb::DESCRIPTORS])),
     };
-    let calls = Calls {
-        routes: routes(&server),
-        server: server.clone(),
-    };
+    let calls = Calls::new(server.clone(), routes(&server));
     let pages = |all| {
         Arc::new(Pages {
             server: server.clone(),

@@ -1,4 +1,5 @@
-//! What is served over HTTP/1, for those who look after the server: health and version.
+//! What is served over HTTP/1, for those who look after the server: health, version and
+//! metrics.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{API_VERSION, CLUSTER_VERSION, Server, checks};
+use super::{API_VERSION, CLUSTER_VERSION, Server, checks, metrics};
 
 /// The pages.
 pub struct Pages {
@@ -79,10 +80,21 @@ impl Pages {
         match path {
             "/health" => Some(|pages, uri| {
                 let query = uri.query().unwrap_or_default();
+                let metrics = &pages.server.metrics;
                 match checks::health(&pages.server.condition(), query) {
-                    Ok(text) => (StatusCode::OK, TEXT, text),
-                    Err(text) => error(StatusCode::SERVICE_UNAVAILABLE, &text),
+                    Ok(text) => {
+                        metrics.health_successes.add(1);
+                        (StatusCode::OK, TEXT, text)
+                    }
+                    Err(text) => {
+                        metrics.health_failures.add(1);
+                        error(StatusCode::SERVICE_UNAVAILABLE, &text)
+                    }
                 }
+            }),
+            "/metrics" => Some(|pages, _| {
+                let text = metrics::page(&pages.server);
+                (StatusCode::OK, metrics::CONTENT_TYPE, text)
             }),
             "/version" if self.all => Some(|_, _| {
                 let text = format!(

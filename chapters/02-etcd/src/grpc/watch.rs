@@ -122,6 +122,7 @@ impl Stream {
     }
 
     fn tell(&mut self, id: i64, batch: WatchBatch) {
+        self.server.metrics.events.add(batch.events.len() as u64);
         let mut fragments = false;
         if let Some(wishes) = self.wishes.get_mut(&id) {
             wishes.was_told = true;

@@ -94,6 +94,11 @@ impl Watchers {
         (self.slots.len(), self.groups.len())
     }
 
+    /// How many have something to read.
+    pub fn behind(&self) -> usize {
+        self.groups.iter().map(|(_, group)| group.ready.len()).sum()
+    }
+
     /// Makes a group; its bell is rung when there is something to read.
     pub fn add_group(&mut self) -> (u32, Arc<Notify>) {
         let group = Group::default();
