@@ -19,6 +19,7 @@ mod config;
 mod convert;
 mod encode;
 pub mod flags;
+mod health;
 mod keep_alive;
 mod kv;
 mod lease;
@@ -50,8 +51,17 @@ use crate::store::{Options, Store};
 pub mod pb {
     #![allow(missing_docs, clippy::all)]
 
-    /// The descriptors of all of them.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+    /// The descriptors of all of them, and of reflection.
+    pub const DESCRIPTORS: [&[u8]; 3] = [
+        include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin")),
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+
+    /// `proto/health.proto`
+    pub mod health {
+        tonic::include_proto!("grpc.health.v1");
+    }
 
     /// `proto/kv.proto`
     pub mod mvccpb {
@@ -164,7 +174,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let server = Server {
         store,
         config: config.clone(),
-        metrics: Arc::new(Metrics::new(&[pb::DESCRIPTORS])),
+        metrics: Arc::new(Metrics::new(&pb::DESCRIPTORS)),
     };
     let calls = Calls::new(server.clone(), routes(&server));
     let pages = |all| {
@@ -206,6 +216,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     Ok(())
 }
 
+const WHOLE: &str = "the compiler wrote the descriptors";
+
+/// What tells clients which services there are, and their messages.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure().include_reflection_service(false);
+    pb::DESCRIPTORS.iter().fold(builder, |builder, set| {
+        builder.register_encoded_file_descriptor_set(set)
+    })
+}
+
 fn routes(server: &Server) -> Routes {
     use pb::etcdserverpb as rpc;
     const GZIP: CompressionEncoding = CompressionEncoding::Gzip;
@@ -218,6 +238,9 @@ fn routes(server: &Server) -> Routes {
         )
         .add_service(
             rpc::maintenance_server::MaintenanceServer::new(server.clone()).accept_compressed(GZIP),
-        );
+        )
+        .add_service(pb::health::health_server::HealthServer::new(server.clone()))
+        .add_service(reflection().build_v1().expect(WHOLE))
+        .add_service(reflection().build_v1alpha().expect(WHOLE));
     routes.routes().prepare()
 }
