@@ -84,6 +84,8 @@ pub fn set(stage: Stage) -> Result<Set, String> {
         etcdctl()?;
         let address = format!("127.0.0.1:{}", free_port());
         masks.know(address.clone(), "127.0.0.1:2379");
+        let folder = shell.path().join("store");
+        masks.know(folder.display().to_string(), "/tmp/store");
         store = Some(address);
     }
     Ok(Set {
