@@ -11,7 +11,7 @@ use crate::fence::Fence;
 use crate::files::{Disk, Files, SOURCE};
 use crate::include::directive;
 use crate::times::{self, Time};
-use crate::{Problem, exercises, links, summary, trace};
+use crate::{Problem, exercises, include, links, summary, trace};
 
 /// Builds the book; returns where its first page is.
 ///
@@ -101,7 +101,7 @@ fn page(
                 }
                 fence.bind(files, path)
             }
-            None => outside(files, line, time, times).map_err(|what| vec![(number, what)]),
+            None => outside(files, path, line, time, times).map_err(|what| vec![(number, what)]),
         };
         match result {
             Ok(text) => bound += &text,
@@ -135,6 +135,7 @@ fn ticks(line: &str) -> Option<&str> {
 /// A line outside of code blocks, with its directives carried out.
 fn outside(
     files: &dyn Files,
+    path: &Path,
     line: &str,
     time: Option<&Time>,
     times: &[Time],
@@ -153,6 +154,10 @@ fn outside(
         ("times", _) => Ok(times::table(times)),
         ("takes", Some(time)) if found.argument.parse::<u32>().is_ok() => Ok(times::takes(time)),
         ("takes", _) => Err("{{#takes MINUTES}}, as a number".into()),
+        ("include", _) if found.argument.ends_with(".md") => {
+            let lines = include::lines(files, path, found.argument)?;
+            Ok(lines.join("\n") + "\n")
+        }
         ("include", _) => Err("{{#include}} stands in a code block".into()),
         (other, _) => Err(format!("there is no {{{{#{other}}}}}")),
     }
@@ -199,6 +204,7 @@ mod tests {
                 &format!("# One\n\n{{{{#takes 5}}}}\n\n{page}\n"),
             ),
             ("chapters/a.rs", "fn a() {}\n"),
+            ("chapters/a.md", "| a | table |\n"),
         ]);
         check(&files).iter().map(Problem::to_string).collect()
     }
@@ -209,6 +215,7 @@ mod tests {
             problems("```rust\n{{#include ../../chapters/a.rs}}\n```"),
             [""; 0]
         );
+        assert_eq!(problems("{{#include ../../chapters/a.md}}"), [""; 0]);
         for (page, problem) in [
             (
                 "```rust\n{{#include ../../chapters/b.rs}}\n```",
@@ -219,6 +226,10 @@ mod tests {
                 "book/src/01.md:9: no test runs this",
             ),
             ("{{#trace 01-x}}", "book/src/01.md:5: no test replays this"),
+            (
+                "{{#include ../../chapters/b.md}}",
+                "book/src/01.md:5: there is no file ../../chapters/b.md",
+            ),
             ("[a](b.md)", "book/src/01.md:5: a link to b.md"),
             ("{{#include ../../chapters/a.rs}}", "stands in a code block"),
             ("see {{#times}}", "stands on a line of its own"),

@@ -10,6 +10,7 @@
 //! | on the page | becomes |
 //! | --- | --- |
 //! | `{{#include ../../chapters/…/file.rs:anchor}}` | the lines between `ANCHOR: anchor` and `ANCHOR_END: anchor`, in a code block |
+//! | `{{#include ../../chapters/…/file.md}}` | a text that a test makes, as it is |
 //! | ` ```console ` with an `{{#include ../transcripts/NN-name.txt}}` | a session that a test plays; a `:anchor` shows a part of it |
 //! | ` ```console ` with commands only | commands; no output may be typed |
 //! | ` ```rust,fragment ` | Rust that is nobody's code, longer than five lines |
