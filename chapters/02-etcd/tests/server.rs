@@ -107,6 +107,9 @@ fn pages_are_served_beside_calls() {
         "{headers}"
     );
 
+    let (status, _, _) = exchange(TcpStream::connect(clients).unwrap(), "OPTIONS /health");
+    assert_eq!(status, "200 OK");
+
     if let Some(said) = etcdctl(clients, &["put", "a", "b"]) {
         assert_eq!(said, (true, "OK\n".to_owned()));
     }
@@ -300,6 +303,7 @@ fn flags_are_etcds() {
             "--snapshot-count=10000",
             "--heartbeat-interval=100",
             "--experimental-initial-corrupt-check=true",
+            "--compact-hash-check-enabled",
             "--enable-pprof",
             "--logger=zap",
             "--experimental-watch-progress-notify-interval=5s",

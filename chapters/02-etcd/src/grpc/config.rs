@@ -72,7 +72,8 @@ pub struct Config {
     #[arg(long, default_value = "0")]
     pub auto_compaction_retention: String,
     /// How often a watch that asks for it is told the revision while nothing happens.
-    #[arg(long, default_value = "10m", value_parser = flags::duration)]
+    #[arg(long, alias = "watch-progress-notify-interval", default_value = "10m",
+        value_parser = flags::duration)]
     pub experimental_watch_progress_notify_interval: Duration,
 
     /// The least severe lines to log: debug, info, warn, error, panic or fatal.

@@ -92,6 +92,8 @@ impl clap::Args for WithoutMeaning {
             .iter()
             .fold(command, |command, (name, takes_value, why)| {
                 let arg = Arg::new(*name).long(*name).help(*why);
+                // As it is called since etcd 3.6.
+                let arg = arg.aliases(name.strip_prefix("experimental-"));
                 let arg = arg.help_heading(heading).action(ArgAction::Set);
                 command.arg(if *takes_value {
                     arg.value_name("VALUE")

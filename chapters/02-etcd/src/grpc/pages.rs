@@ -48,6 +48,8 @@ impl Pages {
         let page = self.page(uri.path());
         let is_read = method == Method::GET;
         let (status, content_type, text) = match page {
+            // A browser asks so whether a page may be read.
+            _ if method == Method::OPTIONS => (StatusCode::OK, TEXT, String::new()),
             Some(page) if is_read => page(self, uri),
             Some(_) => error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
             None => error(StatusCode::NOT_FOUND, "404 page not found"),
