@@ -5,11 +5,11 @@
 //! - [`script`]: what is asked of the store, and what it must then be, whatever happened.
 //! - [`sweep`]: the script, once for every step and every fault.
 //! - [`log`]: the log alone, cut and flipped at every byte.
-//! - [`bytes`]: what is decoded is never trusted.
+//! - [`fuzz`]: bytes that nobody wrote, for every decoder.
 
-mod bytes;
 mod content;
 mod disk;
+mod fuzz;
 mod log;
 mod premises;
 mod script;

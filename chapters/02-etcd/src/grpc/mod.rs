@@ -16,7 +16,7 @@ mod calls;
 mod checks;
 mod compactor;
 mod config;
-mod convert;
+pub(crate) mod convert;
 mod encode;
 pub mod flags;
 mod health;
