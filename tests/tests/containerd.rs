@@ -62,6 +62,12 @@ fn a_user_finds_what_every_lab_has() {
     assert_eq!(String::from_utf8_lossy(&said.stdout), "hello\n");
     let failed = lab.try_kubectl_args(&["exec", "shell", "--", "sh", "-c", "exit 7"]);
     assert!(failed.unwrap_err().contains("exit code 7"));
+    let missing = lab.try_kubectl("exec shell -- nosuch").unwrap_err();
+    let begins = "error: Internal error occurred: error executing command in container: failed to \
+                  exec in container: ";
+    assert!(missing.starts_with(begins), "{missing}");
+    let why = "exec: \"nosuch\": executable file not found in $PATH";
+    assert!(missing.contains(why), "{missing}");
     lab.kubectl("run once --image=workshop/shell --restart=Never -- sh -c true");
     lab.eventually("a pod that is done has succeeded", SOON, || {
         let phase = lab.kubectl("get pod once -o jsonpath={.status.phase}");
