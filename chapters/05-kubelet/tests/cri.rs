@@ -465,7 +465,10 @@ fn exec_attach_and_port_forward() {
         let second = Duration::from_secs(1);
         let late = runtime.exec_sync(&id, sh("sleep 60; true"), second).await;
         let late = late.unwrap_err().to_string();
-        assert_eq!(late, "command \"/bin/sh -c sleep 60; true\" timed out after 1s");
+        assert_eq!(
+            late,
+            "command \"/bin/sh -c sleep 60; true\" timed out after 1s"
+        );
 
         let request = |script: &str| ExecRequest {
             command: sh(script),
