@@ -5,8 +5,10 @@
 //! - [`script`]: what is asked of the store, and what it must then be, whatever happened.
 //! - [`sweep`]: the script, once for every step and every fault.
 //! - [`log`]: the log alone, cut and flipped at every byte.
+//! - [`bounds`]: what is left on a disk and in memory after very many writes.
 //! - [`fuzz`]: bytes that nobody wrote, for every decoder.
 
+mod bounds;
 mod content;
 mod disk;
 mod fuzz;
