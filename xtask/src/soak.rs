@@ -40,7 +40,7 @@ pub fn run(soak: &Soak) -> Result<()> {
         .current_dir(root())
         .status();
     if !status.context("cannot run cargo")?.success() {
-        bail!("something is wrong: see above for the seed, with which it can be tried again");
+        bail!("something is wrong: see above for the seeds, with which it can be tried again");
     }
     Ok(())
 }

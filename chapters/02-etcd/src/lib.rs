@@ -21,8 +21,14 @@
 //! The whole store is in memory, keys and values; disk is only for coming back. A version of a key
 //! is one piece of memory, shared with whoever read it, so a cache on top holds no second copy.
 //!
-//! Read [`mvcc`] first, then `writer` and `log`, then [`watch`]. The feature `grpc` adds the
+//! Read [`mvcc`] first, then `writer`, `log` and `disk`, then [`watch`]. The feature `grpc` adds the
 //! server; the API server embeds the store without it.
+//!
+//! That it keeps its promises is tested by trying to have it break them: `faults` has a disk that
+//! fails or loses its power at every step; `tests/history` has clients write down what they saw
+//! while the server was killed, and looks whether it can be; `tests/model` holds the core against
+//! a list of all versions. `cargo xtask soak store` does the first two for as long as one likes. What
+//! none of them can see is a disk that says that something is durable and does not keep it.
 //!
 //! ```console
 //! $ cargo run -p etcd -- serve --data-dir /tmp/etcd --listen-client-urls http://127.0.0.1:2379
