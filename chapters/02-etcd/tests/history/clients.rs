@@ -262,9 +262,9 @@ fn found(answer: &rpc::RangeResponse) -> Value {
     answer.kvs.first().map(|kv| parse(&kv.value))
 }
 
-/// A value of an object's size: so the log grows, and checkpoints are made.
+/// A large object: so the log is soon long enough for a checkpoint.
 fn print(value: u64) -> Vec<u8> {
-    format!("{value:<1000}").into_bytes()
+    format!("{value:<5000}").into_bytes()
 }
 
 fn parse(value: &[u8]) -> u64 {
