@@ -68,6 +68,7 @@ impl Task {
             book: common.book,
             hints: common.hints,
             seconds: common.seconds,
+            alone: common.alone,
             kind,
         })
     }
@@ -87,6 +88,8 @@ struct Common {
     hints: Vec<String>,
     #[serde(default = "seconds")]
     seconds: u64,
+    #[serde(default)]
+    alone: bool,
 }
 
 #[derive(Deserialize)]

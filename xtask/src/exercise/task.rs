@@ -122,6 +122,8 @@ pub struct Task {
     pub hints: Vec<String>,
     /// How long its check may run before it counts as hung.
     pub seconds: u64,
+    /// Checks of others run through its lines too, so it is verified by itself.
+    pub alone: bool,
     /// The rest.
     pub kind: Kind,
 }

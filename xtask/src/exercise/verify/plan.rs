@@ -60,7 +60,8 @@ pub fn rounds(tasks: &[&Task]) -> Vec<Vec<Variant>> {
             // A bug may lie within a region of the same file.
             let in_the_way = round.iter().any(|other| {
                 let both = [tasks[task], tasks[other.task]];
-                both[0].file == both[1].file && both.iter().any(|it| it.id.is_bug)
+                let same_file = both[0].file == both[1].file;
+                both.iter().any(|it| it.alone || it.id.is_bug && same_file)
             });
             if !in_the_way && let Some(what) = left[task].next() {
                 round.push(Variant { task, what });
@@ -251,6 +252,22 @@ mod tests {
                 vec![wrong("04.1", 1), wrong("04.2", 1)],
                 vec![wrong("04.2", 2)],
                 vec!["bug 04, planted".to_owned()],
+            ]
+        );
+    }
+
+    #[test]
+    fn whose_lines_others_run_through_is_alone() {
+        let (mut one, two) = (exercise(1, 1), exercise(2, 1));
+        one.alone = true;
+        let red = |task, what| vec![Variant { task, what }];
+        assert_eq!(
+            rounds(&[&one, &two])[1..],
+            [
+                red(0, What::Hole),
+                red(0, What::Wrong(0)),
+                red(1, What::Hole),
+                red(1, What::Wrong(0)),
             ]
         );
     }
