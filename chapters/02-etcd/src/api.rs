@@ -75,6 +75,7 @@ impl KeyRange {
     /// All keys that begin with `prefix`.
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
         let start = prefix.into();
+        // ANCHOR: exercise-02.9
         // The first key after the prefix: its last byte that can be raised, raised. A prefix of
         // nothing but 0xff bytes has no such key.
         match start.iter().rposition(|byte| *byte != u8::MAX) {
@@ -85,6 +86,7 @@ impl KeyRange {
             }
             None => Self::From(start),
         }
+        // ANCHOR_END: exercise-02.9
     }
 
     /// The first key that can be in range.

@@ -53,6 +53,7 @@ impl Deadlines {
             && let Some(Reverse((at, id))) = self.due.peek().copied()
             && at <= now
         {
+            // ANCHOR: exercise-02.6
             self.due.pop();
             match self.ends.get(&id) {
                 // It was kept alive since.
@@ -60,6 +61,7 @@ impl Deadlines {
                 Some(_) => ended.push(id),
                 None => {}
             }
+            // ANCHOR_END: exercise-02.6
         }
         ended
     }

@@ -151,6 +151,7 @@ pub enum Tail {
 /// Tells what `rest` is: the end of a file, from byte `at` on, where the whole frame with the
 /// index `index` should be.
 pub fn tail(rest: &[u8], at: u64, salt: u32, index: u64) -> Tail {
+    // ANCHOR: exercise-02.8
     // Its own index may be what is damaged, so look behind its start.
     if holds_frame(rest.get(1..).unwrap_or_default(), salt, index) {
         return Tail::Followed;
@@ -172,6 +173,7 @@ pub fn tail(rest: &[u8], at: u64, salt: u32, index: u64) -> Tail {
     } else {
         Tail::Damaged
     }
+    // ANCHOR_END: exercise-02.8
 }
 
 /// Whether a sector's part of `bytes`, which begin at byte `at` of a file, is all zeros.

@@ -45,8 +45,8 @@ mod checkpoint;
 mod codec;
 pub mod counts;
 mod crc;
-mod deadlines;
-mod disk;
+pub mod deadlines;
+pub mod disk;
 #[cfg(test)]
 mod faults;
 mod frame;

@@ -107,6 +107,14 @@ impl Shared {
             .expect("no change of the watchers panics")
     }
 
+    /// Ends a group of watches. It is dropped while its reader panics, too, and then the watchers
+    /// are perhaps half changed: they are left alone, as a second panic would end the process.
+    pub fn end_watches(&self, group: u32, watches: impl Iterator<Item = u32>) {
+        if let Ok(mut watchers) = self.watchers.lock() {
+            watchers.remove_group(group, watches);
+        }
+    }
+
     /// When each lease ends unless it is kept alive.
     pub fn deadlines(&self) -> MutexGuard<'_, Deadlines> {
         self.deadlines
@@ -154,7 +162,10 @@ impl Shared {
     /// Marks the store as closed, for watchers that outlive it.
     pub fn close(&self) {
         let _once = self.closed.set(());
-        self.watchers().wake_all();
+        // Also while somebody panics: see `end_watches`.
+        if let Ok(watchers) = self.watchers.lock() {
+            watchers.wake_all();
+        }
     }
 
     /// An error once the store is closed.
@@ -183,7 +194,11 @@ impl Store {
     }
 
     /// Opens the store on `disk`, or makes one there.
-    pub(crate) fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Self, Error> {
         let lock = lock(disk.as_ref())?;
         // A process may have died between giving a file its name and making that durable. What is
         // found here is built upon, so it has to stay.

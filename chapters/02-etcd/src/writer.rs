@@ -26,8 +26,8 @@ use crate::codec;
 use crate::disk::Disk;
 use crate::frame::Frame;
 use crate::log::Log;
-use crate::mvcc::{Command, Mvcc, Snapshot, TTL_SECONDS_MIN};
-use crate::queue::{Call, Pending};
+use crate::mvcc::{Applied, Command, Mvcc, Snapshot, TTL_SECONDS_MIN};
+use crate::queue::{Answer, Call, Pending};
 use crate::store::{Options, Shared};
 
 /// A batch is closed when it is this long.
@@ -142,37 +142,28 @@ impl Writer {
 
     /// Makes a batch durable, applies it, tells.
     fn commit(&mut self, batch: Vec<Pending>) {
+        let mut answers: Vec<(Answer, _)> = Vec::with_capacity(batch.len());
+        // ANCHOR: exercise-02.7
         if let Err(error) = self.log.append(&mut self.frame, batch.len() as u64) {
             tracing::error!(%error, writes = batch.len(), "writes were not stored");
             self.refuse(batch, &error);
             return;
         }
-        let counts = &self.shared.counts;
-        counts.log_bytes.add(self.frame.len() as u64);
-        counts.applied.add(batch.len() as u64);
-        self.shared.synced(self.log.sync_took());
-        let mut answers = Vec::with_capacity(batch.len());
+        self.stored(batch.len());
         {
             let shared = self.shared.clone();
             let mut state = shared.write();
             let before = state.revision();
-            for Pending { command, answer } in batch {
-                let lease_keys = keys_of_ended_lease(&state, &command);
-                let applied = state.apply(&command);
-                if let Ok(applied) = &applied {
-                    self.follow_lease(&command);
-                    shared.counts.applied(&command, applied, lease_keys);
-                    if answer.is_none() {
-                        shared.counts.leases_expired.add(1);
-                    }
-                }
-                answers.extend(answer.map(|answer| (answer, applied)));
+            for pending in batch {
+                let applied = self.apply(&mut state, &pending);
+                answers.extend(pending.answer.map(|answer| (answer, applied)));
             }
             let mut watchers = shared.watchers();
             state
                 .changes(before + 1)
                 .for_each(|change| watchers.dispatch(change));
         }
+        // ANCHOR_END: exercise-02.7
         self.set_disk_bytes();
         let told = answers
             .into_iter()
@@ -180,6 +171,29 @@ impl Writer {
         // Woken when all are told: who is woken for one answer takes those of the others along.
         let wakers: Vec<_> = told.collect();
         wakers.into_iter().for_each(|waker| waker.wake());
+    }
+
+    /// Notes that a batch of `commands` was synced.
+    fn stored(&self, commands: usize) {
+        let counts = &self.shared.counts;
+        counts.log_bytes.add(self.frame.len() as u64);
+        counts.applied.add(commands as u64);
+        self.shared.synced(self.log.sync_took());
+    }
+
+    /// Applies a command; keeps the leases' clock, and counts.
+    fn apply(&mut self, state: &mut Mvcc, pending: &Pending) -> Result<Applied, Error> {
+        let command = &pending.command;
+        let lease_keys = keys_of_ended_lease(state, command);
+        let applied = state.apply(command)?;
+        self.follow_lease(command);
+        let counts = &self.shared.counts;
+        counts.applied(command, &applied, lease_keys);
+        // Nobody waits for it: the store ends a lease itself.
+        if pending.answer.is_none() {
+            counts.leases_expired.add(1);
+        }
+        Ok(applied)
     }
 
     /// Tells that a batch was not written.

@@ -132,6 +132,7 @@ impl Mvcc {
 
     fn put(&mut self, put: &PutRequest, revision: Revision) -> PutResponse {
         let before = self.append(&put.key, revision, |before, sub| {
+            // ANCHOR: exercise-02.3
             let value = before.and_then(Version::value);
             let kept_value = value.filter(|_| put.ignore_value);
             let kv = KeyValueRef {
@@ -146,6 +147,7 @@ impl Mvcc {
                 },
             };
             Version::put(kv, sub)
+            // ANCHOR_END: exercise-02.3
         });
         let prev_kv = before.filter(|_| put.prev_kv);
         PutResponse {

@@ -45,6 +45,7 @@ impl Versions {
 
     /// The version that is seen at `revision`, unless that is a deletion.
     pub fn at(&self, revision: Revision) -> Option<&Version> {
+        // ANCHOR: exercise-02.2
         let seen = if self.newest.mod_revision <= revision {
             &self.newest
         } else {
@@ -52,6 +53,7 @@ impl Versions {
             older[..older.partition_point(|version| version.mod_revision <= revision)].last()?
         };
         (!seen.is_deletion()).then_some(seen)
+        // ANCHOR_END: exercise-02.2
     }
 
     /// The versions that can still be seen or watched after a compaction to `at`.
@@ -83,6 +85,7 @@ impl Versions {
 
     /// How many versions, from the first on, a compaction to `at` forgets.
     fn superseded(&self, at: Revision) -> usize {
+        // ANCHOR: exercise-02.5
         let older = self.older();
         let (after, last) = if self.newest.mod_revision <= at {
             (older.len() + 1, Some(&self.newest))
@@ -96,6 +99,7 @@ impl Versions {
             Some(last) if last.is_deletion() && last.mod_revision < at => after,
             _ => after.saturating_sub(1),
         }
+        // ANCHOR_END: exercise-02.5
     }
 
     fn older(&self) -> &[Version] {

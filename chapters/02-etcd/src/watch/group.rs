@@ -152,6 +152,7 @@ fn read(
     let mut last = 0;
     for (scanned, change) in state.changes(from).enumerate() {
         let full = events.len() >= BATCH_EVENTS || scanned >= SCAN_CHANGES;
+        // ANCHOR: exercise-02.4
         if full && change.mod_revision != last {
             (revision, rest) = (last, Some(change.mod_revision));
             break;
@@ -168,6 +169,7 @@ fn read(
                 events.push(event);
             }
         }
+        // ANCHOR_END: exercise-02.4
     }
     let batch = (!events.is_empty()).then_some(WatchBatch { revision, events });
     (batch, rest)
@@ -176,6 +178,6 @@ fn read(
 impl Drop for Watches {
     fn drop(&mut self) {
         let ids = self.ids.values().copied();
-        self.shared.watchers().remove_group(self.group, ids);
+        self.shared.end_watches(self.group, ids);
     }
 }
