@@ -380,6 +380,15 @@ pub struct WatchBatch {
     pub events: Vec<Event>,
 }
 
+/// What is wrong with a store, until somebody says that it no longer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// It has reached its quota: what needs more space is refused.
+    NoSpace,
+    /// What it holds is not to be trusted: everything is refused. Only a client raises it.
+    Corrupt,
+}
+
 /// A lease as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseStatus {
@@ -414,10 +423,13 @@ pub enum Error {
     /// The request is not well-formed; etcd's own words.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The disk is full. The write did not happen; the store goes on and takes the next one that
-    /// fits.
+    /// The disk is full or the quota reached. The write did not happen; the store goes on and
+    /// takes the next one that fits.
     #[error("mvcc: database space exceeded")]
     NoSpace,
+    /// [`Alarm::Corrupt`] is raised.
+    #[error("corrupt cluster")]
+    Corrupt,
     /// The disk failed. Nothing is acknowledged any more until a restart.
     #[error("store failed: {0}")]
     Storage(String),

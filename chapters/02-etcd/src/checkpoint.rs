@@ -5,7 +5,8 @@
 //! it is whole and durable. So disk and restart time are bounded by what the store
 //! holds, not by how often it was written.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
+use std::path::Path;
 
 use crate::api::Error;
 use crate::codec::{self, Decoder};
@@ -32,27 +33,38 @@ pub fn write(
 ) -> io::Result<u64> {
     let mut written = 0;
     write_durably(disk, &format!("{PREFIX}{index:016x}"), |file| {
-        let mut append = |bytes: &[u8]| {
+        write_items(slices, |bytes| {
             file.write_all_at(bytes, written)?;
             written += bytes.len() as u64;
-            io::Result::Ok(())
-        };
-        let salt = crate::random::u64() as u32;
-        append(&frame::header(salt))?;
-        let mut frame = Frame::default();
-        frame.clear();
-        let mut number = 1;
-        for item in slices.flatten() {
-            codec::encode_item(&item, frame.payload());
-            if frame.len() >= FRAME_BYTES {
-                append(frame.seal(salt, number))?;
-                number += 1;
-                frame.clear();
-            }
-        }
-        append(frame.seal(salt, number))
+            Ok(())
+        })
     })?;
     Ok(written)
+}
+
+/// Gives what a checkpoint of a snapshot's slices is made of to `append`, piece by piece.
+///
+/// # Errors
+///
+/// Those of `append`.
+pub fn write_items(
+    slices: impl Iterator<Item = Vec<Item>>,
+    mut append: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let salt = crate::random::u64() as u32;
+    append(&frame::header(salt))?;
+    let mut frame = Frame::default();
+    frame.clear();
+    let mut number = 1;
+    for item in slices.flatten() {
+        codec::encode_item(&item, frame.payload());
+        if frame.len() >= FRAME_BYTES {
+            append(frame.seal(salt, number))?;
+            number += 1;
+            frame.clear();
+        }
+    }
+    append(frame.seal(salt, number))
 }
 
 /// Removes what the checkpoint before command `index` makes needless.
@@ -86,8 +98,21 @@ pub fn read(disk: &dyn Disk) -> Result<(Mvcc, u64, u64), Error> {
         return Ok((Mvcc::default(), 1, 0));
     };
     let path = &disk.path().join(name);
+    let file = disk
+        .read(name)
+        .map_err(|error| cannot("read", path, &error))?;
+    let (mvcc, bytes) = read_items(BufReader::with_capacity(FRAME_BYTES, file), path)?;
+    Ok((mvcc, *index, bytes))
+}
+
+/// Reads a checkpoint, to the reader's end: the store, and how many bytes it took. `path` is for
+/// what there is to say.
+///
+/// # Errors
+///
+/// If it cannot be read or is damaged.
+pub fn read_items(mut reader: impl Read, path: &Path) -> Result<(Mvcc, u64), Error> {
     let failed = |error: io::Error| cannot("read", path, &error);
-    let mut reader = BufReader::with_capacity(FRAME_BYTES, disk.read(name).map_err(failed)?);
     let salt = frame::read_header(&mut reader).map_err(failed)?;
     let salt = salt.ok_or_else(|| corrupt(path, 0, "it has no header of this version"))?;
 
@@ -113,5 +138,5 @@ pub fn read(disk: &dyn Disk) -> Result<(Mvcc, u64, u64), Error> {
     let mvcc = restore
         .finish()
         .ok_or_else(|| corrupt(path, bytes, "it is not complete"))?;
-    Ok((mvcc, *index, bytes))
+    Ok((mvcc, bytes))
 }

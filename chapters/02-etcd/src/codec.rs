@@ -7,8 +7,8 @@
 use bytes::Bytes;
 
 use crate::api::{
-    Compare, CompareOp, CompareTarget, DeleteRangeRequest, KeyRange, KeyValueRef, PutRequest,
-    RangeRequest, RequestOp, TxnRequest,
+    Alarm, Compare, CompareOp, CompareTarget, DeleteRangeRequest, KeyRange, KeyValueRef,
+    PutRequest, RangeRequest, RequestOp, TxnRequest,
 };
 use crate::mvcc::{Command, Item, Version};
 
@@ -40,6 +40,11 @@ pub fn encode_command(command: &Command, out: &mut Vec<u8>) {
         Command::LeaseRevoke(id) => {
             out.push(4);
             put_i64(out, *id);
+        }
+        Command::Alarm { alarm, is_raised } => {
+            out.push(5);
+            put_alarm(out, *alarm);
+            out.push(u8::from(*is_raised));
         }
     }
 }
@@ -73,8 +78,19 @@ pub fn encode_item(item: &Item, out: &mut Vec<u8>) {
                 put_i64(out, version.lease);
             }
         }
+        Item::Alarm(alarm) => {
+            out.push(8);
+            put_alarm(out, *alarm);
+        }
         Item::End => out.push(5),
     }
+}
+
+fn put_alarm(out: &mut Vec<u8>, alarm: Alarm) {
+    out.push(match alarm {
+        Alarm::NoSpace => 1,
+        Alarm::Corrupt => 2,
+    });
 }
 
 fn put_i64(out: &mut Vec<u8>, number: i64) {
@@ -203,6 +219,10 @@ impl<'a> Decoder<'a> {
                 ttl_seconds: self.i64()?,
             }),
             4 => self.i64().map(Command::LeaseRevoke),
+            5 => Ok(Command::Alarm {
+                alarm: self.alarm()?,
+                is_raised: self.u8()? != 0,
+            }),
             _ => Err(Malformed),
         }
     }
@@ -230,6 +250,15 @@ impl<'a> Decoder<'a> {
                 let sub = self.u32()?;
                 Ok(Item::Version(Version::deletion(key, mod_revision, sub)))
             }
+            8 => self.alarm().map(Item::Alarm),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn alarm(&mut self) -> Result<Alarm, Malformed> {
+        match self.u8()? {
+            1 => Ok(Alarm::NoSpace),
+            2 => Ok(Alarm::Corrupt),
             _ => Err(Malformed),
         }
     }

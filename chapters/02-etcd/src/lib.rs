@@ -36,11 +36,12 @@
 //! ```
 //!
 //! Left out: Raft and with it clusters of several members (a real etcd takes this store's place
-//! there), users and roles, alarms and quotas (a full disk is answered as etcd answers one), and
-//! defragmentation, as there is nothing to defragment. Upstream: `server/storage/mvcc` and
+//! there), and users and roles. Upstream: `server/storage/mvcc` and
 //! `server/storage/wal` in etcd-io/etcd.
 
 pub mod api;
+#[cfg(feature = "grpc")]
+mod backup;
 mod checkpoint;
 mod codec;
 pub mod counts;
@@ -61,5 +62,7 @@ pub mod watch;
 mod writer;
 
 pub use api::Error;
+#[cfg(feature = "grpc")]
+pub use backup::restore;
 pub use store::{Options, Store};
 pub use watch::{Watcher, Watches};

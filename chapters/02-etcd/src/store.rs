@@ -15,14 +15,18 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::api::{
-    DeleteRangeRequest, DeleteRangeResponse, Error, KeyRange, LeaseId, LeaseStatus, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseOp, Revision, TxnRequest,
-    TxnResponse, WatchRequest,
+    Alarm, DeleteRangeRequest, DeleteRangeResponse, Error, KeyRange, LeaseId, LeaseStatus,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseOp, Revision,
+    TxnRequest, TxnResponse, WatchRequest,
 };
+#[cfg(feature = "grpc")]
+use crate::backup::Backup;
 use crate::counts::Counts;
 use crate::deadlines::Deadlines;
 use crate::disk::{Directory, Disk, remove_unfinished};
 use crate::log::{Replayed, cannot};
+#[cfg(feature = "grpc")]
+use crate::mvcc::Version;
 use crate::mvcc::{self, Applied, Command, Mvcc, Selection};
 use crate::queue::{Answer, Pending, Queue};
 use crate::watch::{Watcher, Watchers, Watches};
@@ -47,12 +51,15 @@ pub struct Options {
     /// A checkpoint is made when the log is longer than this and than the last checkpoint, in
     /// bytes.
     pub checkpoint_bytes: u64,
+    /// What the store may hold, in bytes; if it would hold more, [`Alarm::NoSpace`] is raised.
+    pub quota_bytes: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             checkpoint_bytes: 8 * 1024 * 1024,
+            quota_bytes: None,
         }
     }
 }
@@ -85,6 +92,8 @@ pub struct Shared {
     disk_bytes: AtomicU64,
     /// What was done.
     pub counts: Counts,
+    stored_bytes: AtomicU64,
+    quota_bytes: Option<u64>,
     closed: OnceLock<()>,
 }
 
@@ -149,9 +158,20 @@ impl Shared {
 
     /// Frees what a compaction left, in slices: writes go on between them.
     pub fn sweep(&self) {
-        while self.check_open().is_ok() && self.write().sweep(SWEEP_CHANGES) {
+        let more = || {
+            let mut state = self.write();
+            let more = state.sweep(SWEEP_CHANGES);
+            self.set_stored_bytes(state.stored_bytes());
+            more
+        };
+        while self.check_open().is_ok() && more() {
             std::thread::sleep(SWEEP_PAUSE);
         }
+    }
+
+    /// Sets the bytes that the store holds, while it is locked.
+    pub fn set_stored_bytes(&self, bytes: u64) {
+        self.stored_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Sets the bytes that the store takes on disk.
@@ -233,6 +253,7 @@ impl Store {
         }
         let queue = Queue::default();
         queue.set_expiry(deadlines.next());
+        let stored_bytes = mvcc.stored_bytes();
         let shared = Arc::new(Shared {
             state: RwLock::new(mvcc),
             watchers: Mutex::default(),
@@ -242,6 +263,8 @@ impl Store {
             sync_nanos: AtomicU64::new(0),
             disk_bytes: AtomicU64::new(checkpoint_bytes + old_bytes + log.len()),
             counts: Counts::default(),
+            stored_bytes: AtomicU64::new(stored_bytes),
+            quota_bytes: options.quota_bytes,
             closed: OnceLock::new(),
         });
         shared.counts.applied.add(log.next_index() - 1);
@@ -328,6 +351,59 @@ impl Store {
         self.handle.shared.disk_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes that what it holds takes, without what only waits to be tidied up on disk.
+    pub fn stored_bytes(&self) -> u64 {
+        self.handle.shared.stored_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The alarms that are raised.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.handle.shared.read().alarms().collect()
+    }
+
+    /// Raises an alarm, or lowers it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`] and [`Error::Storage`].
+    pub async fn set_alarm(&self, alarm: Alarm, is_raised: bool) -> Result<(), Error> {
+        let command = Command::Alarm { alarm, is_raised };
+        self.submit(command).await.map(|_| ())
+    }
+
+    /// Writes a checkpoint now, which brings what the store takes on disk down to what it holds.
+    /// Writes wait meanwhile; it blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails, or is full.
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        let mut writer = self.handle.shared.writer().map_err(|_panicked| closed())?;
+        writer.as_mut().ok_or_else(closed)?.checkpoint()
+    }
+
+    /// A backup of the store as it is now.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn backup(&self) -> Backup {
+        Backup::new(&self.handle.shared)
+    }
+
+    /// The changes that make the store as of `revision` (0 is now), as far as they are kept, in
+    /// order, and that revision.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::range`].
+    #[cfg(feature = "grpc")]
+    pub(crate) fn changes_to(&self, revision: Revision) -> Result<(Vec<Version>, Revision), Error> {
+        let state = self.handle.shared.read();
+        let revision = match revision {
+            ..=0 => state.revision(),
+            revision => revision,
+        };
+        Ok((state.changes_to(revision)?, revision))
+    }
+
     /// Reads a range, from memory. What is read is durable.
     ///
     /// # Errors
@@ -367,7 +443,9 @@ impl Store {
         }
         // What is malformed whatever the store holds need not wait for the disk, nor be logged.
         mvcc::check_txn(&request)?;
-        match self.submit(Command::Txn(request)).await? {
+        let command = Command::Txn(request);
+        self.check_quota(&command)?;
+        match self.submit(command).await? {
             Applied::Txn(response) => Ok(response),
             Applied::Done => unreachable!("a transaction is answered as one"),
         }
@@ -449,6 +527,7 @@ impl Store {
     ///
     /// [`Error::LeaseExists`], or a time that is too long.
     pub async fn lease_grant(&self, id: LeaseId, ttl_seconds: i64) -> Result<LeaseId, Error> {
+        self.check_quota(&Command::LeaseGrant { id, ttl_seconds })?;
         loop {
             let choice = if id == 0 {
                 (random::u64() >> 1) as i64
@@ -511,11 +590,11 @@ impl Store {
         };
         let deadline = shared.deadlines().end(id).ok_or(Error::LeaseNotFound)?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let ttl_seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
         Ok(LeaseStatus {
             id,
             granted_ttl_seconds,
-            ttl_seconds,
+            // Whole ones, as in etcd: a lease just granted for 60 s has 59.
+            ttl_seconds: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             keys,
         })
     }
@@ -560,13 +639,15 @@ impl Store {
         request: TxnRequest,
         answer: impl FnOnce(Result<TxnResponse, Error>) -> Option<Waker> + Send + 'static,
     ) {
-        let early = if mvcc::is_read_only(&request) {
-            Err(self.read_txn(&request))
-        } else {
-            mvcc::check_txn(&request).map_err(Err)
-        };
-        if let Err(outcome) = early {
+        if mvcc::is_read_only(&request) {
+            let outcome = self.read_txn(&request);
             answer(outcome).into_iter().for_each(Waker::wake);
+            return;
+        }
+        let checked = mvcc::check_txn(&request);
+        let command = Command::Txn(request);
+        if let Err(error) = checked.and_then(|()| self.check_quota(&command)) {
+            answer(Err(error)).into_iter().for_each(Waker::wake);
             return;
         }
         let answer = |applied: Result<Applied, Error>| match applied {
@@ -574,7 +655,31 @@ impl Store {
             Ok(Applied::Done) => unreachable!("a transaction is answered as one"),
             Err(error) => answer(Err(error)),
         };
-        self.enqueue(Command::Txn(request), Box::new(answer));
+        self.enqueue(command, Box::new(answer));
+    }
+
+    /// Whether there is room for a write. If not, the alarm is raised before it is refused.
+    fn check_quota(&self, command: &Command) -> Result<(), Error> {
+        let Some(quota_bytes) = self.handle.shared.quota_bytes else {
+            return Ok(());
+        };
+        let cost = mvcc::cost(command);
+        if cost == 0 || self.stored_bytes() + cost < quota_bytes {
+            return Ok(());
+        }
+        if !self.alarms().contains(&Alarm::NoSpace) {
+            tracing::warn!(quota_bytes, "the store has reached its quota");
+            let alarm = Pending {
+                command: Command::Alarm {
+                    alarm: Alarm::NoSpace,
+                    is_raised: true,
+                },
+                answer: None,
+            };
+            self.handle.shared.queue.push(alarm);
+            self.flush();
+        }
+        Err(Error::NoSpace)
     }
 
     /// Adds a write to those that wait. They are written at the next [`Store::flush`], so that

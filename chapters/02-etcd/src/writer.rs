@@ -158,6 +158,7 @@ impl Writer {
                 let applied = self.apply(&mut state, &pending);
                 answers.extend(pending.answer.map(|answer| (answer, applied)));
             }
+            shared.set_stored_bytes(state.stored_bytes());
             let mut watchers = shared.watchers();
             state
                 .changes(before + 1)
@@ -229,7 +230,7 @@ impl Writer {
             }
             Command::LeaseRevoke(id) => self.shared.deadlines().stop(*id),
             Command::Compact(_) => self.sweep(),
-            Command::Txn(_) => {}
+            Command::Txn(_) | Command::Alarm { .. } => {}
         }
     }
 
@@ -278,11 +279,37 @@ impl Writer {
             return;
         };
         let finished = done.try_recv();
-        if finished == Err(TryRecvError::Empty) {
-            return;
+        if finished != Err(TryRecvError::Empty) {
+            self.checkpoint_finished(finished.ok().flatten());
         }
+    }
+
+    /// Writes a checkpoint and waits for it; nothing else is written meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be written: the log goes on.
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        // One that is running may be of long ago.
+        if let Some(running) = &self.checkpointing {
+            let finished = running.recv();
+            self.checkpoint_finished(finished.ok().flatten());
+        }
+        self.checkpoint_due = 0;
+        self.checkpoint_if_due();
+        let begun = self.checkpointing.as_ref().map(Receiver::recv);
+        let finished = begun.and_then(Result::ok).flatten();
+        self.checkpoint_finished(finished);
+        match finished {
+            Some(_bytes) => Ok(()),
+            None => Err(Error::Storage("a checkpoint was not written".to_owned())),
+        }
+    }
+
+    /// The running checkpoint has come to its end, or to nothing.
+    fn checkpoint_finished(&mut self, bytes: Option<u64>) {
         self.checkpointing = None;
-        if let Ok(Some(bytes)) = finished {
+        if let Some(bytes) = bytes {
             self.checkpoint_bytes = bytes;
             self.old_log_bytes = 0;
             self.checkpoint_due = bytes.max(self.checkpoint_bytes_min);

@@ -16,6 +16,7 @@ const WRITERS: usize = 8;
 fn options() -> Options {
     Options {
         checkpoint_bytes: 2000,
+        ..Options::default()
     }
 }
 

@@ -71,6 +71,12 @@ enum Command {
     Compact(i64),
     Grant(i64),
     Revoke(i64),
+    /// `alarm nospace|corrupt [off=true]`
+    Alarm {
+        alarm: String,
+        #[arg(key, optional)]
+        off: bool,
+    },
     /// All changes from a revision on.
     Changes(i64),
     /// The whole store, through a snapshot and back.
@@ -181,6 +187,14 @@ impl goldenscript::Runner for Runner {
                 )?;
             }
             Command::Revoke(id) => self.apply(Write_::LeaseRevoke(*id), &mut out)?,
+            Command::Alarm { alarm, off } => {
+                let alarm = match alarm.as_str() {
+                    "nospace" => Alarm::NoSpace,
+                    _ => Alarm::Corrupt,
+                };
+                let is_raised = !off;
+                self.apply(Write_::Alarm { alarm, is_raised }, &mut out)?;
+            }
             Command::Changes(from) => {
                 for change in self.mvcc.changes(*from) {
                     let event = self.mvcc.event(change, true);
@@ -230,7 +244,7 @@ impl Runner {
 fn by_revision(items: impl Iterator<Item = Item>, compacted: Revision) -> Vec<Item> {
     let mut items: Vec<_> = items.collect();
     items.sort_by_key(|item| match item {
-        Item::Start { .. } | Item::Lease { .. } => (0, 0),
+        Item::Start { .. } | Item::Lease { .. } | Item::Alarm(_) => (0, 0),
         Item::Version(version) if version.mod_revision < compacted => (1, 0),
         Item::Version(version) => (version.mod_revision, version.sub),
         Item::End => (Revision::MAX, 0),

@@ -32,6 +32,7 @@ async fn comes_back_as_it_was() -> Result<(), Error> {
     // Checkpoints as often as can be: every few writes.
     let options = Options {
         checkpoint_bytes: 500,
+        ..Options::default()
     };
     let mut expect = RangeResponse::default();
     for round in 0..5 {
@@ -151,6 +152,7 @@ async fn nothing_is_missed_under_load() -> Result<(), Error> {
         dir.path(),
         Options {
             checkpoint_bytes: 10_000,
+            ..Options::default()
         },
     )?;
     let writers = 8;

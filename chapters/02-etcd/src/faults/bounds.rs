@@ -29,7 +29,13 @@ fn put(n: usize) -> PutRequest {
 fn a_hundred_keys_written_a_thousand_times_each_are_a_hundred_keys() {
     let disk = Arc::new(SimulatedDisk::new(1, true));
     let checkpoint_bytes = CHECKPOINT_BYTES;
-    let store = Store::open_on(disk.clone(), Options { checkpoint_bytes });
+    let store = Store::open_on(
+        disk.clone(),
+        Options {
+            checkpoint_bytes,
+            quota_bytes: None,
+        },
+    );
     let store = store.expect("a disk that works");
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime");

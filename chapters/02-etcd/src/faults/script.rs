@@ -99,7 +99,10 @@ impl Run {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         Self {
             disk: Arc::new(disk),
-            options: Options { checkpoint_bytes },
+            options: Options {
+                checkpoint_bytes,
+                ..Options::default()
+            },
             runtime: runtime.expect("a runtime"),
             store: None,
             acknowledged: Mvcc::default(),

@@ -26,6 +26,7 @@ pub fn status(error: Error) -> Status {
         Error::Invalid(words) if words.contains("lease TTL") => Code::OutOfRange,
         Error::Invalid(_) => Code::InvalidArgument,
         Error::NoSpace => Code::ResourceExhausted,
+        Error::Corrupt => Code::DataLoss,
         Error::Storage(_) => Code::Unavailable,
     };
     match error {
@@ -176,7 +177,7 @@ pub fn event(event: Event) -> mvccpb::Event {
     }
 }
 
-fn key_value(kv: KeyValue) -> mvccpb::KeyValue {
+pub fn key_value(kv: KeyValue) -> mvccpb::KeyValue {
     mvccpb::KeyValue {
         key: kv.key,
         create_revision: kv.create_revision,
@@ -235,12 +236,33 @@ fn request_op(op: rpc::RequestOp) -> Result<RequestOp, Error> {
     }
 }
 
+/// The answer of a step. As in etcd its header has the revision only, and a transaction's nothing.
 fn response_op(op: ResponseOp) -> rpc::ResponseOp {
+    let header = |revision| {
+        Some(rpc::ResponseHeader {
+            revision,
+            ..Default::default()
+        })
+    };
     let response = match op {
-        ResponseOp::Range(range) => Response::ResponseRange(range_response(range)),
-        ResponseOp::Put(put) => Response::ResponsePut(put_response(put)),
-        ResponseOp::DeleteRange(delete) => Response::ResponseDeleteRange(delete_response(delete)),
-        ResponseOp::Txn(txn) => Response::ResponseTxn(txn_response(txn)),
+        ResponseOp::Range(range) => Response::ResponseRange(rpc::RangeResponse {
+            header: header(range.revision),
+            ..range_response(range)
+        }),
+        ResponseOp::Put(put) => Response::ResponsePut(rpc::PutResponse {
+            header: header(put.revision),
+            ..put_response(put)
+        }),
+        ResponseOp::DeleteRange(delete) => {
+            Response::ResponseDeleteRange(rpc::DeleteRangeResponse {
+                header: header(delete.revision),
+                ..delete_response(delete)
+            })
+        }
+        ResponseOp::Txn(txn) => Response::ResponseTxn(rpc::TxnResponse {
+            header: header(0),
+            ..txn_response(txn)
+        }),
     };
     rpc::ResponseOp {
         response: Some(response),

@@ -7,18 +7,21 @@
 //! (`listen`, `pages`); TLS goes around both. The flags are etcd's ([`Config`]); those without
 //! meaning here are taken all the same ([`flags`]).
 //!
-//! Left out: users and roles, snapshots, hashes, defragmentation, and whatever else needs more
-//! members than one. A client is told that these are unimplemented. Of HTTP/1: the JSON gateway
+//! Left out: users and roles, and whatever needs more members than one. A client is told that
+//! these are unimplemented. Of HTTP/1: the JSON gateway
 //! (`/v3/…`), `/debug/vars` and `/debug/pprof`, which are Go's. Of TLS: certificates that the
 //! server makes itself (`--auto-tls`) and the choice of cipher suites.
 
+mod auth;
 mod calls;
 mod checks;
+mod cluster;
 mod compactor;
 mod config;
 pub(crate) mod convert;
 mod encode;
 pub mod flags;
+mod hash;
 mod health;
 mod keep_alive;
 mod kv;
@@ -57,6 +60,11 @@ pub mod pb {
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
     ];
+
+    /// `proto/auth.proto`
+    pub mod authpb {
+        tonic::include_proto!("authpb");
+    }
 
     /// `proto/health.proto`
     pub mod health {
@@ -134,7 +142,12 @@ impl Server {
     /// How the server is.
     fn condition(&self) -> Condition {
         Condition {
-            alarms: Vec::new(),
+            alarms: self
+                .store
+                .alarms()
+                .into_iter()
+                .map(maintenance::alarm_name)
+                .collect(),
             failure: self.store.failure(),
         }
     }
@@ -168,7 +181,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let retention = retention.map_err(Error::Flag)?;
     let tls = tls::acceptor(&config)?;
     let data_dir = config.data_dir();
-    let store = Store::open(&data_dir, Options::default())?;
+    let options = Options {
+        quota_bytes: Some(config.quota_backend_bytes),
+        ..Options::default()
+    };
+    let store = Store::open(&data_dir, options)?;
     tracing::info!(data_dir = %data_dir.display(), revision = store.revision(), "store opened");
     let config = Arc::new(config);
     let server = Server {
@@ -233,6 +250,7 @@ fn routes(server: &Server) -> Routes {
     routes
         .add_service(rpc::kv_server::KvServer::new(server.clone()).accept_compressed(GZIP))
         .add_service(rpc::lease_server::LeaseServer::new(server.clone()).accept_compressed(GZIP))
+        .add_service(rpc::auth_server::AuthServer::new(server.clone()).accept_compressed(GZIP))
         .add_service(
             rpc::cluster_server::ClusterServer::new(server.clone()).accept_compressed(GZIP),
         )

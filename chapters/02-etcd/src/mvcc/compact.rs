@@ -86,7 +86,7 @@ impl Mvcc {
 mod tests {
     use super::*;
     use crate::api::{DeleteRangeRequest, KeyRange, PutRequest, RequestOp};
-    use crate::mvcc::Command;
+    use crate::mvcc::{Command, Version};
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -137,6 +137,9 @@ mod tests {
                 let (kept, all) = (versions.kept(mvcc.compact_revision), versions.kept(0));
                 prop_assert_eq!(kept.count(), all.count());
             }
+            let versions = mvcc.index.after(None).flat_map(|versions| versions.kept(0));
+            let bytes: u64 = versions.map(Version::stored_bytes).sum();
+            prop_assert_eq!(mvcc.stored_bytes(), bytes);
             let oldest = mvcc.history.since(0).next();
             prop_assert!(oldest.is_none_or(|change| change.mod_revision >= mvcc.compact_revision));
         }

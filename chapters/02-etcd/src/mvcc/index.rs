@@ -23,17 +23,25 @@ pub struct Index {
     /// From the first key that belongs into a block to that block. The first begins with the
     /// empty key, so that there is one for every key.
     blocks: BTreeMap<Box<[u8]>, Block>,
+    /// What all versions take in a checkpoint.
+    bytes: u64,
 }
 
 impl Default for Index {
     fn default() -> Self {
         Self {
             blocks: BTreeMap::from([(Box::default(), Block::default())]),
+            bytes: 0,
         }
     }
 }
 
 impl Index {
+    /// Bytes that all versions take in a checkpoint.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The versions of a key.
     pub fn get(&self, key: &[u8]) -> Option<&Versions> {
         let (_, block) = self.block(key);
@@ -52,7 +60,7 @@ impl Index {
             .range_mut::<[u8], _>((Unbounded, Included(key)))
             .next_back()
             .expect("the first block begins before every key");
-        match block.find(key) {
+        let (version, before) = match block.find(key) {
             Ok(at) => {
                 let current = block.entries()[at].newest();
                 let version = make(Some(current).filter(|current| !current.is_deletion()));
@@ -66,12 +74,15 @@ impl Index {
                 }
                 (version, None)
             }
-        }
+        };
+        self.bytes += version.stored_bytes();
+        (version, before)
     }
 
     /// Adds a version of the last key, or of one after it, and returns whether it was one. This is
     /// how an index is filled with keys in order, faster than one by one.
     pub fn push_last(&mut self, version: Version) -> bool {
+        let bytes = version.stored_bytes();
         let mut last = self.blocks.last_entry().expect("there is a first block");
         let block = last.get_mut();
         let len = block.entries().len();
@@ -86,6 +97,7 @@ impl Index {
             }
             _ => return false,
         }
+        self.bytes += bytes;
         true
     }
 
@@ -144,6 +156,7 @@ impl Index {
         let Ok(place) = block.find(key) else {
             return;
         };
+        self.bytes -= block.entries()[place].superseded_bytes(at);
         if !block.compact(place, at) && block.entries().len() < KEYS_MAX / 4 {
             let start = start.clone();
             self.merge(&start);

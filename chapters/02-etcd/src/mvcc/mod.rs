@@ -29,6 +29,7 @@
 //! `compact` and [`snapshot`](Snapshot) for how it is forgotten and how it gets to disk without
 //! stopping the writes.
 
+mod alarm;
 mod block;
 mod check;
 mod compact;
@@ -41,18 +42,19 @@ mod txn;
 mod version;
 mod versions;
 
+pub use alarm::cost;
 pub use check::{check_txn, is_read_only};
 pub use lease::{TTL_SECONDS_MAX, TTL_SECONDS_MIN};
 pub use range::Selection;
 pub use snapshot::{Item, Restore, Snapshot};
 pub use version::{Head, Version};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use crate::api::{
-    Error, Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, TxnRequest, TxnResponse,
+    Alarm, Error, Event, EventKind, KeyRange, KeyValue, LeaseId, Revision, TxnRequest, TxnResponse,
 };
 use compact::Sweep;
 use history::History;
@@ -76,6 +78,13 @@ pub enum Command {
     },
     /// End a lease and delete the keys that hang on it.
     LeaseRevoke(LeaseId),
+    /// Raise an alarm, or say that its cause is gone.
+    Alarm {
+        /// Which.
+        alarm: Alarm,
+        /// Raise it.
+        is_raised: bool,
+    },
 }
 
 /// What applying a [`Command`] answers.
@@ -95,6 +104,7 @@ pub struct Mvcc {
     index: Index,
     history: History,
     leases: BTreeMap<LeaseId, Lease>,
+    alarms: BTreeSet<Alarm>,
     sweep: Sweep,
 }
 
@@ -107,6 +117,7 @@ impl Default for Mvcc {
             index: Index::default(),
             history: History::default(),
             leases: BTreeMap::new(),
+            alarms: BTreeSet::new(),
             sweep: Sweep::default(),
         }
     }
@@ -123,12 +134,18 @@ impl Mvcc {
         self.compact_revision
     }
 
+    /// Bytes that all versions take in a checkpoint, about.
+    pub fn stored_bytes(&self) -> u64 {
+        self.index.bytes()
+    }
+
     /// Applies a write. A write that is refused changes nothing.
     ///
     /// # Errors
     ///
     /// What etcd answers to the same request: a malformed one, a lease or a revision that is not.
     pub fn apply(&mut self, command: &Command) -> Result<Applied, Error> {
+        self.check_alarms(command)?;
         match command {
             Command::Txn(txn) => self.txn(txn).map(Applied::Txn),
             Command::Compact(revision) => self.compact(*revision).map(|()| Applied::Done),
@@ -136,6 +153,10 @@ impl Mvcc {
                 self.lease_grant(*id, *ttl_seconds).map(|()| Applied::Done)
             }
             Command::LeaseRevoke(id) => self.lease_revoke(*id).map(|()| Applied::Done),
+            Command::Alarm { alarm, is_raised } => {
+                self.set_alarm(*alarm, *is_raised);
+                Ok(Applied::Done)
+            }
         }
     }
 

@@ -43,6 +43,7 @@ impl Mvcc {
 
     /// Whether the store as of `revision` can be read; 0 is now and always can.
     pub(super) fn check_revision(&self, revision: Revision) -> Result<(), Error> {
+        self.check_sound()?;
         match revision {
             ..=0 => Ok(()),
             _ if revision > self.revision => Err(Error::FutureRevision),

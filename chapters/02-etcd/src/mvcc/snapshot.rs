@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::lease::Lease;
 use super::{Mvcc, Version};
-use crate::api::{LeaseId, Revision};
+use crate::api::{Alarm, Error, KeyRange, LeaseId, Revision};
 
 /// A piece of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Item {
         /// How long it was granted for.
         ttl_seconds: i64,
     },
+    /// An alarm that is raised.
+    Alarm(Alarm),
     /// A version of a key. They come by key, and each key's by revision.
     Version(Version),
     /// The last: without it the snapshot is not whole.
@@ -40,6 +44,7 @@ pub struct Snapshot {
     compact_revision: Revision,
     /// As of the beginning: leases have no versions.
     leases: Vec<(LeaseId, i64)>,
+    alarms: Vec<Alarm>,
     next: Next,
 }
 
@@ -68,6 +73,32 @@ impl Mvcc {
     }
 }
 
+impl Mvcc {
+    /// The changes that make the store as of `revision`, in order: what can still be seen at the
+    /// last compaction and is not deleted, and all changes since. Of the former, what is no longer
+    /// there at `revision` is left out, as it is from etcd's hash, unless nothing is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mvcc::range`].
+    pub fn changes_to(&self, revision: Revision) -> Result<Vec<Version>, Error> {
+        self.check_revision(revision)?;
+        let all = KeyRange::From(Bytes::new());
+        let at = match self.live(&all, revision).next() {
+            Some(_) => revision,
+            None => self.compact_revision,
+        };
+        let kept = self.live(&all, at).cloned();
+        let is_old = |version: &Version| version.mod_revision <= self.compact_revision;
+        let mut changes: Vec<Version> = kept.filter(is_old).collect();
+        changes.sort_by_key(|version| (version.mod_revision, version.sub));
+        let since = self.changes(self.compact_revision + 1);
+        let since = since.take_while(|change| change.mod_revision <= revision);
+        changes.extend(since.cloned());
+        Ok(changes)
+    }
+}
+
 /// Stores are equal if nobody can tell them apart, whatever is still to be swept.
 impl PartialEq for Mvcc {
     fn eq(&self, other: &Self) -> bool {
@@ -87,6 +118,7 @@ impl Snapshot {
             pin: Arc::new(mvcc.revision),
             compact_revision: mvcc.compact_revision,
             leases: mvcc.leases().collect(),
+            alarms: mvcc.alarms().collect(),
             next: Next::Start,
         }
     }
@@ -115,6 +147,8 @@ impl Snapshot {
         };
         let leases = self.leases.iter();
         let leases = leases.map(|&(id, ttl_seconds)| Item::Lease { id, ttl_seconds });
+        let alarms = self.alarms.iter().copied().map(Item::Alarm);
+        let leases = leases.chain(alarms);
         std::iter::once(start).chain(leases).collect()
     }
 
@@ -160,6 +194,7 @@ impl Restore {
             Item::Lease { id, ttl_seconds } => {
                 self.mvcc.leases.insert(id, Lease::new(ttl_seconds));
             }
+            Item::Alarm(alarm) => self.mvcc.set_alarm(alarm, true),
             Item::Version(version) => {
                 // What is older than the compaction is no watcher's business any more; after it,
                 // versions and changes are one to one.

@@ -76,6 +76,11 @@ impl Version {
         &self.0.slice[..self.key_bytes as usize]
     }
 
+    /// Bytes that it takes in a checkpoint, about.
+    pub fn stored_bytes(&self) -> u64 {
+        (size_of::<Head>() + self.0.slice.len()) as u64
+    }
+
     /// The value; none for a deletion.
     pub fn value(&self) -> Option<&[u8]> {
         (!self.is_deletion()).then(|| &self.0.slice[self.key_bytes as usize..])

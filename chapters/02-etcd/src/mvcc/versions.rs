@@ -102,6 +102,13 @@ impl Versions {
         // ANCHOR_END: exercise-02.5
     }
 
+    /// Bytes of the versions that a compaction to `at` forgets.
+    pub fn superseded_bytes(&self, at: Revision) -> u64 {
+        let superseded = self.superseded(at);
+        let versions = self.older().iter().chain([&self.newest]);
+        versions.take(superseded).map(Version::stored_bytes).sum()
+    }
+
     fn older(&self) -> &[Version] {
         self.older.as_ref().map_or(&[], |older| &older.0)
     }

@@ -136,6 +136,7 @@ impl Model {
                 }
                 Ok(Applied::Done)
             }
+            Command::Alarm { .. } => unreachable!("`scripts/alarms` is about those"),
         }
     }
 

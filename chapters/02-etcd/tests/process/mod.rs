@@ -54,6 +54,13 @@ impl Server {
     pub fn address(&self, index: usize) -> &str {
         self.urls[index].split_once("://").expect("a URL").1
     }
+
+    /// Asks it to end, as a service manager does.
+    #[allow(dead_code)]
+    pub fn terminate(&self) {
+        let id = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
+    }
 }
 
 impl Drop for Server {
