@@ -264,7 +264,7 @@ fn found(answer: &rpc::RangeResponse) -> Value {
 
 /// A large object: so the log is soon long enough for a checkpoint.
 fn print(value: u64) -> Vec<u8> {
-    format!("{value:<5000}").into_bytes()
+    format!("{value:<15000}").into_bytes()
 }
 
 fn parse(value: &[u8]) -> u64 {
