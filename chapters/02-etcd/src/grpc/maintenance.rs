@@ -40,11 +40,11 @@ impl Maintenance for Server {
                     AlarmType::Corrupt => Some(Alarm::Corrupt),
                 };
                 let is_raised = action == AlarmAction::Activate;
-                // One that is not raised cannot be lowered; nor one of another member.
-                let changed = changed.filter(|alarm| {
-                    is_raised
-                        || request.member_id == MEMBER_ID && self.store.alarms().contains(alarm)
-                });
+                // One that is not raised cannot be lowered, nor one of another member. Python's client
+                // names none.
+                let is_ours = [0, MEMBER_ID].contains(&request.member_id);
+                let changed = changed
+                    .filter(|alarm| is_raised || is_ours && self.store.alarms().contains(alarm));
                 if let Some(alarm) = changed {
                     let changed = self.store.set_alarm(alarm, is_raised).await;
                     changed.map_err(convert::status)?;
