@@ -12,10 +12,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use process::Server;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
 
 const ANY_PORT: &str = "http://127.0.0.1:0";
 
@@ -151,6 +154,7 @@ impl Authority {
     fn new(dir: &Path, name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let dir = dir.join(name);
         fs::create_dir_all(&dir).unwrap();
@@ -162,10 +166,30 @@ impl Authority {
     fn issue(&self, name: &str, hosts: &[&str]) {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(hosts).unwrap();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.serial_number = Some(SerialNumber::from_slice(name.as_bytes()));
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         fs::write(self.dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
         fs::write(self.dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// Writes `crl.pem`, which takes back what was issued by that name.
+    fn revoke(&self, name: &str) {
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(4000, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: SerialNumber::from_slice(name.as_bytes()),
+                revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).unwrap().pem().unwrap();
+        fs::write(self.dir.join("crl.pem"), list).unwrap();
     }
 
     fn path(&self, name: &str) -> String {
@@ -174,11 +198,22 @@ impl Authority {
 
     /// A request over TLS, with HTTP/1, by the client `name`, if with one.
     fn get(&self, address: &str, path: &str, name: Option<&str>) -> std::io::Result<String> {
+        self.get_by(rustls::ALL_VERSIONS, address, path, name)
+    }
+
+    /// As [`Authority::get`], by one of these versions of TLS.
+    fn get_by(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        address: &str,
+        path: &str,
+        name: Option<&str>,
+    ) -> std::io::Result<String> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match name {
@@ -259,6 +294,37 @@ fn a_client_shows_a_certificate() {
         ok,
         "as the new authority's file is the one that is read: {said}"
     );
+}
+
+#[test]
+fn certificates_and_versions_of_tls_are_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let ours = Authority::new(dir.path(), "ours");
+    ours.issue("server", &["127.0.0.1"]);
+    ours.issue("client", &["a client"]);
+    ours.issue("former", &["who was one"]);
+    ours.revoke("former");
+    let server = Server::start(
+        &dir.path().join("data"),
+        &[
+            "--listen-client-urls=https://127.0.0.1:0",
+            "--tls-min-version=TLS1.3",
+            &format!("--cert-file={}", ours.path("server.pem")),
+            &format!("--key-file={}", ours.path("server.key")),
+            // As in etcd this alone asks for certificates.
+            &format!("--trusted-ca-file={}", ours.path("ca.pem")),
+            &format!("--client-crl-file={}", ours.path("crl.pem")),
+        ],
+    );
+    let get = |version, name| ours.get_by(&[version], server.address(0), "/livez", name);
+    assert!(
+        get(&version::TLS13, Some("client"))
+            .unwrap()
+            .ends_with("ok\n")
+    );
+    assert!(get(&version::TLS13, Some("former")).is_err());
+    assert!(get(&version::TLS13, None).is_err());
+    assert!(get(&version::TLS12, Some("client")).is_err());
 }
 
 #[test]
