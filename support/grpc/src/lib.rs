@@ -22,6 +22,9 @@
 //! - `messages` reads and writes calls that are streams;
 //! - `passed` hands whatever is not a plain call (streams, other services) to a [`tonic`] service.
 //!
+//! That is the feature `server`. The feature `client` is `client`, which shares no code with it: a
+//! client has few calls to make, and `hyper` makes them well.
+//!
 //! What a peer can make this hold is bounded: headers by [`hpack`], messages in flight by the
 //! connection's window, streams by their number, and a peer that does not read is not read from.
 //!
@@ -29,24 +32,40 @@
 //! compressed is passed on), and deadlines (`grpc-timeout` is the client's own business here).
 //! Upstream: RFC 9113, RFC 7541, and `doc/PROTOCOL-HTTP2.md` in grpc/grpc.
 
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "server")]
 mod connection;
+#[cfg(feature = "server")]
 pub mod frame;
+#[cfg(feature = "server")]
 pub mod hpack;
+#[cfg(feature = "server")]
 mod messages;
+#[cfg(feature = "server")]
 mod outbox;
+#[cfg(feature = "server")]
 mod passed;
+#[cfg(feature = "server")]
 mod send;
+#[cfg(feature = "server")]
 mod serve;
+#[cfg(feature = "server")]
 mod stream;
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests;
 
+#[cfg(feature = "server")]
 use std::future::Future;
 
+#[cfg(feature = "server")]
 pub use messages::{Messages, put_message, stream};
+#[cfg(feature = "server")]
 pub use outbox::{Reply, Wake};
+#[cfg(feature = "server")]
 pub use serve::serve;
 
+#[cfg(feature = "server")]
 /// What answers the calls of all connections.
 pub trait Service: Clone + Send + Sync + 'static {
     /// The number by which [`Service::call`] knows the method at `path`; none if its calls are

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::convert;
-use super::grpc::Status;
 use super::messages as cri;
 use super::{CriRuntime, LIST_DEADLINE, RETRY, import, other, pause};
 use crate::runtime::images::{ImageStore, Reference, Scratch, is_builtin};
 use crate::runtime::{Image, PullAuth, Result, RuntimeError};
+use grpc::client::Status;
 
 /// How long a pull may take. Upstream has no limit while it makes progress.
 const PULL_DEADLINE: Duration = Duration::from_secs(1800);

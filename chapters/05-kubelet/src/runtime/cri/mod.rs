@@ -19,7 +19,7 @@
 //! A container is known by its labels, so a restarted kubelet finds its pods by asking; beside
 //! them it keeps a small record of each sandbox ([`records`]), for what CRI does not give back.
 //!
-//! Where to read on: [`grpc`] is what a call is, [`convert`] what is said, [`streaming`] what does
+//! Where to read on: [`grpc::client`] is what a call is, [`convert`] what is said, [`streaming`] what does
 //! not fit in a call, [`import`] how the workshop's own images get there.
 //!
 //! Left out: `GetContainerEvents` (containerd 1.6 has none), user namespaces, images pulled by a
@@ -29,7 +29,6 @@
 
 pub mod containerd;
 mod convert;
-mod grpc;
 mod images;
 mod import;
 mod messages;
@@ -49,7 +48,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
-use self::grpc::{Client, Code, Rpc, Status};
 use self::messages as cri;
 use self::records::Records;
 use self::relist::Relist;
@@ -60,6 +58,7 @@ use super::{
     ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
     SandboxConfig, SandboxState,
 };
+use grpc::client::{Client, Code, Rpc, Status};
 
 pub use import::import;
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
 
-use super::grpc::{Client, Status};
 use super::messages as cri;
 use crate::runtime::RuntimeEvent;
+use grpc::client::{Client, Status};
 
 /// How often the runtime is asked. Upstream: `genericPlegRelistPeriod`.
 const PERIOD: Duration = Duration::from_secs(1);

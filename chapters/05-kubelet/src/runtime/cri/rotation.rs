@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::grpc::{Client, Status};
 use super::messages as cri;
 use super::{DEADLINE, LIST_DEADLINE};
 use crate::runtime::sandbox::shim_log;
+use grpc::client::{Client, Status};
 
 /// How often logs are looked at. Upstream: `containerLogMonitorInterval`.
 const PERIOD: Duration = Duration::from_secs(10);

@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::grpc::Rpc;
 pub use commands::*;
 pub use config::*;
 pub use containers::*;
+use grpc::client::Rpc;
 pub use images::*;
 pub use namespaces::*;
 pub use runtime::*;
