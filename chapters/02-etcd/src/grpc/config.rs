@@ -28,6 +28,10 @@ pub struct Config {
     /// What `member list` says; where clients are listened for, if not given.
     #[arg(long, value_delimiter = ',')]
     pub advertise_client_urls: Vec<String>,
+    /// Serve the calls as JSON over HTTP/1 too, at `/v3/…`.
+    #[arg(long, value_parser = flags::boolean, num_args = 0..=1, require_equals = true,
+        default_value = "true", default_missing_value = "true")]
+    pub enable_grpc_gateway: bool,
     /// The members of the cluster, `NAME=URL`. There is one: more are refused.
     #[arg(long, default_value = "default=http://localhost:2380")]
     pub initial_cluster: String,

@@ -3,14 +3,14 @@
 //! Each service maps its messages to the store's types and back (`convert`); what there is to
 //! say is said by the store. The header of every answer carries the store's revision.
 //!
-//! One port serves gRPC and, over HTTP/1, the pages for those who look after the server
-//! (`listen`, `pages`); TLS goes around both. The flags are etcd's ([`Config`]); those without
-//! meaning here are taken all the same ([`flags`]).
+//! One port serves gRPC and, over HTTP/1, the pages for those who look after the server and the
+//! calls as JSON (`listen`, `pages`, `gateway`); TLS goes around both. The flags are etcd's
+//! ([`Config`]); those without meaning here are taken all the same ([`flags`]).
 //!
 //! Left out: users and roles, and whatever needs more members than one. A client is told that
-//! these are unimplemented. Of HTTP/1: the JSON gateway
-//! (`/v3/…`), `/debug/vars` and `/debug/pprof`, which are Go's. Of TLS: certificates that the
-//! server makes itself (`--auto-tls`) and the choice of cipher suites.
+//! these are unimplemented. Of HTTP/1: `/debug/vars` and
+//! `/debug/pprof`, which are Go's. Of TLS: certificates that the server makes itself
+//! (`--auto-tls`) and the choice of cipher suites.
 
 mod auth;
 mod calls;
@@ -21,6 +21,7 @@ mod config;
 pub(crate) mod convert;
 mod encode;
 pub mod flags;
+mod gateway;
 mod hash;
 mod health;
 mod keep_alive;
@@ -43,6 +44,7 @@ use tonic::service::Routes;
 use calls::Calls;
 use checks::Condition;
 pub use config::Config;
+use gateway::Gateway;
 use listen::Offer;
 use metrics::Metrics;
 use pages::Pages;
@@ -194,9 +196,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         metrics: Arc::new(Metrics::new(&pb::DESCRIPTORS)),
     };
     let calls = Calls::new(server.clone(), routes(&server));
+    let gateway = config
+        .enable_grpc_gateway
+        .then(|| Gateway::new(calls.clone()));
     let pages = |all| {
         Arc::new(Pages {
             server: server.clone(),
+            gateway: gateway.clone().filter(|_| all),
             all,
         })
     };

@@ -1,17 +1,19 @@
-//! What is served over HTTP/1, for those who look after the server: health, version and
-//! metrics.
+//! What is served over HTTP/1: health, version and metrics, for those who look after the server,
+//! and the calls as JSON.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::body::Body;
 
+use super::gateway::Gateway;
 use super::{API_VERSION, CLUSTER_VERSION, Server, checks, metrics};
 
 /// The pages.
@@ -19,6 +21,8 @@ pub struct Pages {
     pub(super) server: Server,
     /// All of them, or those of `--listen-metrics-urls`.
     pub(super) all: bool,
+    /// The calls as JSON, if there are.
+    pub(super) gateway: Option<Gateway>,
 }
 
 /// A page's status, the type of its text, and the text.
@@ -29,10 +33,7 @@ const JSON: &str = "application/json";
 
 /// Serves the requests of a connection.
 pub async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<Pages>) {
-    let service = service_fn(|request: Request<_>| {
-        let answer = pages.answer(request.method(), request.uri());
-        async { Ok::<_, Infallible>(answer) }
-    });
+    let service = service_fn(async |request| Ok::<_, Infallible>(pages.answer(request).await));
     // The timer bounds how long a client may take over a request's head.
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -44,22 +45,18 @@ pub async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<Pages
 }
 
 impl Pages {
-    fn answer(&self, method: &Method, uri: &http::Uri) -> Response<Full<Bytes>> {
-        let page = self.page(uri.path());
-        let is_read = method == Method::GET;
-        let (status, content_type, text) = match page {
-            // A browser asks so whether a page may be read.
-            _ if method == Method::OPTIONS => (StatusCode::OK, TEXT, String::new()),
-            Some(page) if is_read => page(self, uri),
-            Some(_) => error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
-            None => error(StatusCode::NOT_FOUND, "404 page not found"),
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let mut response = match &self.gateway {
+            Some(gateway)
+                if request.uri().path().starts_with("/v3/")
+                    && request.method() != Method::OPTIONS =>
+            {
+                gateway.answer(request).await
+            }
+            _ => self.text(request.method(), request.uri()),
         };
-        let mut response = Response::new(Full::from(text));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
         // Any page of a browser may read, as in etcd.
         for (name, value) in [
-            (header::CONTENT_TYPE, content_type),
             (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
             (
                 header::ACCESS_CONTROL_ALLOW_METHODS,
@@ -70,8 +67,27 @@ impl Pages {
                 "accept, content-type, authorization",
             ),
         ] {
+            let headers = response.headers_mut();
             headers.insert(name, HeaderValue::from_static(value));
         }
+        response
+    }
+
+    fn text(&self, method: &Method, uri: &http::Uri) -> Response<Body> {
+        let page = self.page(uri.path());
+        let is_read = method == Method::GET;
+        let (status, content_type, text) = match page {
+            // A browser asks so whether a page may be read.
+            _ if method == Method::OPTIONS => (StatusCode::OK, TEXT, String::new()),
+            Some(page) if is_read => page(self, uri),
+            Some(_) => error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+            None => error(StatusCode::NOT_FOUND, "404 page not found"),
+        };
+        let mut response = Response::new(Body::new(Full::from(text)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        let content_type = HeaderValue::from_static(content_type);
+        headers.insert(header::CONTENT_TYPE, content_type);
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
         }

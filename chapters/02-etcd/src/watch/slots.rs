@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(heard(&mut watchers, group, "b"), [other]);
         watchers.remove(ids[1]);
         watchers.remove(ids[3]);
-        assert_eq!(heard(&mut watchers, group, "a"), []);
+        assert!(heard(&mut watchers, group, "a").is_empty());
         watchers.remove_group(group, [other].into_iter());
         assert!(watchers.keys.is_empty());
         assert_eq!(watchers.count(), (0, 0));
