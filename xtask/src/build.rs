@@ -38,13 +38,15 @@ pub fn trace(args: &[OsString]) -> Result<()> {
     hand_over(trace.arg0("cargo xtask").args(["lab", "trace"]).args(args))
 }
 
-/// `cargo xtask bench …`: becomes `cluster bench …`, or for the store `store-bench …`.
+/// `cargo xtask bench …`: becomes `cluster bench …`, or for the store the example `bench` of
+/// chapter 2.
 pub fn bench(args: &[OsString]) -> Result<()> {
     if let Some((what, args)) = args.split_first()
         && what == "store"
     {
-        static_programs(&["etcd", "store-bench"], &[])?;
-        let mut bench = Command::new(path_of("store-bench")?);
+        let client = ["--features", "etcd/client", "--bins", "--example", "bench"];
+        static_programs(&["etcd"], &client)?;
+        let mut bench = Command::new(path_of("examples/bench")?);
         bench.arg("--ours").arg(path_of("etcd")?);
         return hand_over(bench.args(args));
     }

@@ -1,7 +1,7 @@
 //! Measures the store's server beside a real etcd: same disk, same clients, same durability, in
 //! turn.
 //!
-//! `cargo xtask bench store` builds both this and the server, and runs it. What counts most is the
+//! `cargo xtask bench store` builds this and the server, and runs it. What counts most is the
 //! processor time that the server takes for each request: where many clients are on the same few
 //! cores as the server, throughput is bound by both sides' processors, and half of that is the
 //! client's. A raw `fdatasync` of the same disk says how near a single client's write is to what
