@@ -87,6 +87,26 @@ fn bytes_on_disk(dir: &Path) -> u64 {
 }
 
 #[test]
+fn a_flag_says_what_is_too_much() {
+    too_much();
+}
+
+fn too_much() -> Option<()> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let flags = [ANY_PORT, "--max-request-bytes=1000", "--max-txn-ops=1"];
+    let server = Server::start(dir.path(), &flags);
+    check(&server, &format!("put k {}", "x".repeat(900)), "OK")?;
+    let large = format!("put k {}", "x".repeat(1000));
+    check_fails(&server, &large, "etcdserver: request is too large")?;
+    // A lock is a transaction of two steps.
+    check_fails(
+        &server,
+        "lock l true",
+        "etcdserver: too many operations in txn request",
+    )
+}
+
+#[test]
 fn a_snapshot_is_restored() {
     save_and_restore();
 }

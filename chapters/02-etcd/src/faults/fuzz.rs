@@ -240,7 +240,7 @@ fn fuzz_messages(corpus: &Corpus, random: &mut Random) -> bool {
     let Ok(txn) = rpc::TxnRequest::decode(bytes.as_slice()) else {
         return false;
     };
-    let Ok(txn) = convert::txn_request(txn) else {
+    let Ok(txn) = convert::txn_request(txn, 128) else {
         return false;
     };
     let mut mvcc = Mvcc::default();

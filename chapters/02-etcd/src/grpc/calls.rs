@@ -60,7 +60,7 @@ impl grpc::Service for Calls {
                 Ok(request) => self.range(&request, reply),
                 Err(status) => refuse(reply, status),
             },
-            PUT => match decode(message).and_then(kv::put) {
+            PUT => match decode(message).and_then(|put| kv::put(put, &self.server.config)) {
                 Ok(put) => self.write(RequestOp::Put(put), reply),
                 Err(status) => refuse(reply, status),
             },
@@ -68,7 +68,7 @@ impl grpc::Service for Calls {
                 Ok(delete) => self.write(RequestOp::DeleteRange(delete), reply),
                 Err(status) => refuse(reply, status),
             },
-            TXN => match decode(message).and_then(kv::txn) {
+            TXN => match decode(message).and_then(|txn| kv::txn(txn, &self.server.config)) {
                 Ok(txn) => self.server.store.begin_txn(txn, move |outcome| {
                     let answer = outcome.map(convert::txn_response);
                     reply.send(answer.map_err(convert::status)).into_waker()
@@ -106,7 +106,10 @@ impl grpc::Service for Calls {
     }
 
     fn message_bytes_max(&self) -> usize {
-        kv::MESSAGE_BYTES_MAX
+        let config = &self.server.config;
+        config
+            .max_request_bytes
+            .saturating_add(kv::MESSAGE_OVERHEAD_BYTES)
     }
 }
 

@@ -14,9 +14,6 @@ use crate::api::{
     ResponseOp, SortOrder, SortTarget, TxnRequest, TxnResponse,
 };
 
-/// Most guards, and most steps of a branch, of one transaction.
-const TXN_OPS_MAX: usize = 128;
-
 /// An error as etcd would tell it.
 pub fn status(error: Error) -> Status {
     let code = match &error {
@@ -127,33 +124,31 @@ pub fn delete_response(response: DeleteRangeResponse) -> rpc::DeleteRangeRespons
     }
 }
 
-pub fn txn_request(request: rpc::TxnRequest) -> Result<TxnRequest, Error> {
+/// A transaction of at most `ops_max` guards, and steps of a branch. One inside it may have as many
+/// as the outer one leaves, as in etcd.
+pub fn txn_request(request: rpc::TxnRequest, ops_max: usize) -> Result<TxnRequest, Error> {
     let longest = request
         .compare
         .len()
         .max(request.success.len())
         .max(request.failure.len());
-    if longest > TXN_OPS_MAX {
+    let Some(left) = ops_max.checked_sub(longest) else {
         return Err(Error::Invalid(
             "etcdserver: too many operations in txn request",
         ));
-    }
+    };
+    let steps = |ops: Vec<rpc::RequestOp>| {
+        let steps = ops.into_iter().map(|op| request_op(op, left));
+        steps.collect::<Result<_, _>>()
+    };
     Ok(TxnRequest {
         compare: request
             .compare
             .into_iter()
             .map(compare)
             .collect::<Result<_, _>>()?,
-        success: request
-            .success
-            .into_iter()
-            .map(request_op)
-            .collect::<Result<_, _>>()?,
-        failure: request
-            .failure
-            .into_iter()
-            .map(request_op)
-            .collect::<Result<_, _>>()?,
+        success: steps(request.success)?,
+        failure: steps(request.failure)?,
     })
 }
 
@@ -224,14 +219,14 @@ fn compare(compare: rpc::Compare) -> Result<Compare, Error> {
     })
 }
 
-fn request_op(op: rpc::RequestOp) -> Result<RequestOp, Error> {
+fn request_op(op: rpc::RequestOp, ops_max: usize) -> Result<RequestOp, Error> {
     match op.request {
         Some(Request::RequestRange(range)) => range_request(range).map(RequestOp::Range),
         Some(Request::RequestPut(put)) => Ok(RequestOp::Put(put_request(put))),
         Some(Request::RequestDeleteRange(delete)) => {
             delete_request(delete).map(RequestOp::DeleteRange)
         }
-        Some(Request::RequestTxn(txn)) => txn_request(txn).map(RequestOp::Txn),
+        Some(Request::RequestTxn(txn)) => txn_request(txn, ops_max).map(RequestOp::Txn),
         None => Err(Error::Invalid("etcdserver: key is not provided")),
     }
 }

@@ -7,25 +7,28 @@ use super::pb::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
     PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse, kv_server::Kv,
 };
-use super::{Server, convert};
+use super::{Config, Server, convert};
 use crate::api;
 
-/// The largest request in bytes, as in etcd.
-const REQUEST_BYTES_MAX: usize = 3 * 512 * 1024;
+/// The largest request in bytes unless a flag says otherwise, as in etcd.
+pub const REQUEST_BYTES_MAX: usize = 3 * 512 * 1024;
 
-fn check_size(request: &impl Message) -> Result<(), Status> {
-    if request.encoded_len() <= REQUEST_BYTES_MAX {
+/// What a message may have around its request, in bytes.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 512 * 1024;
+
+fn check_size(request: &impl Message, config: &Config) -> Result<(), Status> {
+    if request.encoded_len() <= config.max_request_bytes {
         return Ok(());
     }
     Err(Status::invalid_argument("etcdserver: request is too large"))
 }
 
-/// The largest message that is taken: a request, and what is around it.
-pub const MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX + 512 * 1024;
+/// The largest message of a stream.
+pub const MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX + MESSAGE_OVERHEAD_BYTES;
 
 /// A put, as the store has it.
-pub fn put(request: PutRequest) -> Result<api::PutRequest, Status> {
-    check_size(&request)?;
+pub fn put(request: PutRequest, config: &Config) -> Result<api::PutRequest, Status> {
+    check_size(&request, config)?;
     Ok(convert::put_request(request))
 }
 
@@ -35,9 +38,9 @@ pub fn delete_range(request: DeleteRangeRequest) -> Result<api::DeleteRangeReque
 }
 
 /// A transaction, as the store has it.
-pub fn txn(request: TxnRequest) -> Result<api::TxnRequest, Status> {
-    check_size(&request)?;
-    convert::txn_request(request).map_err(convert::status)
+pub fn txn(request: TxnRequest, config: &Config) -> Result<api::TxnRequest, Status> {
+    check_size(&request, config)?;
+    convert::txn_request(request, config.max_txn_ops).map_err(convert::status)
 }
 
 /// A read, as the store has it.
@@ -57,7 +60,7 @@ impl Kv for Server {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let request = put(request.into_inner())?;
+        let request = put(request.into_inner(), &self.config)?;
         let response = self.store.put(request).await.map_err(convert::status)?;
         Ok(Response::new(convert::put_response(response)))
     }
@@ -73,7 +76,7 @@ impl Kv for Server {
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        let request = txn(request.into_inner())?;
+        let request = txn(request.into_inner(), &self.config)?;
         let response = self.store.txn(request).await.map_err(convert::status)?;
         Ok(Response::new(convert::txn_response(response)))
     }
