@@ -433,4 +433,8 @@ pub enum Error {
     /// The disk failed. Nothing is acknowledged any more until a restart.
     #[error("store failed: {0}")]
     Storage(String),
+    /// A store elsewhere did not answer, or with an error of its own, in its words. Whether a write
+    /// happened is not known: it may yet.
+    #[error("{0}")]
+    Unavailable(String),
 }

@@ -22,7 +22,8 @@
 //! is one piece of memory, shared with whoever read it, so a cache on top holds no second copy.
 //!
 //! Read [`mvcc`] first, then `writer`, `log` and `disk`, then [`watch`]. The feature `grpc` adds the
-//! server; the API server embeds the store without it.
+//! server; the API server embeds the store without it. The feature `remote` adds the other way: the
+//! same store as real etcd members, behind the same calls (`Backend`).
 //!
 //! That it keeps its promises is tested by trying to have it break them: `faults` has a disk that
 //! fails or loses its power at every step; `tests/history` has clients write down what they saw
@@ -40,6 +41,8 @@
 //! `server/storage/wal` in etcd-io/etcd.
 
 pub mod api;
+#[cfg(feature = "remote")]
+pub mod backend;
 #[cfg(feature = "grpc")]
 mod backup;
 mod checkpoint;
@@ -57,11 +60,15 @@ mod log;
 pub mod mvcc;
 mod queue;
 mod random;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod store;
 pub mod watch;
 mod writer;
 
 pub use api::Error;
+#[cfg(feature = "remote")]
+pub use backend::{Backend, BackendWatcher};
 #[cfg(feature = "grpc")]
 pub use backup::restore;
 pub use store::{Options, Store};

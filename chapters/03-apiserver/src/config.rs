@@ -8,8 +8,21 @@ use std::time::Duration;
 #[derive(clap::Args, Debug, Clone)]
 pub struct Config {
     /// Folder of the embedded store.
+    #[arg(long, conflicts_with = "etcd_servers")]
+    pub data_dir: Option<PathBuf>,
+    /// Members of an etcd cluster that are the store, `https://HOST:PORT` each, instead of the
+    /// embedded one.
+    #[arg(long, value_delimiter = ',')]
+    pub etcd_servers: Vec<String>,
+    /// Authority of the members' certificates, as PEM.
     #[arg(long)]
-    pub data_dir: PathBuf,
+    pub etcd_cafile: Option<PathBuf>,
+    /// Certificate to show to the members, as PEM.
+    #[arg(long)]
+    pub etcd_certfile: Option<PathBuf>,
+    /// Key of the certificate to show to the members, as PEM.
+    #[arg(long)]
+    pub etcd_keyfile: Option<PathBuf>,
     /// Address to listen on.
     #[arg(long, default_value = "0.0.0.0")]
     pub bind_address: IpAddr,

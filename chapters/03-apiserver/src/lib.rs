@@ -8,7 +8,7 @@
 //!  kubectl ──TLS──▶ http ─▶ authn ─▶ authz ─▶ decode ─▶ defaults ─▶ admission ─▶ validation
 //!                    ▲                        schema                                  │
 //!                    │                        patch, apply                            ▼
-//!                    └── table ◀── watch cache ◀───────── changes ────────────── etcd::Store
+//!                    └── table ◀── watch cache ◀───────── changes ────────────── etcd::Backend
 //! ```
 //!
 //! A write is answered when the store's log is synced and the watch cache has it: who wrote it
@@ -106,6 +106,26 @@ impl Error {
     }
 }
 
+/// The store: in this process, unless members of etcd are named.
+fn store(config: &Config) -> Result<etcd::Backend, Error> {
+    if config.etcd_servers.is_empty() {
+        let Some(dir) = &config.data_dir else {
+            return Err(Error::Config(
+                "--data-dir or --etcd-servers is needed".to_owned(),
+            ));
+        };
+        let store = etcd::Store::open(dir, etcd::Options::default())?;
+        return Ok(etcd::Backend::Embedded(store));
+    }
+    let members = etcd::remote::Config {
+        endpoints: config.etcd_servers.clone(),
+        ca_file: config.etcd_cafile.clone(),
+        cert_file: config.etcd_certfile.clone(),
+        key_file: config.etcd_keyfile.clone(),
+    };
+    Ok(etcd::Backend::Remote(etcd::remote::Client::new(&members)?))
+}
+
 /// Serves until shutdown.
 ///
 /// # Errors
@@ -113,7 +133,7 @@ impl Error {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     // First of all: who comes early then waits in the sockets' queues, and is not refused.
     let listeners = listen::sockets(&config)?;
-    let store = etcd::Store::open(&config.data_dir, etcd::Options::default())?;
+    let store = store(&config)?;
     // Before anything is served, so that a wrong file is told at once.
     let (tls, judge) = listen::tls(&config)?;
     let backends = backends::Backends::new(&config)?;
@@ -123,7 +143,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         .map_err(|error| Error::pem(key, error))?;
 
     let api = Arc::new(Api {
-        registry: registry::Registry::open(store, config)?,
+        registry: registry::Registry::open(store, config).await?,
         tokens,
         backends,
         metrics: metrics::Metrics::default(),

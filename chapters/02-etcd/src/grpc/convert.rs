@@ -24,7 +24,7 @@ pub fn status(error: Error) -> Status {
         Error::Invalid(_) => Code::InvalidArgument,
         Error::NoSpace => Code::ResourceExhausted,
         Error::Corrupt => Code::DataLoss,
-        Error::Storage(_) => Code::Unavailable,
+        Error::Storage(_) | Error::Unavailable(_) => Code::Unavailable,
     };
     match error {
         Error::Invalid(words) => Status::new(code, words),

@@ -80,7 +80,7 @@ pub fn verify_token(
             namespace,
             name,
         };
-        let object: Value = api.registry.get(&target).ok()?;
+        let object: Value = api.registry.cached(&target).ok()?;
         Some(meta::uid(&object).to_owned())
     };
     api.tokens

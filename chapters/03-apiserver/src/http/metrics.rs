@@ -39,7 +39,8 @@ impl Metrics {
 }
 
 /// The page.
-pub fn page(api: &Api) -> String {
+pub async fn page(api: &Api) -> String {
+    let size_bytes = api.registry.store.size_bytes().await;
     let mut page = String::new();
     let requests = api
         .metrics
@@ -96,19 +97,21 @@ pub fn page(api: &Api) -> String {
         "Stored objects.",
         &objects,
     );
-    let revision = api.registry.store.revision().to_string();
+    let revision = api.registry.cache.revision().to_string();
     family(
         "apiserver_storage_revision",
         "gauge",
         "Revision of the store.",
         &[(String::new(), revision)],
     );
-    let bytes = api.registry.store.size_bytes().to_string();
+    let bytes: Vec<_> = (size_bytes.into_iter())
+        .map(|bytes| (String::new(), bytes.to_string()))
+        .collect();
     family(
         "apiserver_storage_size_bytes",
         "gauge",
         "Size of the store.",
-        &[(String::new(), bytes)],
+        &bytes,
     );
     page
 }

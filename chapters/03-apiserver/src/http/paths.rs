@@ -66,11 +66,11 @@ pub async fn handle<B>(
         ["apis", group] => discovery::group(group),
         ["apis", group, version] => discovery::resources(group, version),
         ["version"] => Some(version()),
-        ["healthz" | "livez" | "readyz", ..] => return health(api, &parts, &query),
+        ["healthz" | "livez" | "readyz", ..] => return health(api, &parts, &query).await,
         ["debug", "workshop", "trace"] => return Ok(records(api)),
         ["metrics"] => {
             let content_type = "text/plain; version=0.0.4; charset=utf-8";
-            return Ok(answer::bytes(200, content_type, metrics::page(api)));
+            return Ok(answer::bytes(200, content_type, metrics::page(api).await));
         }
         ["openapi", "v2"] => {
             let make = match negotiate::openapi_v2(headers)? {
@@ -190,12 +190,12 @@ fn aggregated(headers: &HeaderMap, core: bool) -> Response<Body> {
 }
 
 /// `/healthz`, `/livez`, `/readyz`: whether it works, checked part by part.
-fn health(api: &Api, parts: &[&str], query: &Query) -> Result<Response<Body>, ApiError> {
+async fn health(api: &Api, parts: &[&str], query: &Query) -> Result<Response<Body>, ApiError> {
     let endpoint = parts[0];
     let bootstrapped = api.bootstrapped.load(std::sync::atomic::Ordering::Acquire);
     let mut checks = vec![
         ("ping", true),
-        ("etcd", api.registry.is_healthy()),
+        ("etcd", api.registry.is_healthy().await),
         ("poststarthook/rbac/bootstrap-roles", bootstrapped),
         (
             "poststarthook/scheduling/bootstrap-system-priority-classes",

@@ -19,7 +19,7 @@ use crate::status::{ApiError, FieldError};
 /// What the client reads as a `Status`.
 pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError> {
     match call.info.verb {
-        "get" => get(call),
+        "get" => get(call).await,
         "list" => list(call).await,
         "watch" => watch::watch(call).await,
         "create" if call.info.name.is_empty() => create(call, &body).await,
@@ -31,20 +31,24 @@ pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError
     }
 }
 
-fn get(call: &Call) -> Result<Response<Body>, ApiError> {
+async fn get(call: &Call) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
     let registry = &call.api.registry;
     let target = call.target();
-    let kv = registry
-        .read(&target)?
-        .ok_or_else(|| ApiError::not_found(target.subject()))?;
-    let mut out = Vec::with_capacity(kv.value.len() + 64);
-    view.write(
-        &mut out,
-        registry.slot(call.resource)?,
-        &kv.value,
-        kv.mod_revision,
-    )?;
+    let slot = registry.slot(call.resource)?;
+    let found = match call.query.get("resourceVersion") {
+        // Any version will do: the cache has one, whatever becomes of the store.
+        "0" => registry
+            .entry(&target)?
+            .map(|entry| (entry.stored.clone(), entry.revision)),
+        _ => registry
+            .read(&target)
+            .await?
+            .map(|kv| (kv.value, kv.mod_revision)),
+    };
+    let (value, revision) = found.ok_or_else(|| ApiError::not_found(target.subject()))?;
+    let mut out = Vec::with_capacity(value.len() + 64);
+    view.write(&mut out, slot, &value, revision)?;
     Ok(answer::maybe_gzip(
         &call.headers,
         200,

@@ -62,7 +62,7 @@ pub async fn handle(call: &Call, mut extensions: Extensions) -> Result<Response<
         check_create(call)?;
     }
     let target = call.target();
-    let pod = call.api.registry.get(&target)?;
+    let pod = call.api.registry.get(&target).await?;
     let container = match call.info.subresource.as_str() {
         "portforward" => String::new(),
         _ => container_of(&pod, call.query.get("container"))?,
@@ -284,7 +284,7 @@ pub fn address_of(call: &Call, node: &str) -> Result<Address, ApiError> {
         namespace: "",
         name: node,
     };
-    let node = call.api.registry.get(&target)?;
+    let node = call.api.registry.cached(&target)?;
     let addresses = node["status"]["addresses"].as_array();
     let of_type = |wanted: &str| {
         let address = addresses?

@@ -96,7 +96,7 @@ async fn scale(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let registry = &call.api.registry;
     let mode = call.field_validation()?;
     let written = match call.info.verb {
-        "get" => registry.get(&target)?,
+        "get" => registry.get(&target).await?,
         "update" => {
             let json = call.json(body)?;
             let (wanted, _) = decode_as(SCALE_SCHEMA, "Scale", "autoscaling/v1", &json, mode)?;
@@ -282,7 +282,7 @@ async fn evict(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     };
     let registry = &call.api.registry;
     registry.admit_part(&call.target(), &mut eviction, &call.user)?;
-    let live = registry.get(&target)?;
+    let live = registry.get(&target).await?;
     let finished = matches!(
         live["status"]["phase"].as_str(),
         Some("Failed" | "Succeeded")

@@ -31,7 +31,7 @@ pub async fn create(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError
         ..call.target()
     };
     let registry = &call.api.registry;
-    let account = registry.get(&target)?;
+    let account = registry.get(&target).await?;
     registry.admit_part(&call.target(), &mut request, &call.user)?;
 
     let seconds = request["spec"]["expirationSeconds"]
@@ -123,7 +123,7 @@ fn bound_object(
             namespace,
             name,
         };
-        Ok::<_, ApiError>((call.api.registry.get(&target)?, resource.plural))
+        Ok::<_, ApiError>((call.api.registry.cached(&target)?, resource.plural))
     };
     let (found, plural) = object(kind, text("name"))?;
     let uid = meta::uid(&found);

@@ -133,7 +133,7 @@ pub async fn watch(call: &Call) -> Result<Response<Body>, ApiError> {
             match after {
                 Some(after) => registry.wait_for(after).await?,
                 None if any_version => {}
-                None => registry.latest().await,
+                None => registry.latest().await?,
             }
             if query.has("sendInitialEvents") && !options.send_initial {
                 (Vec::new(), registry.cache.revision())

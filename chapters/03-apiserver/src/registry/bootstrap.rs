@@ -62,7 +62,7 @@ impl Registry {
                 changed = changed.changed() => if changed.is_err() { return },
                 () = shutdown.cancelled() => return,
             }
-            if matches!(self.read(&target), Ok(None))
+            if matches!(self.read(&target).await, Ok(None))
                 && let Err(error) = self.publish().await
             {
                 tracing::warn!(%error, "the server's own Service cannot be kept");
@@ -136,7 +136,7 @@ impl Registry {
             namespace: &namespace,
             name: &name,
         };
-        if self.read(&target)?.is_some() {
+        if self.read(&target).await?.is_some() {
             return Ok(());
         }
         let user = loopback();

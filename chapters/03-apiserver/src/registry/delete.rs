@@ -85,7 +85,8 @@ impl Registry {
         let slot = self.slot(target.resource)?;
         loop {
             let kv = self
-                .read(target)?
+                .read(target)
+                .await?
                 .ok_or_else(|| ApiError::not_found(target.subject()))?;
             let object = self.parse(slot, &kv)?;
             check_preconditions(target, options, &object)?;

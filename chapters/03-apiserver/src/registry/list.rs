@@ -100,7 +100,9 @@ impl Registry {
                 return Err(invalid_match(resource, "is forbidden for continue"));
             }
             let (revision, after) = decode_token(&options.continue_token)?;
-            let entries = self.snapshot(slot, &selection.namespace, Some(&after), revision)?;
+            let entries = self
+                .snapshot(slot, &selection.namespace, Some(&after), revision)
+                .await?;
             return Ok(page(entries, revision, selection, options.limit));
         }
         let version = parse_version(&options.resource_version)?;
@@ -119,10 +121,12 @@ impl Registry {
             }
             ("Exact", Some(revision)) => {
                 self.wait_for(revision).await?;
-                let entries = self.snapshot(slot, &selection.namespace, None, revision)?;
+                let entries = self
+                    .snapshot(slot, &selection.namespace, None, revision)
+                    .await?;
                 return Ok(page(entries, revision, selection, options.limit));
             }
-            ("" | "NotOlderThan", None) => self.latest().await,
+            ("" | "NotOlderThan", None) => self.latest().await?,
             ("" | "NotOlderThan", Some(0)) => {}
             ("" | "NotOlderThan", Some(revision)) => self.wait_for(revision).await?,
             (other, _) => {
@@ -150,7 +154,7 @@ impl Registry {
     }
 
     /// The objects as they were at a revision.
-    fn snapshot(
+    async fn snapshot(
         &self,
         slot: &Slot,
         namespace: &str,
@@ -169,7 +173,7 @@ impl Registry {
         };
         let mut request = range(KeyRange::Span(start.into(), end.into()));
         request.revision = revision;
-        let found = self.store.range(&request).map_err(|error| match error {
+        let found = self.store.range(request).await.map_err(|error| match error {
             etcd::api::Error::Compacted { .. } if after.is_some() => ApiError::gone(
                 "The provided continue parameter is too old to display a consistent list result. \
                  You must start a new list without the continue parameter.",

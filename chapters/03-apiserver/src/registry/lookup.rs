@@ -12,16 +12,13 @@ use crate::status::ApiError;
 impl Lookup for Registry {
     fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         let resource = looked_up(plural)?;
-        Registry::get(
-            self,
-            &Target {
-                resource,
-                subresource: "",
-                namespace,
-                name,
-            },
-        )
-        .ok()
+        let target = Target {
+            resource,
+            subresource: "",
+            namespace,
+            name,
+        };
+        self.cached(&target).ok()
     }
 
     fn list(&self, plural: &str, namespace: &str) -> Vec<Value> {
@@ -65,7 +62,7 @@ impl Registry {
     /// # Errors
     /// 403 if it may not be.
     pub fn admit_delete(&self, target: &Target<'_>, user: &User) -> Result<(), ApiError> {
-        let old = Registry::get(self, target).ok();
+        let old = self.cached(target).ok();
         self.admit_operation(target, Operation::Delete, None, old.as_ref(), user)
     }
 
@@ -84,7 +81,7 @@ impl Registry {
             subresource: "",
             ..*target
         };
-        let old = Registry::get(self, &whole).ok();
+        let old = self.cached(&whole).ok();
         self.admit_operation(target, Operation::Create, Some(said), old.as_ref(), user)
     }
 

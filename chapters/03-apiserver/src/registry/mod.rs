@@ -10,7 +10,7 @@
 //!        │                   └─────────────┘
 //!        │ compare and swap        ▲ every change, in order
 //!        ▼                         │
-//!      etcd::Store ────────────────┘
+//!     etcd::Backend ───────────────┘    in this process, or real etcd members
 //! ```
 //!
 //! * [`write`]: create and update. An update reads the object, changes it and puts it back only if
@@ -41,11 +41,11 @@ pub mod services;
 pub mod strategy;
 pub mod write;
 
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use etcd::Store;
+use etcd::Backend;
 use etcd::api::{
     Compare, CompareOp, CompareTarget, DeleteRangeRequest, KeyRange, KeyValue, LeaseId, PutRequest,
     RangeRequest, RequestOp, ResponseOp, Revision, SortOrder, SortTarget, TxnRequest, WatchRequest,
@@ -59,7 +59,7 @@ use crate::config::Config;
 use crate::resources::Resource;
 use crate::status::{ApiError, Subject};
 use crate::trace;
-use cache::{Cache, Observer, Slot};
+use cache::{Cache, Entry, Observer, Slot};
 
 /// An object's address: resource, namespace (empty where it has none) and name.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +89,7 @@ impl<'a> Target<'a> {
 /// The objects, and everything that keeps them in order.
 pub struct Registry {
     /// The store.
-    pub store: Store,
+    pub store: Backend,
     /// What readers read.
     pub cache: Cache,
     /// Addresses and ports of Services.
@@ -114,9 +114,9 @@ impl Registry {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn open(store: Store, config: Config) -> Result<Registry, crate::Error> {
+    pub async fn open(store: Backend, config: Config) -> Result<Registry, crate::Error> {
         let cache = Cache::default();
-        let all = store.range(&range(cache::everything()))?;
+        let all = store.range(range(cache::everything())).await?;
         let authorizer = RwLock::default();
         cache.load(all.revision, &all.kvs, &authorizer);
         let services = services::allocator(&cache, &config)?;
@@ -143,7 +143,9 @@ impl Registry {
     /// If the store fails.
     pub async fn follow(&self, shutdown: &CancellationToken) -> Result<(), crate::Error> {
         let mut watcher = self.store.watch(WatchRequest {
-            range: cache::everything(),
+            // Every key of the store, also such as are none of the server's: so each revision that
+            // the store has is one that the watch tells, and the cache reaches.
+            range: KeyRange::From(Bytes::new()),
             start_revision: self.cache.revision() + 1,
             prev_kv: false,
             no_put: false,
@@ -161,7 +163,8 @@ impl Registry {
     /// Drops the history that no watch can ask for any more, every five minutes.
     pub async fn compact(&self, shutdown: &CancellationToken) {
         const EVERY: Duration = Duration::from_secs(300);
-        let mut keep_from = self.store.revision();
+        let mut keep_from = self.cache.revision();
+        let mut kept_from = 0;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
@@ -169,20 +172,24 @@ impl Registry {
             }
             // What was current at the last round is kept one round longer: pages of a list that
             // began then can still be had.
-            if keep_from > self.store.compact_revision()
-                && let Err(error) = self.store.compact(keep_from).await
-            {
-                tracing::warn!(%error, "the store cannot be compacted");
+            if keep_from > kept_from {
+                match self.store.compact(keep_from).await {
+                    // Or it was before this server began, or by another one of the same store.
+                    Ok(()) | Err(etcd::Error::Compacted { .. }) => kept_from = keep_from,
+                    Err(error) => tracing::warn!(%error, "the store cannot be compacted"),
+                }
             }
-            keep_from = self.store.revision();
+            keep_from = self.cache.revision();
         }
     }
 
     /// Whether the store answers.
-    pub fn is_healthy(&self) -> bool {
-        self.store
-            .range(&range(KeyRange::One(Bytes::from_static(b"health"))))
-            .is_ok()
+    pub async fn is_healthy(&self) -> bool {
+        // Upstream: the same read, and the same time for it.
+        const TIMEOUT: Duration = Duration::from_secs(2);
+        let health = range(KeyRange::One(Bytes::from_static(b"health")));
+        let read = tokio::time::timeout(TIMEOUT, self.store.range(health)).await;
+        matches!(read, Ok(Ok(_)))
     }
 
     /// The cache of a resource.
@@ -193,14 +200,22 @@ impl Registry {
     }
 
     /// Waits until the cache has all that is durable now.
-    pub async fn latest(&self) {
-        self.cache.reached(self.store.revision()).await;
+    ///
+    /// # Errors
+    /// If the store does not say what that is.
+    pub async fn latest(&self) -> Result<(), ApiError> {
+        let revision = self.store.revision().await?;
+        self.cache.reached(revision).await;
+        Ok(())
     }
 
     /// An object as it is now, with its revision.
-    pub fn read(&self, target: &Target) -> Result<Option<KeyValue>, ApiError> {
+    pub async fn read(&self, target: &Target<'_>) -> Result<Option<KeyValue>, ApiError> {
         let slot = self.slot(target.resource)?;
-        let found = self.store.range(&range(KeyRange::One(key(slot, target))))?;
+        let found = self
+            .store
+            .range(range(KeyRange::One(key(slot, target))))
+            .await?;
         Ok(found.kvs.into_iter().next())
     }
 
@@ -208,11 +223,33 @@ impl Registry {
     ///
     /// # Errors
     /// 404 if there is none.
-    pub fn get(&self, target: &Target) -> Result<Value, ApiError> {
-        let Some(kv) = self.read(target)? else {
+    pub async fn get(&self, target: &Target<'_>) -> Result<Value, ApiError> {
+        let Some(kv) = self.read(target).await? else {
             return Err(ApiError::not_found(target.subject()));
         };
         self.parse(self.slot(target.resource)?, &kv)
+    }
+
+    /// An object as the cache has it, parsed: for those who ask often, and for whom what is being
+    /// written at this moment may as well not be there yet.
+    ///
+    /// # Errors
+    /// 404 if there is none.
+    pub fn cached(&self, target: &Target<'_>) -> Result<Value, ApiError> {
+        let found = self.entry(target)?;
+        let entry = found.ok_or_else(|| ApiError::not_found(target.subject()))?;
+        let codec = &self.slot(target.resource)?.codec;
+        let object = codec.decode(&entry.stored, entry.revision);
+        object.map_err(|error| ApiError::internal(error.to_string()))
+    }
+
+    /// An object as the cache has it.
+    ///
+    /// # Errors
+    /// If such objects are not stored.
+    pub fn entry(&self, target: &Target<'_>) -> Result<Option<Arc<Entry>>, ApiError> {
+        let slot = self.slot(target.resource)?;
+        Ok(slot.get(&keys::local(target.namespace, target.name)))
     }
 
     fn parse(&self, slot: &Slot, kv: &KeyValue) -> Result<Value, ApiError> {
@@ -385,6 +422,8 @@ impl From<etcd::api::Error> for ApiError {
             etcd::api::Error::Compacted { compact_revision } => ApiError::gone(format!(
                 "too old resource version: compacted at {compact_revision}"
             )),
+            // As upstream: in the store's words, and with no reason, as nobody can act on one.
+            etcd::api::Error::Unavailable(message) => ApiError::new(500, "", message),
             other => ApiError::internal(other.to_string()),
         }
     }

@@ -166,7 +166,7 @@ impl Registry {
         self.validate(target, None, &object)?;
 
         if writer.dry_run {
-            if let Some(kv) = self.read(target)? {
+            if let Some(kv) = self.read(target).await? {
                 return Err(self.taken(target, &kv)?);
             }
             return Ok(object);
@@ -187,7 +187,7 @@ impl Registry {
                 );
                 Ok(object)
             }
-            None => match self.read(target)? {
+            None => match self.read(target).await? {
                 Some(kv) => Err(self.taken(target, &kv)?),
                 None => Err(ApiError::already_exists(target.subject())),
             },
@@ -220,7 +220,7 @@ impl Registry {
         let creates = target.subresource.is_empty()
             && (writer.apply || strategy::allows_create_on_update(target.resource));
         for _ in 0..ATTEMPTS {
-            let Some(kv) = self.read(target)? else {
+            let Some(kv) = self.read(target).await? else {
                 if !creates {
                     return Err(ApiError::not_found(target.subject()));
                 }

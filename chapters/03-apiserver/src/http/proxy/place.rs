@@ -66,7 +66,7 @@ fn split(text: &str) -> Option<Id<'_>> {
 
 fn get(call: &Call, kind: &str, name: &str) -> Result<Value, ApiError> {
     let resource = resources::by_kind("", "v1", kind).expect("it is served");
-    call.api.registry.get(&Target {
+    call.api.registry.cached(&Target {
         resource,
         subresource: "",
         namespace: call.target().namespace,
