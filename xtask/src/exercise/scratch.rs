@@ -64,7 +64,12 @@ impl Scratch {
         }
         for path in files(&dir)? {
             if !wanted.contains(&path) && !checks.contains_key(&path) {
-                remove(&dir.join(path))?;
+                remove(&dir.join(&path))?;
+                // cargo takes what is left of a package that is gone for a broken one.
+                let mut folders = path.ancestors().skip(1);
+                while let Some(folder) = folders.next().filter(|it| *it != Path::new(""))
+                    && fs::remove_dir(dir.join(folder)).is_ok()
+                {}
             }
         }
         let (root, target) = (dir, target.to_owned());
@@ -184,6 +189,7 @@ mod tests {
         {
             write_if_new(&root.join(path), b"1").unwrap();
         }
+        write_if_new(&root.join("gone/src/lib.rs"), b"1").unwrap();
         let instead = BTreeMap::from([(PathBuf::from("two.rs"), "two".to_owned())]);
         let sync = || Scratch::sync(root, &target, "verify", &instead).unwrap();
         let scratch = sync();
@@ -201,7 +207,10 @@ mod tests {
         assert_eq!(checks.map(|path| copy(path).exists()), [false, true]);
         let before = (changed("a/Cargo.toml"), changed(checks[1]));
         fs::remove_file(root.join("two.rs")).unwrap();
+        fs::remove_dir_all(root.join("gone")).unwrap();
+        assert!(copy("gone/src").exists());
         sync();
+        assert!(!copy("gone").exists());
         assert_eq!((changed("a/Cargo.toml"), changed(checks[1])), before);
         assert!(!copy("two.rs").exists());
     }
