@@ -19,6 +19,7 @@ fn programs(node: u16, scheduler: Option<&str>) -> Vec<Component> {
         runtime: Runtime::Embedded,
         network: 0,
         scheduler: scheduler.map(PathBuf::from),
+        members: None,
         supervisor: None,
     };
     let layout = Layout::at("/lab");

@@ -42,6 +42,14 @@ pub struct Component {
 
 /// The programs of `node`. `listener` is the socket of the host's loopback, for the API server.
 pub fn of(layout: &Layout, record: &Record, node: &Node, listener: i32) -> Vec<Component> {
+    let mut components = ours(layout, record, node, listener);
+    if let Some(members) = record.members.as_ref().filter(|_| node.is_control_plane()) {
+        members.join(layout, &record.name, &mut components);
+    }
+    components
+}
+
+fn ours(layout: &Layout, record: &Record, node: &Node, listener: i32) -> Vec<Component> {
     let program = layout.bin().join("cluster");
     let component = |name: &str, args: Vec<String>| Component {
         name: name.into(),
@@ -185,17 +193,20 @@ fn proxy(layout: &Layout, node: &Node) -> Vec<String> {
 
 /// `--name=value` flags, collected.
 #[derive(Default)]
-struct Flags {
-    args: Vec<String>,
+pub(super) struct Flags {
+    /// In the order in which they came.
+    pub args: Vec<String>,
 }
 
 impl Flags {
-    fn text(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+    /// A flag with any value.
+    pub fn text(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.args.push(format!("--{name}={value}"));
         self
     }
 
-    fn path(self, name: &str, path: &Path) -> Self {
+    /// A flag whose value is a path.
+    pub fn path(self, name: &str, path: &Path) -> Self {
         self.text(name, path.display())
     }
 }

@@ -27,6 +27,16 @@ pub enum Request {
         /// Its name.
         name: String,
     },
+    /// Kill an etcd member and leave it dead.
+    StopMember {
+        /// Its name.
+        name: String,
+    },
+    /// Start an etcd member that was stopped.
+    StartMember {
+        /// Its name.
+        name: String,
+    },
     /// Bring the images of an archive to every node.
     Load {
         /// The archive, absolute.

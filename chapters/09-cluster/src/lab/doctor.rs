@@ -12,7 +12,7 @@ use super::enter::{is_installed, sub_ids, user_name};
 use super::k3d::{self, Backend};
 use super::record::Runtime;
 use super::sys::{UnshareFlags, unshare};
-use super::{Error, docker, up};
+use super::{Error, docker, members, up};
 
 /// Folders and layers of a lab need about as much.
 const DISK_BYTES_MIN: u64 = 1 << 30;
@@ -105,7 +105,11 @@ pub fn run(options: &Doctor) -> Result<(), Error> {
             ));
             (findings, "cargo xtask lab --runtime containerd")
         }
-        (_, Runtime::Embedded) => (of_this_machine(), "cargo xtask lab"),
+        (_, Runtime::Embedded) => {
+            let mut findings = of_this_machine();
+            findings.push(etcd());
+            (findings, "cargo xtask lab")
+        }
     };
     for finding in &findings {
         println!("{finding}");
@@ -121,6 +125,14 @@ pub fn run(options: &Doctor) -> Result<(), Error> {
     }
     println!("\nThe lab runs here: {command}");
     Ok(())
+}
+
+/// An etcd for `lab --store etcd`, which is not the default.
+fn etcd() -> Finding {
+    match members::installed() {
+        Ok(_) => Finding::good("etcd is installed, for --store etcd"),
+        Err(error) => Finding::less("no etcd, for --store etcd", error.to_string()),
+    }
 }
 
 /// What a check of another part of the lab says; its error has the fix in it.

@@ -8,7 +8,7 @@
 //!   kubeconfig           the administrator's, for the host
 //!   bin/                 the programs that run, so that a rebuild does not pull them away
 //!   pki/                 the authority, certificates, keys, kubeconfigs of the components
-//!   control-plane/store  the API server's data
+//!   control-plane/store  the API server's data, or of each etcd member's beside it (etcd-1 …)
 //!   images/              layers, shared by the nodes
 //!   nodes/NODE/          what the kubelet of one node keeps
 //!   logs/                one file for each component of each node
@@ -71,6 +71,11 @@ impl Layout {
     /// The API server's data.
     pub fn store(&self) -> PathBuf {
         self.dir.join("control-plane/store")
+    }
+
+    /// The data of an etcd member.
+    pub fn member(&self, name: &str) -> PathBuf {
+        self.dir.join("control-plane").join(name)
     }
 
     /// The images of all nodes.

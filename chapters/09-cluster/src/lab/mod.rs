@@ -41,10 +41,12 @@ pub mod docker;
 pub mod doctor;
 pub mod down;
 pub mod enter;
+pub mod etcdctl;
 pub mod gateway;
 pub mod k3d;
 pub mod layout;
 pub mod logs;
+pub mod members;
 pub mod network;
 pub mod node_init;
 pub mod pki;
@@ -151,6 +153,22 @@ enum Command {
         /// Its name
         node: String,
     },
+    /// Kill an etcd member, as if its machine had died
+    StopMember {
+        /// Its name: etcd-1, etcd-2, …
+        member: String,
+    },
+    /// Bring a stopped etcd member back
+    StartMember {
+        /// Its name
+        member: String,
+    },
+    /// Run etcdctl against the lab's etcd members
+    Etcdctl {
+        /// Its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
     /// Show the log of a component (apiserver, kubelet, …) or of all of a node's components
     Logs(logs::Logs),
     /// Print the path of the lab's kubeconfig
@@ -210,6 +228,9 @@ pub fn run(lab: Lab) -> Result<(), Error> {
         Command::Status(options) => status::run(&lab.name, &layout, &options),
         Command::StopNode { node } => ask(&Request::StopNode { name: node }),
         Command::StartNode { node } => ask(&Request::StartNode { name: node }),
+        Command::StopMember { member } => ask(&Request::StopMember { name: member }),
+        Command::StartMember { member } => ask(&Request::StartMember { name: member }),
+        Command::Etcdctl { args } => etcdctl::run(&lab.name, &layout, &args),
         Command::Logs(options) => logs::run(&lab.name, &layout, &options),
         Command::Kubeconfig => {
             if !layout.kubeconfig().exists() {
@@ -258,6 +279,9 @@ fn in_docker(
             verbs::block_on(verbs::logs(record, &options.what, options.follow))
         }
         Command::Load { file } => verbs::block_on(verbs::load(file)),
+        Command::StopMember { .. } | Command::StartMember { .. } | Command::Etcdctl { .. } => Err(
+            Error::Usage("a lab of --runtime docker has no etcd members".into()),
+        ),
         _ => return None,
     })
 }
@@ -274,6 +298,9 @@ fn in_k3d(name: &str, layout: &Layout, command: &Command) -> Option<Result<(), E
         Command::StopNode { node } => k3d::node(name, "stop", node),
         Command::StartNode { node } => k3d::node(name, "start", node),
         Command::Load { file } => k3d::load_images(name, file),
+        Command::StopMember { .. } | Command::StartMember { .. } | Command::Etcdctl { .. } => Err(
+            Error::Usage("etcd members are of our own labs: `lab --store etcd`".into()),
+        ),
         Command::Logs(_) | Command::Trace(_) => Err(Error::Usage(
             "logs and traces are of our own components; `docker logs` shows those of a k3d node"
                 .into(),

@@ -19,6 +19,7 @@ use rcgen::{
 
 use super::Error;
 use super::layout::Layout;
+use super::members::Members;
 use super::record::{CONTROL_PLANE, Record, write_atomically};
 
 /// Certificates that end within this time are made anew.
@@ -34,6 +35,8 @@ struct Identity {
     group: Option<&'static str>,
     /// Names and addresses that it serves under; empty for a client.
     serves: Vec<SanType>,
+    /// Shown as a client as well, though it serves: etcd's members are both.
+    calls: bool,
 }
 
 /// Makes what is missing in `pki/`, and all kubeconfigs.
@@ -41,9 +44,16 @@ struct Identity {
 /// # Errors
 /// When a file cannot be written, or an authority is there whose files cannot be read.
 pub fn ensure(layout: &Layout, record: &Record) -> Result<(), Error> {
-    let authority = Authority::ensure(layout)?;
+    let authority = Authority::ensure(layout, "ca", "workshop-ca")?;
     for identity in identities(record) {
         authority.ensure_certificate(layout, &identity)?;
+    }
+    if let Some(members) = &record.members {
+        // Another one: a certificate of the cluster's own must not open its store.
+        let authority = Authority::ensure(layout, "etcd-ca", "etcd-ca")?;
+        for identity in etcd_identities(members) {
+            authority.ensure_certificate(layout, &identity)?;
+        }
     }
     ensure_service_account_key(layout)?;
 
@@ -89,6 +99,7 @@ fn identities(record: &Record) -> Vec<Identity> {
         user: user.into(),
         group,
         serves: Vec::new(),
+        calls: true,
     };
     let mut identities = vec![
         client("admin", "kubernetes-admin", Some("system:masters")),
@@ -117,6 +128,7 @@ fn identities(record: &Record) -> Vec<Identity> {
             .chain(["127.0.0.1", "10.96.0.1"].map(|ip| address(ip.parse().expect("an address"))))
             .chain([address(record.nodes()[0].ip().into())])
             .collect(),
+            calls: false,
         },
     ];
     for node in record.nodes() {
@@ -131,9 +143,32 @@ fn identities(record: &Record) -> Vec<Identity> {
             user,
             group: Some("system:nodes"),
             serves: vec![dns(&node.name), address(node.ip().into())],
+            calls: false,
         });
     }
     identities
+}
+
+/// What etcd's members and their one client show each other.
+fn etcd_identities(members: &Members) -> Vec<Identity> {
+    let member = |file: &str| Identity {
+        file: file.into(),
+        user: CONTROL_PLANE.into(),
+        group: None,
+        serves: [dns("localhost"), dns(CONTROL_PLANE)]
+            .into_iter()
+            .chain(members.addresses().map(|ip| address(ip.into())))
+            .collect(),
+        calls: true,
+    };
+    let client = Identity {
+        file: "apiserver-etcd-client".into(),
+        user: "kube-apiserver-etcd-client".into(),
+        group: None,
+        serves: Vec::new(),
+        calls: true,
+    };
+    vec![member("etcd-server"), member("etcd-peer"), client]
 }
 
 fn dns(name: &str) -> SanType {
@@ -150,11 +185,13 @@ struct Authority {
 }
 
 impl Authority {
-    fn ensure(layout: &Layout) -> Result<Self, Error> {
-        let (certificate, key) = (layout.pki_file("ca.crt"), layout.pki_file("ca.key"));
+    /// The authority whose files are called `file`.
+    fn ensure(layout: &Layout, file: &str, name: &str) -> Result<Self, Error> {
+        let of = |ending: &str| layout.pki_file(&format!("{file}.{ending}"));
+        let (certificate, key) = (of("crt"), of("key"));
         if !certificate.exists() || !key.exists() {
             let pair = KeyPair::generate().map_err(Error::pki)?;
-            let mut params = params("workshop-ca", None);
+            let mut params = params(name, None);
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             // The authority outlives ten years of certificates.
@@ -181,11 +218,14 @@ impl Authority {
             KeyUsagePurpose::DigitalSignature,
             KeyUsagePurpose::KeyEncipherment,
         ];
-        params.extended_key_usages = vec![if identity.serves.is_empty() {
-            ExtendedKeyUsagePurpose::ClientAuth
-        } else {
-            ExtendedKeyUsagePurpose::ServerAuth
-        }];
+        let serves = !identity.serves.is_empty();
+        let uses = [
+            (serves, ExtendedKeyUsagePurpose::ServerAuth),
+            (identity.calls, ExtendedKeyUsagePurpose::ClientAuth),
+        ];
+        params.extended_key_usages = (uses.into_iter())
+            .filter_map(|(is_used, usage)| is_used.then_some(usage))
+            .collect();
         params.subject_alt_names = identity.serves.clone();
         params.use_authority_key_identifier_extension = true;
         let made = params.signed_by(&pair, &self.issuer).map_err(Error::pki)?;
@@ -300,6 +340,7 @@ mod tests {
             runtime: crate::lab::record::Runtime::Embedded,
             network: 0,
             scheduler: None,
+            members: None,
             supervisor: None,
         };
         ensure(&layout, &record).unwrap();

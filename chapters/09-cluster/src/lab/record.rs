@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::layout::Layout;
+use super::members::Members;
 
 /// The name of the control plane's node.
 pub const CONTROL_PLANE: &str = "control-plane";
@@ -29,6 +30,9 @@ pub struct Record {
     /// A scheduler that takes the place of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<std::path::PathBuf>,
+    /// The etcd members that are its store; none if the API server keeps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Members>,
     /// The supervisor, if the lab was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<Process>,
@@ -171,6 +175,7 @@ mod tests {
             runtime: Runtime::Embedded,
             network: 0,
             scheduler: None,
+            members: None,
             supervisor: None,
         };
         let nodes: Vec<_> = record

@@ -133,6 +133,8 @@ fn assign(record: &Record, status: &Status, processes: &[LabProcess]) -> Vec<Row
 fn is_role(process: &LabProcess, role: &str) -> bool {
     let argument = |number: usize| process.command.get(number);
     argument(1).is_some_and(|arg| arg == role)
+        // A member of etcd is told from the others by its name.
+        || argument(1).is_some_and(|arg| arg.strip_prefix("--name=") == Some(role))
         // containerd has its name as its own.
         || argument(0).is_some_and(|program| program == role)
         // A scheduler that takes the place of ours is a program of its own.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::control::{Conversation, Reply, Request};
 use super::k3d::{self, Backend, K3dOptions};
 use super::layout::Layout;
+use super::members::StoreOptions;
 use super::progress::Progress;
 use super::record::{Record, Runtime};
 use super::{Error, disk, docker, enter, pki, ports, sys};
@@ -32,6 +33,8 @@ pub struct Up {
     #[arg(long, value_enum)]
     backend: Option<Backend>,
     #[command(flatten)]
+    store: StoreOptions,
+    #[command(flatten)]
     k3d: K3dOptions,
 }
 
@@ -51,10 +54,10 @@ impl Up {
                     .into(),
             ));
         }
-        let ours = self.runtime.is_some() || self.scheduler.is_some();
+        let ours = self.runtime.is_some() || self.scheduler.is_some() || self.store.is_given();
         match backend {
             Backend::K3d if ours => Err(Error::Usage(
-                "--runtime and --scheduler are of our own nodes, not of k3d's".into(),
+                "--runtime, --scheduler and --store are of our own nodes, not of k3d's".into(),
             )),
             Backend::Workshop if self.k3d != K3dOptions::default() => Err(Error::Usage(
                 "--image, --publish, --volume and those of registries need --backend k3d".into(),
@@ -74,6 +77,7 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
     }
     let before = Record::load(layout);
     let runtime = runtime(options, before.as_ref())?;
+    let members = options.store.members(before.as_ref())?;
     let running = Conversation::start(layout, &Request::Wait);
     match running.and_then(|it| it.map(|it| join(name, layout, options, it)).transpose()) {
         Ok(Some(())) => return Ok(()),
@@ -119,6 +123,7 @@ pub fn run(name: &str, layout: &Layout, options: &Up) -> Result<(), Error> {
         runtime,
         network: before.as_ref().map_or(0, |record| record.network),
         scheduler: options.scheduler.as_deref().map(absolute).transpose()?,
+        members,
         supervisor: None,
     };
     prepare(layout, &record)?;
@@ -187,6 +192,11 @@ fn in_docker(
     before: Option<Record>,
     mut progress: Progress,
 ) -> Result<(), Error> {
+    if options.store.is_given() {
+        return Err(Error::Usage(
+            "--store etcd runs programs of the host, which are not in the node image".into(),
+        ));
+    }
     if options.scheduler.is_some() {
         return Err(Error::Usage(
             "--scheduler names a program of the host, which is not in the node image".into(),
@@ -208,6 +218,7 @@ fn in_docker(
             runtime: Runtime::Docker,
             network: 0,
             scheduler: None,
+            members: None,
             supervisor: None,
         },
     };

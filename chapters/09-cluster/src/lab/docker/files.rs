@@ -139,6 +139,7 @@ mod tests {
             runtime: Runtime::Docker,
             network: 9,
             scheduler: None,
+            members: None,
             supervisor: None,
         }
     }

@@ -413,6 +413,8 @@ impl Supervisor {
             }
             Request::StopNode { name } => self.stop_node(&name).map(|text| say(&asker, text)),
             Request::StartNode { name } => self.bring_back(&name).map(|text| say(&asker, text)),
+            Request::StopMember { name } => self.stop_member(&name).map(|text| say(&asker, text)),
+            Request::StartMember { name } => self.start_member(&name).map(|text| say(&asker, text)),
             Request::Load { path } => match self.load(&path, asker.clone()) {
                 Ok(()) => return,
                 Err(message) => Err(message),
@@ -461,6 +463,37 @@ impl Supervisor {
         Ok(format!(
             "{name} is started; `kubectl get nodes -w` shows it come back"
         ))
+    }
+
+    fn stop_member(&mut self, name: &str) -> Result<String, String> {
+        self.check_member(name)?;
+        if !self.nodes[0].hold(name) {
+            return Err(format!("{name} is stopped already"));
+        }
+        Ok(format!(
+            "{name} is killed; `lab start-member {name}` brings it back"
+        ))
+    }
+
+    fn start_member(&mut self, name: &str) -> Result<String, String> {
+        self.check_member(name)?;
+        if !self.nodes[0].release(name) {
+            return Err(format!("{name} is not stopped"));
+        }
+        Ok(format!("{name} is started"))
+    }
+
+    /// Only members may be stopped: nothing else of the control plane has another one of its kind.
+    fn check_member(&self, name: &str) -> Result<(), String> {
+        let Some(members) = &self.record.members else {
+            return Err("this lab has no etcd members: `lab up --store etcd` makes some".into());
+        };
+        let names: Vec<String> = members.names().collect();
+        if names.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let names = names.join(", ");
+        Err(format!("no member is called {name:?}; there are: {names}"))
     }
 
     fn restart_node(&mut self, number: usize) -> Result<(), Error> {

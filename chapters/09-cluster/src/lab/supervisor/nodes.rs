@@ -55,6 +55,8 @@ struct Running {
     last_exit: Option<String>,
     /// The exercise whose hole it came upon.
     open_exercise: Option<String>,
+    /// It was stopped by hand, and is not started until it is by hand.
+    held: bool,
 }
 
 impl NodeHandle {
@@ -162,16 +164,45 @@ impl NodeHandle {
                 let running = self.components.get_mut(&name)?;
                 running.open_exercise = open::exercise(&how, &layout.log(&self.node.name, &name));
                 let wait = running.ended(how);
-                running.open_exercise.is_none().then_some((name, wait))
+                let again = running.open_exercise.is_none() && !running.held;
+                again.then_some((name, wait))
             }
         }
     }
 
     /// Starts a component of it.
     pub fn start_component(&mut self, name: &str) {
-        if let Some(running) = self.components.get(name) {
+        if let Some(running) = self.components.get(name).filter(|it| !it.held) {
             self.order(&Order::Start(running.component.clone()));
         }
+    }
+
+    /// Kills a component and does not start it again; false if that was done before.
+    pub fn hold(&mut self, name: &str) -> bool {
+        match self.components.get_mut(name) {
+            Some(running) if !running.held => running.held = true,
+            _ => return false,
+        }
+        self.order(&Order::Signal {
+            name: name.to_owned(),
+            signal: rustix::process::Signal::KILL.as_raw(),
+        });
+        true
+    }
+
+    /// Starts a component that was held; false if it was not.
+    pub fn release(&mut self, name: &str) -> bool {
+        match self.components.get_mut(name) {
+            // It is on its way out, and is started as any that ended.
+            Some(running) if running.held && running.since.is_some() => {
+                running.held = false;
+                return true;
+            }
+            Some(running) if running.held => running.held = false,
+            _ => return false,
+        }
+        self.start_component(name);
+        true
     }
 
     /// The components that run.
@@ -231,6 +262,7 @@ impl Running {
             backoff: BACKOFF_FIRST,
             last_exit: None,
             open_exercise: None,
+            held: false,
         }
     }
 
