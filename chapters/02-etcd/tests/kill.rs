@@ -104,12 +104,14 @@ fn nothing_acknowledged_is_lost() {
         child.wait().expect("it was ours");
 
         let store = Store::open(dir.path(), options()).expect("opens after any kill");
-        for (writer, n) in acknowledged.iter().enumerate() {
+        for (writer, n) in acknowledged.iter_mut().enumerate() {
             let found = counter(&store, writer);
             assert!(
-                found == *n || found == n + 1,
+                found == *n || found == *n + 1,
                 "round {round}: writer {writer} said {n}, has {found}"
             );
+            // The next round's writer begins there, and may die before it says anything.
+            *n = found;
         }
     }
     assert!(acknowledged.iter().sum::<u64>() > 1000);
