@@ -28,12 +28,13 @@
 //! What a peer can make this hold is bounded: headers by [`hpack`], messages in flight by the
 //! connection's window, streams by their number, and a peer that does not read is not read from.
 //!
-//! Left out: push, priorities (RFC 9113 has them no more), compression of answers (a call that says it is
-//! compressed is passed on), and deadlines (`grpc-timeout` is the client's own business here).
+//! Left out: push, priorities (RFC 9113 has them no more), compression of answers (a call that says
+//! it is compressed is passed on), and deadlines (`grpc-timeout` is the client's own business here).
 //! Upstream: RFC 9113, RFC 7541, and `doc/PROTOCOL-HTTP2.md` in grpc/grpc.
 
 #[cfg(feature = "client")]
 pub mod client;
+mod codes;
 #[cfg(feature = "server")]
 mod connection;
 #[cfg(feature = "server")]
@@ -58,6 +59,7 @@ mod tests;
 #[cfg(feature = "server")]
 use std::future::Future;
 
+pub use codes::CODES;
 #[cfg(feature = "server")]
 pub use messages::{Messages, put_message, stream};
 #[cfg(feature = "server")]

@@ -30,25 +30,6 @@ impl Code {
 
     /// The name that Go's library prints.
     fn name(self) -> &'static str {
-        const NAMES: [&str; 17] = [
-            "OK",
-            "Canceled",
-            "Unknown",
-            "InvalidArgument",
-            "DeadlineExceeded",
-            "NotFound",
-            "AlreadyExists",
-            "PermissionDenied",
-            "ResourceExhausted",
-            "FailedPrecondition",
-            "Aborted",
-            "OutOfRange",
-            "Unimplemented",
-            "Internal",
-            "Unavailable",
-            "DataLoss",
-            "Unauthenticated",
-        ];
         let number = match self {
             Code::DeadlineExceeded => 4,
             Code::NotFound => 5,
@@ -56,7 +37,10 @@ impl Code {
             Code::Unavailable => 14,
             Code::Other(number) => number,
         };
-        NAMES.get(number as usize).copied().unwrap_or("Unknown")
+        crate::CODES
+            .get(number as usize)
+            .copied()
+            .unwrap_or("Unknown")
     }
 }
 
