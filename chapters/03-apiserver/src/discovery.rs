@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::resources::{RESOURCES, Resource};
+use crate::resources::{self, Resource};
 
 /// The media type of the aggregated form.
 pub const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -48,7 +48,7 @@ fn group_of(name: &str, version: &str) -> Value {
 /// The groups with a name and their versions, in the table's order.
 fn named_groups() -> Vec<(&'static str, &'static str)> {
     let mut groups = Vec::new();
-    for resource in RESOURCES {
+    for resource in resources::all() {
         let group = (resource.group, resource.version);
         if !resource.group.is_empty() && !groups.contains(&group) {
             groups.push(group);
@@ -172,9 +172,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
 }
 
 fn of_group(group: &str, version: &str) -> impl Iterator<Item = &'static Resource> {
-    RESOURCES
-        .iter()
-        .filter(move |r| r.group == group && r.version == version)
+    resources::all().filter(move |r| r.group == group && r.version == version)
 }
 
 /// Changes when the stored form of a kind does: upstream's hash of group, version and kind.

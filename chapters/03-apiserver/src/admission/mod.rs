@@ -228,8 +228,7 @@ pub(crate) mod tests {
 
     /// Creates an object as the admin.
     pub(crate) fn create(world: &World, kind: &str, object: &mut Value) -> Result<(), ApiError> {
-        let resource = crate::resources::RESOURCES
-            .iter()
+        let resource = crate::resources::all()
             .find(|r| r.kind == kind)
             .expect(kind);
         let mut request = Request {

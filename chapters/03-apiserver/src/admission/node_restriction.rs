@@ -220,7 +220,7 @@ mod tests {
     use crate::{
         admission::{Admission, tests::World},
         authn::User,
-        resources::RESOURCES,
+        resources,
     };
 
     fn kubelet(
@@ -230,7 +230,7 @@ mod tests {
         mut object: Value,
         old: Option<&Value>,
     ) -> Result<(), String> {
-        let resource = RESOURCES.iter().find(|r| r.kind == kind).expect(kind);
+        let resource = resources::all().find(|r| r.kind == kind).expect(kind);
         let user = User {
             name: "system:node:one".into(),
             groups: vec!["system:nodes".into()],

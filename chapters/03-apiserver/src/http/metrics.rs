@@ -23,9 +23,7 @@ impl Metrics {
     /// Counts a request that has been answered. What is no resource that is served counts as
     /// none, so that requests for made-up names cannot fill the memory.
     pub fn count(&self, verb: &'static str, resource: &str, code: u16, took: Duration) {
-        let known = crate::resources::RESOURCES
-            .iter()
-            .any(|r| r.plural == resource);
+        let known = crate::resources::all().any(|r| r.plural == resource);
         let resource = if known {
             resource.to_owned()
         } else {

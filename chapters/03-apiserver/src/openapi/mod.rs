@@ -5,7 +5,7 @@
 //! 2 is one document, version 3 one for each group and version, with an index.
 //!
 //! ```text
-//!  resources.rs --> operations.rs: paths and operations -+
+//!  resources/   --> operations.rs: paths and operations -+
 //!                                                        +--> v2.rs, v3.rs --> gzip --> kept
 //!  schema       --> models.rs: types with extensions ----+
 //! ```
@@ -32,7 +32,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::resources::{RESOURCES, Resource};
+use crate::resources::{self, Resource};
 
 /// A document, compressed.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Document {
 /// The document of OpenAPI v2, served at `/openapi/v2`.
 pub fn v2() -> &'static Document {
     static DOCUMENT: OnceLock<Document> = OnceLock::new();
-    DOCUMENT.get_or_init(|| Document::json(&v2::document(), hash(RESOURCES.iter())))
+    DOCUMENT.get_or_init(|| Document::json(&v2::document(), hash(resources::all())))
 }
 
 /// The media type of [`v2_protobuf`].
@@ -87,7 +87,7 @@ pub fn v2_protobuf() -> &'static Document {
     DOCUMENT.get_or_init(|| {
         let message = protobuf::document(&v2::document());
         // Another form of the same is another answer to who asks by its tag.
-        let hash = hash(RESOURCES.iter()) + "-protobuf";
+        let hash = hash(resources::all()) + "-protobuf";
         Document::new(&message, V2_PROTOBUF, hash)
     })
 }
@@ -130,7 +130,7 @@ fn base_path(resource: &Resource) -> String {
 
 fn group_versions() -> BTreeMap<String, Vec<&'static Resource>> {
     let mut groups: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
-    for resource in RESOURCES {
+    for resource in resources::all() {
         groups
             .entry(base_path(resource))
             .or_default()

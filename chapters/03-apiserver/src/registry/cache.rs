@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use super::codec::Codec;
 use super::keys;
-use crate::resources::{RESOURCES, Resource};
+use crate::resources::{self, Resource};
 use crate::selectors;
 use crate::status::ApiError;
 
@@ -285,7 +285,7 @@ pub struct Cache {
 
 impl Default for Cache {
     fn default() -> Cache {
-        let stored = RESOURCES.iter().filter(|resource| {
+        let stored = resources::all().filter(|resource| {
             resource.is_stored() && std::ptr::eq(*resource, keys::stored_as(resource))
         });
         Cache {

@@ -322,8 +322,7 @@ mod tests {
     }
 
     fn step_of(plural: &str, object: &Value, options: DeleteOptions) -> Step {
-        let resource = resources::RESOURCES
-            .iter()
+        let resource = resources::all()
             .find(|r| r.plural == plural)
             .expect("is served");
         step(resource, object, &options, now())

@@ -3,7 +3,7 @@
 //! The places are upstream's, names from before 1.0 included (`minions` are nodes), so that a
 //! look into the store with `etcdctl` shows what it would show there.
 
-use crate::resources::{RESOURCES, Resource};
+use crate::resources::{self, Resource};
 
 /// What every key begins with.
 pub const ROOT: &str = "/registry/";
@@ -32,8 +32,7 @@ pub fn local(namespace: &str, name: &str) -> String {
 /// the same objects in two forms, and are kept in the first.
 pub fn stored_as(resource: &'static Resource) -> &'static Resource {
     match (resource.group, resource.plural) {
-        ("events.k8s.io", "events") => RESOURCES
-            .iter()
+        ("events.k8s.io", "events") => resources::all()
             .find(|r| r.group.is_empty() && r.plural == "events")
             .expect("core events are served"),
         _ => resource,
@@ -48,8 +47,7 @@ mod tests {
     fn places_are_upstreams() {
         let place = |plural: &str| {
             prefix(
-                RESOURCES
-                    .iter()
+                resources::all()
                     .find(|r| r.plural == plural)
                     .expect("is served"),
             )
@@ -62,8 +60,7 @@ mod tests {
 
     #[test]
     fn no_prefix_hides_another() {
-        let stored: Vec<String> = RESOURCES
-            .iter()
+        let stored: Vec<String> = resources::all()
             .filter(|r| r.is_stored() && std::ptr::eq(stored_as(r), *r))
             .map(prefix)
             .collect();

@@ -6,7 +6,7 @@ use super::write::Writer;
 use super::{Registry, Target};
 use crate::admission::{Admission, Lookup, Operation, Request};
 use crate::authn::User;
-use crate::resources::{RESOURCES, Resource};
+use crate::resources::{self, Resource};
 use crate::status::ApiError;
 
 impl Lookup for Registry {
@@ -35,9 +35,7 @@ impl Lookup for Registry {
 
 /// The resources that admission asks for have one group each.
 fn looked_up(plural: &str) -> Option<&'static Resource> {
-    RESOURCES
-        .iter()
-        .find(|resource| resource.plural == plural && resource.is_stored())
+    resources::all().find(|resource| resource.plural == plural && resource.is_stored())
 }
 
 impl Registry {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::visit::{Node, Problems};
 use super::{Shape, type_named};
-use crate::resources::RESOURCES;
+use crate::resources;
 use crate::status::{ApiError, FieldError, Subject};
 
 /// What is done about unknown and duplicate fields. Upstream: the `fieldValidation` parameter.
@@ -146,9 +146,7 @@ fn check_kind(
     if !is_kind {
         return Ok(());
     }
-    let resource = RESOURCES
-        .iter()
-        .find(|resource| resource.schema == schema_name);
+    let resource = resources::all().find(|resource| resource.schema == schema_name);
     let api_version = resource.map_or(version.to_owned(), |resource| resource.api_version());
     let said = object
         .entry("apiVersion")

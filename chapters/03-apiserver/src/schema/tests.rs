@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::resources::RESOURCES;
+use crate::resources;
 
 const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
 
@@ -25,7 +25,7 @@ fn decode_pod(body: Value) -> Result<Value, String> {
 
 #[test]
 fn every_resource_has_a_type() {
-    for resource in RESOURCES {
+    for resource in resources::all() {
         assert!(type_named(resource.schema).is_some(), "{}", resource.schema);
     }
 }

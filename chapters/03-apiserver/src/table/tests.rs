@@ -27,7 +27,7 @@ fn pod_row(spec: Value, status: Value) -> String {
 
 #[test]
 fn every_resource_has_a_row_for_an_empty_object() {
-    for resource in crate::resources::RESOURCES {
+    for resource in crate::resources::all() {
         let table = table(
             resource,
             &[json!({})],

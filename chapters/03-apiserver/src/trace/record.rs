@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn objects_say_whose_they_are() {
         let of = |kind: &str, key: &str, object: Value| {
-            let resource = resources::RESOURCES.iter().find(|r| r.kind == kind);
+            let resource = resources::all().find(|r| r.kind == kind);
             let told = about(&Object::of(resource.expect("is served"), key), &object);
             let told = told
                 .iter()

@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     defaults::apply_defaults,
-    resources::{RESOURCES, by_kind},
+    resources::{self, by_kind},
 };
 
 fn resource(kind: &str) -> &'static Resource {
-    RESOURCES
-        .iter()
+    resources::all()
         .find(|resource| resource.kind == kind)
         .expect(kind)
 }
@@ -271,7 +270,7 @@ fn profiles_parameters_and_mounts() {
 
 #[test]
 fn good_objects_are_good() {
-    for resource in RESOURCES.iter().filter(|resource| resource.is_stored()) {
+    for resource in resources::all().filter(|resource| resource.is_stored()) {
         assert_eq!(
             create(resource.kind, &[]),
             Vec::<String>::new(),
@@ -773,8 +772,8 @@ fn volumes_and_claims() {
 
 proptest! {
     #[test]
-    fn nothing_is_too_strange(spec in any_json(), metadata in any_json(), index in 0..RESOURCES.len()) {
-        let resource = &RESOURCES[index];
+    fn nothing_is_too_strange(spec in any_json(), metadata in any_json(), index in 0..resources::all().count()) {
+        let resource = resources::all().nth(index).expect("in bounds");
         let mut object = json!({"metadata": metadata, "spec": spec});
         apply_defaults(resource, &mut object);
         crate::defaults::prepare_for_create(resource, &mut object);
