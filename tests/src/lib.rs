@@ -7,11 +7,13 @@
 //! program and names it in `WORKSHOP_CLUSTER`.
 
 pub mod engine;
+pub mod members;
 pub mod stage;
 pub mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What runs a lab's nodes and pods.
@@ -25,10 +27,15 @@ pub enum Kind {
     Docker,
     /// Namespaces of root, with a containerd in each node.
     Containerd,
+    /// Namespaces, on one member of a real etcd.
+    Etcd,
+    /// Namespaces, on three members of a real etcd, whose leader dies on the way.
+    LeaderLost,
 }
 
 /// Makes a test of a scenario for each kind of lab: `embedded::name`, `rootless::name`,
-/// `docker::name` and `containerd::name`. A scenario is a function of a [`Kind`].
+/// `docker::name`, `containerd::name` and `leader_lost::name`. A scenario is a function of a
+/// [`Kind`]. ([`Kind::Etcd`] is what transcripts are played on.)
 #[macro_export]
 macro_rules! on_each_lab {
     ($($scenario:ident),+ $(,)?) => {
@@ -59,6 +66,14 @@ macro_rules! on_each_lab {
             fn $scenario() {
                 if $crate::has_containerd() {
                     super::$scenario($crate::Kind::Containerd);
+                }
+            })+
+        }
+        mod leader_lost {
+            $(#[test]
+            fn $scenario() {
+                if $crate::has_etcd() {
+                    super::$scenario($crate::Kind::LeaderLost);
                 }
             })+
         }
@@ -115,11 +130,30 @@ pub fn has_containerd() -> bool {
     false
 }
 
+/// Whether there is an etcd: the one of `WORKSHOP_ETCD`, or the one in the path. In CI there is.
+///
+/// # Panics
+/// When `CI` is set and there is none.
+pub fn has_etcd() -> bool {
+    let program = std::env::var_os("WORKSHOP_ETCD").unwrap_or_else(|| "etcd".into());
+    let has = Command::new(program).arg("--version").output().is_ok();
+    assert!(
+        has || std::env::var_os("CI").is_none(),
+        "etcd is not installed"
+    );
+    if !has {
+        eprintln!("skipped: no etcd (Debian and Ubuntu have it in etcd-server)");
+    }
+    has
+}
+
 /// A lab that ends with its test.
 pub struct Lab {
     name: String,
     home: tempfile::TempDir,
     kind: Kind,
+    /// How often it was asked by kubectl.
+    asked: AtomicU32,
     /// The engine of a Docker lab, if it is not the usual one.
     engine: Option<String>,
 }
@@ -156,13 +190,14 @@ impl Lab {
         let home = tempfile::Builder::new().prefix("workshop-").tempdir();
         // An engine, or the machine's cgroups, are shared with whoever else tests on this machine.
         let name = match kind {
-            Kind::Embedded | Kind::Rootless => name.to_owned(),
+            Kind::Embedded | Kind::Rootless | Kind::Etcd | Kind::LeaderLost => name.to_owned(),
             Kind::Docker | Kind::Containerd => format!("{name}-{}", std::process::id()),
         };
         Self {
             name,
             home: home.expect("a folder for the lab"),
             kind,
+            asked: AtomicU32::new(0),
             engine: None,
         }
     }
@@ -184,7 +219,11 @@ impl Lab {
     /// When the node has no address.
     pub fn node_port_host(&self) -> String {
         match self.kind {
-            Kind::Embedded | Kind::Rootless | Kind::Containerd => "127.0.0.1".to_owned(),
+            Kind::Embedded
+            | Kind::Rootless
+            | Kind::Containerd
+            | Kind::Etcd
+            | Kind::LeaderLost => "127.0.0.1".to_owned(),
             Kind::Docker => self.kubectl(
                 "get node control-plane -o jsonpath={.status.addresses[?(@.type==\"InternalIP\")].address}",
             ),
@@ -218,12 +257,14 @@ impl Lab {
     /// # Panics
     /// When it fails.
     pub fn start(&self, args: &[&str]) -> String {
-        let runtime: &[&str] = match self.kind {
+        let kind: &[&str] = match self.kind {
             Kind::Embedded | Kind::Rootless => &[],
             Kind::Docker => &["--runtime", "docker"],
             Kind::Containerd => &["--runtime", "containerd"],
+            Kind::Etcd => &["--store", "etcd"],
+            Kind::LeaderLost => &["--store", "etcd", "--etcd-members", "3"],
         };
-        self.lab(&[&["up"], runtime, args].concat())
+        self.lab(&[&["up"], kind, args].concat())
             .unwrap_or_else(|said| panic!("lab up: {said}"))
     }
 
@@ -234,7 +275,7 @@ impl Lab {
     pub fn lab(&self, args: &[&str]) -> Result<String, String> {
         let mut command = match self.kind {
             Kind::Rootless => as_nobody(self.home.path()),
-            Kind::Embedded | Kind::Docker | Kind::Containerd => Command::new(cluster()),
+            _ => Command::new(cluster()),
         };
         command.args(["lab", "--name", &self.name]).args(args);
         if let Some(host) = &self.engine {
@@ -281,6 +322,12 @@ impl Lab {
     /// # Errors
     /// Both its outputs, when it fails.
     pub fn try_kubectl_args(&self, args: &[&str]) -> Result<String, String> {
+        if self.kind == Kind::LeaderLost && self.asked.fetch_add(1, Relaxed) == 1 {
+            // Something is under way, and nobody waits for an election.
+            let (leader, _) = self.leader();
+            let killed = self.lab(&["stop-member", &leader]);
+            killed.expect("a member that leads runs");
+        }
         let mut command = Command::new("kubectl");
         command.args(args).env("KUBECONFIG", self.kubeconfig());
         said(command.output().expect("kubectl is installed"))
@@ -322,6 +369,17 @@ impl Lab {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// The etcd member that leads, and Raft's term.
+    ///
+    /// # Panics
+    /// When none does for a minute, or the lab has no members.
+    pub fn leader(&self) -> (String, u64) {
+        let limit = Duration::from_secs(60);
+        self.eventually("an etcd member leads", limit, || {
+            members::leader(&self.lab(&members::STATUS).ok()?)
+        })
     }
 
     /// The supervisor's number: killing it is pulling the plug of everything.

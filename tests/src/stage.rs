@@ -12,7 +12,7 @@ use std::process::Command;
 use transcript::Stage;
 use transcript::mask::Masks;
 
-use crate::{Lab, cluster, free_port};
+use crate::{Kind, Lab, cluster, free_port};
 
 /// The shell's `cargo`. `$built` is where programs are, if all of them were just built.
 const CARGO: &str = r#"#!/bin/sh
@@ -57,19 +57,19 @@ pub struct Set {
     store: Option<String>,
 }
 
-/// Sets a stage.
+/// Sets a stage; a lab, where there is one, is of that kind.
 ///
 /// # Errors
 /// Why this machine cannot: what is missing.
 ///
 /// # Panics
 /// When a lab does not start.
-pub fn set(stage: Stage) -> Result<Set, String> {
+pub fn set(stage: Stage, kind: Kind) -> Result<Set, String> {
     if stage == Stage::Engine {
         engine()?;
     }
     // Of the usual name, so that the commands need none; it has a home of its own.
-    let lab = Lab::new("workshop");
+    let lab = Lab::new_on(kind, "workshop");
     let shell = tempfile::tempdir().expect("a folder for the shell");
     let cargo = shell.path().join("cargo");
     std::fs::write(&cargo, CARGO).expect("the shell's cargo can be written");

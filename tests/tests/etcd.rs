@@ -7,16 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use workshop_tests::{Kind, Lab, free_port, is_root};
+use workshop_tests::{Kind, Lab, free_port, has_etcd, is_root};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A lab on so many members; none, with the reason told, where there is no etcd.
+/// A lab on so many members; none where there is no etcd.
 fn lab(kind: Kind, members: &str) -> Option<Lab> {
-    let program = std::env::var_os("WORKSHOP_ETCD").unwrap_or_else(|| "etcd".into());
-    if Command::new(program).arg("--version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "CI has an etcd");
-        eprintln!("skipped: no etcd (Debian and Ubuntu have it in etcd-server)");
+    if !has_etcd() {
         return None;
     }
     let lab = Lab::new_on(kind, "members");
@@ -99,7 +96,7 @@ fn the_leader_is_killed() {
     };
     let seen = lab.home().join("seen");
     let _watch = watch(&lab, &seen);
-    let (leader, term) = leader(&lab);
+    let (leader, term) = lab.leader();
 
     let mut acknowledged = BTreeSet::new();
     let mut in_doubt = Vec::new();
@@ -144,7 +141,7 @@ fn the_leader_is_killed() {
     });
     assert_eq!(told, once.into_iter().collect::<Vec<_>>());
     // The supervisor has started it again; another one leads, in a later term.
-    let (_, term_now) = self::leader(&lab);
+    let (_, term_now) = lab.leader();
     assert!(term_now > term, "{term} {term_now}");
     lab.eventually("the member is back", LIMIT, || {
         let args = ["etcdctl", "--", "endpoint", "health", "--cluster"];
@@ -200,25 +197,6 @@ impl Drop for Ended {
         let _ended_already = self.0.kill();
         let _ended_already = self.0.wait();
     }
-}
-
-/// The member that leads, and Raft's term.
-fn leader(lab: &Lab) -> (String, u64) {
-    let args = ["etcdctl", "--", "endpoint", "status", "-w", "json"];
-    let status = lab.eventually("there is a leader", LIMIT, || lab.lab(&args).ok());
-    let status: Value = serde_json::from_str(&status).expect("is JSON");
-    let members = status.as_array().expect("a member each");
-    let leads = members.iter().find(|member| {
-        let status = &member["Status"];
-        status["leader"] == status["header"]["member_id"]
-    });
-    let leads = leads.expect("one leads");
-    let endpoint = leads["Endpoint"].as_str().expect("a URL");
-    let number = endpoint
-        .strip_prefix("https://127.0.0.")
-        .and_then(|rest| rest.strip_suffix(":2379"));
-    let term = leads["Status"]["raftTerm"].as_u64().expect("a number");
-    (format!("etcd-{}", number.expect("an address")), term)
 }
 
 /// The number of a component's process.

@@ -1,0 +1,43 @@
+//! What etcd's members say of themselves.
+
+use serde_json::Value;
+
+/// Asks each member that can be reached how it is.
+pub const STATUS: [&str; 6] = ["etcdctl", "--", "endpoint", "status", "-w", "json"];
+
+/// Of what [`STATUS`] printed: the member that leads, and Raft's term. None between two leaders.
+pub fn leader(status: &str) -> Option<(String, u64)> {
+    let status: Value = serde_json::from_str(status).ok()?;
+    let leads = status.as_array()?.iter().find(|member| {
+        let status = &member["Status"];
+        status["leader"] == status["header"]["member_id"]
+    })?;
+    let address = leads["Endpoint"].as_str()?.strip_suffix(":2379")?;
+    let (_, number) = address.rsplit_once('.')?;
+    let term = leads["Status"]["raftTerm"].as_u64()?;
+    Some((format!("etcd-{number}"), term))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_itself_leads() {
+        let member = |number: u8, leader: u8| {
+            format!(
+                r#"{{"Endpoint":"https://127.0.0.{number}:2379","Status":{{"header":{{"member_id":{number}}},"leader":{leader},"raftTerm":7}}}}"#
+            )
+        };
+        let of = |leader| leader_of(&[member(1, leader), member(2, leader)]);
+        assert_eq!(of(2), Some(("etcd-2".to_owned(), 7)));
+        // 0: nobody is known to lead. 3: the one that does is gone.
+        assert_eq!(of(0), None);
+        assert_eq!(of(3), None);
+        assert_eq!(leader(""), None);
+    }
+
+    fn leader_of(members: &[String]) -> Option<(String, u64)> {
+        leader(&format!("[{}]", members.join(",")))
+    }
+}
