@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::resources::{self, Resource};
+use crate::resources::{Catalog, Resource};
 
 /// The media type of the aggregated form.
 pub const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -21,46 +21,51 @@ pub fn core_versions(server_address: &str) -> Value {
 }
 
 /// `/apis`: the groups.
-pub fn groups() -> Value {
-    let groups: Vec<Value> = named_groups()
-        .into_iter()
-        .map(|(name, version)| group_of(name, version))
+pub fn groups(catalog: &Catalog) -> Value {
+    let groups: Vec<Value> = named_groups(catalog)
+        .iter()
+        .map(|(name, versions)| group_of(name, versions))
         .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/{group}`
-pub fn group(name: &str) -> Option<Value> {
-    let (name, version) = named_groups()
-        .into_iter()
-        .find(|(group, _)| *group == name)?;
-    let mut group = group_of(name, version);
+pub fn group(catalog: &Catalog, name: &str) -> Option<Value> {
+    let groups = named_groups(catalog);
+    let (name, versions) = groups.iter().find(|(group, _)| *group == name)?;
+    let mut group = group_of(name, versions);
     group["kind"] = "APIGroup".into();
     group["apiVersion"] = "v1".into();
     Some(group)
 }
 
-fn group_of(name: &str, version: &str) -> Value {
-    let version = json!({"groupVersion": format!("{name}/{version}"), "version": version});
-    json!({"name": name, "versions": [version], "preferredVersion": version})
+fn group_of(name: &str, versions: &[&str]) -> Value {
+    let version =
+        |version: &&str| json!({"groupVersion": format!("{name}/{version}"), "version": version});
+    let versions: Vec<Value> = versions.iter().map(version).collect();
+    json!({"name": name, "versions": versions, "preferredVersion": versions[0]})
 }
 
-/// The groups with a name and their versions, in the table's order.
-fn named_groups() -> Vec<(&'static str, &'static str)> {
-    let mut groups = Vec::new();
-    for resource in resources::all() {
-        let group = (resource.group, resource.version);
-        if !resource.group.is_empty() && !groups.contains(&group) {
-            groups.push(group);
+/// The groups with a name and their versions, in the catalog's order.
+fn named_groups(catalog: &Catalog) -> Vec<(&str, Vec<&str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for resource in catalog.all().filter(|resource| !resource.group.is_empty()) {
+        match groups
+            .iter_mut()
+            .find(|(group, _)| *group == resource.group)
+        {
+            Some((_, versions)) if versions.contains(&resource.version) => {}
+            Some((_, versions)) => versions.push(resource.version),
+            None => groups.push((resource.group, vec![resource.version])),
         }
     }
     groups
 }
 
 /// `/api/v1`, `/apis/{group}/{version}`: the resources of a group.
-pub fn resources(group: &str, version: &str) -> Option<Value> {
+pub fn resources(catalog: &Catalog, group: &str, version: &str) -> Option<Value> {
     let mut resources = Vec::new();
-    for resource in of_group(group, version) {
+    for resource in of_group(catalog, group, version) {
         let mut entry = json!({
             "name": resource.plural,
             "singularName": resource.singular,
@@ -68,14 +73,9 @@ pub fn resources(group: &str, version: &str) -> Option<Value> {
             "kind": resource.kind,
             "verbs": resource.verbs,
         });
-        if !resource.short_names.is_empty() {
-            entry["shortNames"] = json!(resource.short_names);
-        }
-        if !resource.categories.is_empty() {
-            entry["categories"] = json!(resource.categories);
-        }
+        add_names(&mut entry, &resource);
         if resource.is_stored() {
-            entry["storageVersionHash"] = storage_version_hash(resource).into();
+            entry["storageVersionHash"] = storage_version_hash(&resource).into();
         }
         resources.push(entry);
         for subresource in resource.subresources {
@@ -83,7 +83,7 @@ pub fn resources(group: &str, version: &str) -> Option<Value> {
                 "name": format!("{}/{}", resource.plural, subresource.name),
                 "singularName": "",
                 "namespaced": resource.namespaced,
-                "kind": subresource.kind,
+                "kind": resource.kind_of(subresource),
                 "verbs": subresource.verbs,
             });
             if let Some((group, version)) = subresource.group_version {
@@ -110,24 +110,27 @@ pub fn resources(group: &str, version: &str) -> Option<Value> {
 }
 
 /// `/api` (the core group alone) or `/apis` (the others), aggregated.
-pub fn aggregated(core: bool) -> Value {
+pub fn aggregated(catalog: &Catalog, core: bool) -> Value {
     let groups = if core {
-        vec![("", "v1")]
+        vec![("", vec!["v1"])]
     } else {
-        named_groups()
+        named_groups(catalog)
     };
     let items: Vec<Value> = groups
         .into_iter()
-        .map(|(group, version)| {
-            let resources: Vec<Value> = of_group(group, version).map(aggregated_resource).collect();
-            let version =
-                json!({"version": version, "freshness": "Current", "resources": resources});
+        .map(|(group, versions)| {
+            let version = |version: &&str| {
+                let resources = of_group(catalog, group, version);
+                let resources: Vec<Value> = resources.map(aggregated_resource).collect();
+                json!({"version": version, "freshness": "Current", "resources": resources})
+            };
+            let versions: Vec<Value> = versions.iter().map(version).collect();
             let metadata = if group.is_empty() {
                 json!({})
             } else {
                 json!({"name": group})
             };
-            json!({"metadata": metadata, "versions": [version]})
+            json!({"metadata": metadata, "versions": versions})
         })
         .collect();
     json!({
@@ -138,7 +141,7 @@ pub fn aggregated(core: bool) -> Value {
     })
 }
 
-fn aggregated_resource(resource: &Resource) -> Value {
+fn aggregated_resource(resource: Resource) -> Value {
     let kind = |(group, version): (&str, &str), kind: &str| json!({"group": group, "version": version, "kind": kind});
     let own = (resource.group, resource.version);
     let mut entry = json!({
@@ -148,19 +151,14 @@ fn aggregated_resource(resource: &Resource) -> Value {
         "singularResource": resource.singular,
         "verbs": resource.verbs,
     });
-    if !resource.short_names.is_empty() {
-        entry["shortNames"] = json!(resource.short_names);
-    }
-    if !resource.categories.is_empty() {
-        entry["categories"] = json!(resource.categories);
-    }
+    add_names(&mut entry, &resource);
     let subresources: Vec<Value> = resource
         .subresources
         .iter()
         .map(|subresource| {
             json!({
                 "subresource": subresource.name,
-                "responseKind": kind(subresource.group_version.unwrap_or(own), subresource.kind),
+                "responseKind": kind(subresource.group_version.unwrap_or(own), resource.kind_of(subresource)),
                 "verbs": subresource.verbs,
             })
         })
@@ -171,8 +169,24 @@ fn aggregated_resource(resource: &Resource) -> Value {
     entry
 }
 
-fn of_group(group: &str, version: &str) -> impl Iterator<Item = &'static Resource> {
-    resources::all().filter(move |r| r.group == group && r.version == version)
+fn add_names(entry: &mut Value, resource: &Resource) {
+    for (field, names) in [
+        ("shortNames", resource.short_names()),
+        ("categories", resource.categories()),
+    ] {
+        if !names.is_empty() {
+            entry[field] = json!(names);
+        }
+    }
+}
+
+fn of_group<'a>(
+    catalog: &'a Catalog,
+    group: &'a str,
+    version: &'a str,
+) -> impl Iterator<Item = Resource<'a>> {
+    let all = catalog.all();
+    all.filter(move |r| r.group == group && r.version == version)
 }
 
 /// Changes when the stored form of a kind does: upstream's hash of group, version and kind.
@@ -189,19 +203,22 @@ mod tests {
 
     #[test]
     fn both_forms_tell_the_same() {
-        let plain: usize = [("", "v1")]
-            .into_iter()
-            .chain(named_groups())
-            .filter_map(|(group, version)| resources(group, version))
-            .map(|list| list["resources"].as_array().map_or(0, Vec::len))
-            .sum();
+        let catalog = Catalog::default();
+        let mut plain = 0;
+        for (group, versions) in [("", vec!["v1"])].into_iter().chain(named_groups(&catalog)) {
+            for version in versions {
+                let list = resources(&catalog, group, version).expect("is served");
+                plain += list["resources"].as_array().map_or(0, Vec::len);
+            }
+        }
         let mut told = 0;
-        for list in [aggregated(true), aggregated(false)] {
+        for list in [aggregated(&catalog, true), aggregated(&catalog, false)] {
             for group in list["items"].as_array().expect("is a list") {
-                for resource in group["versions"][0]["resources"]
-                    .as_array()
-                    .expect("is a list")
-                {
+                let versions = group["versions"].as_array().expect("is a list");
+                let resources = versions
+                    .iter()
+                    .map(|version| version["resources"].as_array());
+                for resource in resources.flat_map(|list| list.expect("is a list")) {
                     told += 1 + resource["subresources"].as_array().map_or(0, Vec::len);
                 }
             }
@@ -211,10 +228,11 @@ mod tests {
 
     #[test]
     fn unknown_groups_are_not_found() {
-        assert_eq!(group("example.com"), None);
-        assert_eq!(resources("apps", "v2"), None);
+        let catalog = Catalog::default();
+        assert_eq!(group(&catalog, "example.com"), None);
+        assert_eq!(resources(&catalog, "apps", "v2"), None);
         assert_eq!(
-            group("apps").expect("is served")["preferredVersion"]["version"],
+            group(&catalog, "apps").expect("is served")["preferredVersion"]["version"],
             "v1"
         );
     }

@@ -63,7 +63,7 @@ pub struct Request<'a> {
     /// What is being done.
     pub operation: Operation,
     /// To an object of this.
-    pub resource: &'a Resource,
+    pub resource: &'a Resource<'a>,
     /// `status`; empty for the object itself.
     pub subresource: &'a str,
     /// Empty for what is the cluster's.

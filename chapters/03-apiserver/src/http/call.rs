@@ -18,7 +18,7 @@ use crate::protobuf;
 use crate::registry::list::Selection;
 use crate::registry::write::Writer;
 use crate::registry::{Target, meta};
-use crate::resources::{self, Resource, Subresource};
+use crate::resources::{Catalog, Resource, Served, Subresource};
 use crate::schema::{self, FieldValidation};
 use crate::selectors::{FieldSelector, LabelSelector};
 use crate::status::{ApiError, FieldError, Subject};
@@ -29,7 +29,7 @@ const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// A request about a resource.
 #[derive(Debug)]
-pub struct Call {
+pub struct Call<'a> {
     /// The server.
     pub api: Arc<Api>,
     /// What it is about.
@@ -47,7 +47,9 @@ pub struct Call {
     /// Where from.
     pub from: SocketAddr,
     /// The resource.
-    pub resource: &'static Resource,
+    pub resource: &'a Resource<'a>,
+    /// The same, to be held.
+    pub served: Served,
     /// The part of it, if it is about one.
     pub subresource: Option<&'static Subresource>,
     /// The name under which changed fields are owned.
@@ -56,7 +58,7 @@ pub struct Call {
     pub dry_run: bool,
 }
 
-impl Call {
+impl<'a> Call<'a> {
     /// The object, or the collection.
     pub fn target(&self) -> Target<'_> {
         Target {
@@ -85,7 +87,7 @@ impl Call {
     ///
     /// # Errors
     /// 406 if none is served.
-    pub fn view(&self) -> Result<View, ApiError> {
+    pub fn view(&self) -> Result<View<'a>, ApiError> {
         View::new(self.resource, negotiate::form(&self.headers)?, &self.query)
     }
 
@@ -93,7 +95,7 @@ impl Call {
     ///
     /// # Errors
     /// As [`Call::view`].
-    pub fn plain_view(&self) -> Result<View, ApiError> {
+    pub fn plain_view(&self) -> Result<View<'a>, ApiError> {
         View::new(self.resource, Form::Object, &self.query)
     }
 
@@ -206,9 +208,9 @@ impl Call {
 }
 
 /// What a trace calls the object, or the collection, that a request is about.
-pub fn object_of(info: &RequestInfo) -> trace::Object {
-    let resource = resources::by_path(&info.group, &info.version, &info.resource);
-    let namespaced = resource.is_none_or(|resource| resource.namespaced);
+pub fn object_of(catalog: &Catalog, info: &RequestInfo) -> trace::Object {
+    let served = catalog.by_path(&info.group, &info.version, &info.resource);
+    let namespaced = served.is_none_or(|served| served.resource().namespaced);
     trace::Object {
         resource: info.resource.clone(),
         namespace: if namespaced { &*info.namespace } else { "" }.into(),

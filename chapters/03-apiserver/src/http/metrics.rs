@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Api;
+use crate::resources::Catalog;
 
 /// Requests by verb, resource and code.
 #[derive(Debug, Default)]
@@ -22,14 +23,25 @@ struct Requests {
 impl Metrics {
     /// Counts a request that has been answered. What is no resource that is served counts as
     /// none, so that requests for made-up names cannot fill the memory.
-    pub fn count(&self, verb: &'static str, resource: &str, code: u16, took: Duration) {
-        let known = crate::resources::all().any(|r| r.plural == resource);
+    pub fn count(
+        &self,
+        catalog: &Catalog,
+        verb: &'static str,
+        resource: &str,
+        code: u16,
+        took: Duration,
+    ) {
+        let known = catalog.all().any(|r| r.plural == resource);
         let resource = if known {
             resource.to_owned()
         } else {
             String::new()
         };
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if !requests.contains_key(&(verb, resource.clone(), code)) {
+            // What clients defined and is gone does not stay either.
+            requests.retain(|(_, of, _), _| of.is_empty() || catalog.all().any(|r| r.plural == of));
+        }
         let entry = requests.entry((verb, resource, code)).or_default();
         entry.count += 1;
         entry.seconds += took.as_secs_f64();
@@ -82,7 +94,8 @@ pub async fn page(api: &Api) -> String {
         .slots()
         .iter()
         .map(|slot| {
-            let (group, resource) = (slot.resource.group, slot.resource.plural);
+            let resource = slot.resource();
+            let (group, resource) = (resource.group, resource.plural);
             (
                 format!("{{group=\"{group}\",resource=\"{resource}\"}}"),
                 slot.len().to_string(),

@@ -51,7 +51,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authn::TokenAuthority;
 use crate::registry::Registry;
-use crate::resources;
 use crate::status::{ApiError, FieldError};
 use crate::trace;
 use answer::Body;
@@ -103,6 +102,7 @@ pub async fn serve(
         answered(respond(&api, peer, from, request, info, query).await)
     };
     api.metrics.count(
+        &api.registry.catalog(),
         verb,
         &resource,
         response.status().as_u16(),
@@ -127,7 +127,9 @@ async fn traced(
     let mut record = trace::Request {
         client,
         verb: info.verb.into(),
-        object: info.is_resource.then(|| call::object_of(&info)),
+        object: info
+            .is_resource
+            .then(|| call::object_of(&api.registry.catalog(), &info)),
         subresource: info.subresource.clone(),
         path: if info.is_resource {
             String::new()
@@ -166,9 +168,13 @@ async fn respond(
     if !info.is_resource {
         return paths::handle(api, &request, &info).await;
     }
-    let Some(resource) = resources::by_path(&info.group, &info.version, &info.resource) else {
+    let catalog = api.registry.catalog();
+    let Some(served) = catalog.by_path(&info.group, &info.version, &info.resource) else {
         return Err(ApiError::no_such_path());
     };
+    drop(catalog);
+    let held = served.clone();
+    let resource = &held.resource();
     let subresource = match info.subresource.as_str() {
         "" => None,
         name => Some(
@@ -193,6 +199,7 @@ async fn respond(
         user,
         from,
         resource,
+        served,
         subresource,
     };
     check_place(&mut call)?;
@@ -233,7 +240,7 @@ fn dry_run(query: &Query) -> Result<bool, ApiError> {
 }
 
 /// Checks that a path has a namespace exactly where its resource does.
-fn check_place(call: &mut Call) -> Result<(), ApiError> {
+fn check_place(call: &mut Call<'_>) -> Result<(), ApiError> {
     let is_namespaces = call.resource.group.is_empty() && call.resource.plural == "namespaces";
     let has_namespace = !call.info.namespace.is_empty();
     if !call.resource.namespaced {

@@ -66,7 +66,7 @@ impl PatchType {
 ///
 /// # Errors
 /// What the client reads as a `Status`.
-pub async fn handle(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
     let mut warnings = Vec::new();
     let target = call.target();

@@ -14,6 +14,7 @@ use super::answer::{self, Body};
 use super::metrics;
 use super::negotiate;
 use super::path::{Query, RequestInfo};
+use crate::resources::Catalog;
 use crate::status::ApiError;
 use crate::{discovery, openapi};
 
@@ -55,16 +56,17 @@ pub async fn handle<B>(
         .split('/')
         .filter(|part| !part.is_empty())
         .collect();
+    let catalog = api.registry.catalog();
     let found = match parts.as_slice() {
-        [] => Some(paths()),
+        [] => Some(paths(&catalog)),
         ["api"] | ["apis"] if wants_aggregated(headers) => {
-            return Ok(aggregated(headers, parts[0] == "api"));
+            return Ok(aggregated(&catalog, headers, parts[0] == "api"));
         }
         ["api"] => Some(discovery::core_versions(&server_address(api))),
-        ["apis"] => Some(discovery::groups()),
-        ["api", version] => discovery::resources("", version),
-        ["apis", group] => discovery::group(group),
-        ["apis", group, version] => discovery::resources(group, version),
+        ["apis"] => Some(discovery::groups(&catalog)),
+        ["api", version] => discovery::resources(&catalog, "", version),
+        ["apis", group] => discovery::group(&catalog, group),
+        ["apis", group, version] => discovery::resources(&catalog, group, version),
         ["version"] => Some(version()),
         ["healthz" | "livez" | "readyz", ..] => return health(api, &parts, &query).await,
         ["debug", "workshop", "trace"] => return Ok(records(api)),
@@ -77,13 +79,13 @@ pub async fn handle<B>(
                 negotiate::OpenApi::Json => openapi::v2,
                 negotiate::OpenApi::Protobuf => openapi::v2_protobuf,
             };
-            let document = off_thread(move || Some(make().clone())).await?;
+            let document = off_thread(move || Some(make(&catalog))).await?;
             return Ok(openapi_document(headers, &document));
         }
-        ["openapi", "v3"] => Some(openapi::v3_index()),
+        ["openapi", "v3"] => Some(openapi::v3_index(&catalog)),
         ["openapi", "v3", rest @ ..] => {
             let group_version = rest.join("/");
-            let document = off_thread(move || openapi::v3(&group_version)).await?;
+            let document = off_thread(move || openapi::v3(&catalog, &group_version)).await?;
             return Ok(openapi_document(headers, &document));
         }
         [".well-known", "openid-configuration"] => {
@@ -120,16 +122,16 @@ fn records(api: &Arc<Api>) -> Response<Body> {
     response
 }
 
-fn paths() -> Value {
-    let groups = discovery::groups();
+fn paths(catalog: &Catalog) -> Value {
+    let groups = discovery::groups(catalog);
     let mut paths: Vec<String> = PATHS.iter().map(|path| (*path).to_owned()).collect();
     for group in groups["groups"].as_array().into_iter().flatten() {
         let name = group["name"].as_str().unwrap_or_default();
-        let version = group["versions"][0]["groupVersion"]
-            .as_str()
-            .unwrap_or_default();
         paths.push(format!("/apis/{name}"));
-        paths.push(format!("/apis/{version}"));
+        for version in group["versions"].as_array().into_iter().flatten() {
+            let version = version["groupVersion"].as_str().unwrap_or_default();
+            paths.push(format!("/apis/{version}"));
+        }
     }
     paths.sort();
     json!({"paths": paths})
@@ -180,8 +182,10 @@ fn wants_aggregated(headers: &HeaderMap) -> bool {
     })
 }
 
-fn aggregated(headers: &HeaderMap, core: bool) -> Response<Body> {
-    let bytes = discovery::aggregated(core).to_string().into_bytes();
+fn aggregated(catalog: &Catalog, headers: &HeaderMap, core: bool) -> Response<Body> {
+    let bytes = discovery::aggregated(catalog, core)
+        .to_string()
+        .into_bytes();
     let mut response = answer::maybe_gzip(headers, 200, discovery::AGGREGATED, bytes);
     response
         .headers_mut()

@@ -17,7 +17,7 @@ use crate::status::{ApiError, FieldError};
 ///
 /// # Errors
 /// What the client reads as a `Status`.
-pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError> {
+pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiError> {
     match call.info.verb {
         "get" => get(call).await,
         "list" => list(call).await,
@@ -31,7 +31,7 @@ pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError
     }
 }
 
-async fn get(call: &Call) -> Result<Response<Body>, ApiError> {
+async fn get(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
     let registry = &call.api.registry;
     let target = call.target();
@@ -48,7 +48,7 @@ async fn get(call: &Call) -> Result<Response<Body>, ApiError> {
     };
     let (value, revision) = found.ok_or_else(|| ApiError::not_found(target.subject()))?;
     let mut out = Vec::with_capacity(value.len() + 64);
-    view.write(&mut out, slot, &value, revision)?;
+    view.write(&mut out, &slot, &value, revision)?;
     Ok(answer::maybe_gzip(
         &call.headers,
         200,
@@ -57,7 +57,7 @@ async fn get(call: &Call) -> Result<Response<Body>, ApiError> {
     ))
 }
 
-async fn list(call: &Call) -> Result<Response<Body>, ApiError> {
+async fn list(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
     let selection = call.selection()?;
     let query = &call.query;
@@ -69,7 +69,7 @@ async fn list(call: &Call) -> Result<Response<Body>, ApiError> {
     };
     let registry = &call.api.registry;
     let listed = registry.list(call.resource, &selection, &options).await?;
-    let out = view.list(registry.slot(call.resource)?, &listed)?;
+    let out = view.list(&*registry.slot(call.resource)?, &listed)?;
     Ok(answer::maybe_gzip(
         &call.headers,
         200,
@@ -78,7 +78,7 @@ async fn list(call: &Call) -> Result<Response<Body>, ApiError> {
     ))
 }
 
-async fn create(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
     let (object, warnings) = call.decode(body)?;
     let object = events::to_stored(call.resource, object);
@@ -93,7 +93,7 @@ async fn create(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     Ok(response)
 }
 
-async fn update(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+async fn update(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
     let (object, warnings) = call.decode(body)?;
     if meta::name(&object).is_empty() {
@@ -117,7 +117,7 @@ async fn update(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     Ok(response)
 }
 
-async fn delete(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+async fn delete(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let options = delete_options(call, body)?;
     let target = call.target();
     call.api.registry.admit_delete(&target, &call.user)?;
@@ -133,7 +133,7 @@ async fn delete(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
     Ok(answer::json(200, &answer::success(details)))
 }
 
-async fn delete_collection(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+async fn delete_collection(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let options = delete_options(call, body)?;
     let view = call.view()?;
     let selection = call.selection()?;
@@ -153,7 +153,7 @@ async fn delete_collection(call: &Call, body: &[u8]) -> Result<Response<Body>, A
             _ => {}
         }
     }
-    let out = view.list(registry.slot(call.resource)?, &listed)?;
+    let out = view.list(&*registry.slot(call.resource)?, &listed)?;
     Ok(answer::maybe_gzip(
         &call.headers,
         200,

@@ -19,7 +19,7 @@ use crate::status::{ApiError, FieldError};
 ///
 /// # Errors
 /// 400 if it is none.
-pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError> {
+pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiError> {
     if call.resource.kind == "Binding" {
         return subresource::bind(call, "", &body).await;
     }

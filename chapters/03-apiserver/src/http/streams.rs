@@ -56,7 +56,10 @@ pub fn is_stream(call: &Call) -> bool {
 ///
 /// # Errors
 /// 400 if the pod or the container cannot be meant, 500 if the kubelet cannot be reached.
-pub async fn handle(call: &Call, mut extensions: Extensions) -> Result<Response<Body>, ApiError> {
+pub async fn handle(
+    call: &Call<'_>,
+    mut extensions: Extensions,
+) -> Result<Response<Body>, ApiError> {
     let log = call.info.subresource == "log";
     if !log && call.method == Method::GET {
         check_create(call)?;

@@ -19,7 +19,7 @@ use crate::status::{ApiError, FieldError, Subject};
 ///
 /// # Errors
 /// What the client reads as a `Status`.
-pub async fn handle(call: &Call, body: Bytes) -> Result<Response<Body>, ApiError> {
+pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiError> {
     match call.info.subresource.as_str() {
         // The object itself, of which only a part can be written here.
         "status" | "finalize" | "ephemeralcontainers" | "resize" => {
@@ -91,7 +91,7 @@ fn selector_text(selector: &Value) -> String {
 
 const SCALE_SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 
-async fn scale(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let target = call.target();
     let registry = &call.api.registry;
     let mode = call.field_validation()?;
@@ -164,7 +164,7 @@ fn scaled(
 ///
 /// # Errors
 /// 409 if the pod is bound already, or ends.
-pub async fn bind(call: &Call, pod: &str, body: &[u8]) -> Result<Response<Body>, ApiError> {
+pub async fn bind(call: &Call<'_>, pod: &str, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let mode = call.field_validation()?;
     let schema = "io.k8s.api.core.v1.Binding";
     let (mut binding, _) = decode_as(schema, "Binding", "v1", &call.json(body)?, mode)?;
@@ -269,7 +269,7 @@ fn set_condition(object: &mut Value, condition: Value) {
 
 /// Deletes a pod on somebody's behalf, so that it can be refused when too few would be left. There
 /// are no disruption budgets yet, so nothing is refused.
-async fn evict(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+async fn evict(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let mode = call.field_validation()?;
     let schema = "io.k8s.api.policy.v1.Eviction";
     let (mut eviction, _) = decode_as(schema, "Eviction", "policy/v1", &call.json(body)?, mode)?;

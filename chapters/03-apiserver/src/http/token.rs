@@ -19,7 +19,7 @@ use crate::trace;
 /// # Errors
 /// 422 if it is to be good for too short or too long, 404 or 409 if what it is to be bound to is not
 /// there.
-pub async fn create(call: &Call, body: &[u8]) -> Result<Response<Body>, ApiError> {
+pub async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     const SHORTEST: i64 = 600;
     const LONGEST: i64 = 1 << 32;
     let schema = "io.k8s.api.authentication.v1.TokenRequest";

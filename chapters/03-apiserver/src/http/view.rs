@@ -17,20 +17,30 @@ use crate::table::{self, IncludeObject};
 
 /// How a client sees a resource.
 #[derive(Debug, Clone, Copy)]
-pub struct View {
+pub struct View<'a> {
     /// The resource it asked for.
-    pub resource: &'static Resource,
+    pub resource: &'a Resource<'a>,
     /// The form it takes.
-    pub form: Form,
+    pub wanted: Wanted,
+}
+
+/// The form of answers that a client takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    form: Form,
     include: IncludeObject,
 }
 
-impl View {
+impl<'a> View<'a> {
     /// The view that a request asks for.
     ///
     /// # Errors
     /// 400 if `includeObject` is not one of those that exist.
-    pub fn new(resource: &'static Resource, form: Form, query: &Query) -> Result<View, ApiError> {
+    pub fn new(
+        resource: &'a Resource<'a>,
+        form: Form,
+        query: &Query,
+    ) -> Result<View<'a>, ApiError> {
         let include = match query.get("includeObject") {
             "" | "Metadata" => IncludeObject::Metadata,
             "None" => IncludeObject::None,
@@ -41,22 +51,19 @@ impl View {
                 )));
             }
         };
-        Ok(View {
-            resource,
-            form,
-            include,
-        })
+        let wanted = Wanted { form, include };
+        Ok(View { resource, wanted })
     }
 
     /// Whether stored bytes can be served without being parsed.
     fn is_verbatim(&self, slot: &Slot) -> bool {
-        self.form == Form::Object && std::ptr::eq(self.resource, slot.resource)
+        self.wanted.form == Form::Object && *self.resource == slot.resource()
     }
 
     /// A parsed object, as it is stored, in this view.
     pub fn object(&self, object: Value) -> Value {
         let object = events::present(self.resource, object);
-        match self.form {
+        match self.wanted.form {
             Form::Object => object,
             Form::Table => {
                 let version = object["metadata"]["resourceVersion"].clone();
@@ -71,7 +78,7 @@ impl View {
             self.resource,
             objects,
             metadata,
-            self.include,
+            self.wanted.include,
             Timestamp::now(),
         )
     }
@@ -128,7 +135,7 @@ impl View {
             .iter()
             .map(|entry| Ok(events::present(self.resource, parse(slot, entry)?)))
             .collect::<Result<Vec<Value>, ApiError>>()?;
-        let list = match self.form {
+        let list = match self.wanted.form {
             Form::Table => self.table(&objects, metadata),
             Form::Metadata => json!({
                 "kind": "PartialObjectMetadataList",
@@ -158,7 +165,7 @@ impl View {
         if ends_initial_events {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        match self.form {
+        match self.wanted.form {
             Form::Object => json!({"kind": self.resource.kind,
                 "apiVersion": self.resource.api_version(), "metadata": metadata}),
             Form::Table => self.table(&[], metadata),

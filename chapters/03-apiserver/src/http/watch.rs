@@ -22,9 +22,10 @@ use super::Api;
 use super::answer::{self, Body};
 use super::call::Call;
 use super::path::Query;
-use super::view::View;
+use super::view::{View, Wanted};
 use crate::registry::cache::{Change, Entry, Slot};
 use crate::registry::list::{Selection, parse_version};
+use crate::resources::Served;
 use crate::status::{ApiError, Subject};
 use crate::trace;
 
@@ -94,7 +95,9 @@ fn forbidden_options(field: &str, detail: &str) -> ApiError {
 struct Watch {
     api: Arc<Api>,
     client: trace::Client,
-    view: View,
+    served: Served,
+    wanted: Wanted,
+    slot: Arc<Slot>,
     selection: Selection,
     bookmarks: bool,
     /// All changes up to here have been told.
@@ -113,7 +116,7 @@ struct Watch {
 ///
 /// # Errors
 /// 400 or 422 if the options are wrong. A revision that is no longer kept is told as an `ERROR`.
-pub async fn watch(call: &Call) -> Result<Response<Body>, ApiError> {
+pub async fn watch(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     let Call { api, query, .. } = call;
     let (view, selection) = (call.view()?, call.selection()?);
     let options = Options::parse(query)?;
@@ -138,7 +141,7 @@ pub async fn watch(call: &Call) -> Result<Response<Body>, ApiError> {
             if query.has("sendInitialEvents") && !options.send_initial {
                 (Vec::new(), registry.cache.revision())
             } else {
-                let listed = registry.current(slot, &selection, 0);
+                let listed = registry.current(&slot, &selection, 0);
                 (listed.entries, listed.revision)
             }
         }
@@ -147,7 +150,9 @@ pub async fn watch(call: &Call) -> Result<Response<Body>, ApiError> {
     let watch = Watch {
         api: api.clone(),
         client: trace::Client::new(&call.user.name, &call.headers, call.from),
-        view,
+        served: call.served.clone(),
+        wanted: view.wanted,
+        slot: slot.clone(),
         selection,
         bookmarks: options.bookmarks,
         cursor,
@@ -187,6 +192,7 @@ impl Watch {
                     return Some(self.bookmark().into());
                 }
                 () = tokio::time::sleep_until(self.until) => return None,
+                () = retired(&self.served) => return None,
                 () = stopping.cancelled() => return None,
             }
         }
@@ -196,19 +202,21 @@ impl Watch {
     fn ready(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let api = self.api.clone();
-        let Ok(slot) = api.registry.slot(self.view.resource) else {
-            return out;
+        let (slot, served) = (self.slot.clone(), self.served.clone());
+        let view = View {
+            resource: &served.resource(),
+            wanted: self.wanted,
         };
         while out.len() < CHUNK {
             if let Some(entry) = self.initial.next() {
-                self.line(&mut out, slot, "ADDED", &entry, true);
+                self.line(&mut out, &view, "ADDED", &entry, true);
             } else if std::mem::take(&mut self.ends_initial) {
-                let bookmark = self.view.bookmark(self.cursor, true);
+                let bookmark = view.bookmark(self.cursor, true);
                 push_line(&mut out, "BOOKMARK", &bookmark);
             } else if let Some(change) = self.changes.next() {
                 self.cursor = change.revision;
                 if let Some(kind) = self.transition(&change) {
-                    self.line(&mut out, slot, kind, &change.entry, false);
+                    self.line(&mut out, &view, kind, &change.entry, false);
                 }
             } else {
                 // All that is known by now will have been told when these changes have been.
@@ -245,12 +253,12 @@ impl Watch {
         }
     }
 
-    fn line(&mut self, out: &mut Vec<u8>, slot: &Slot, kind: &str, entry: &Entry, initial: bool) {
+    fn line(&mut self, out: &mut Vec<u8>, view: &View, kind: &str, entry: &Entry, initial: bool) {
         let begin = out.len();
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(b"\",\"object\":");
-        if let Err(error) = self.view.write(out, slot, &entry.stored, entry.revision) {
+        if let Err(error) = view.write(out, &self.slot, &entry.stored, entry.revision) {
             out.truncate(begin);
             push_line(out, "ERROR", &error.to_status());
             self.over = true;
@@ -258,18 +266,18 @@ impl Watch {
         }
         out.extend_from_slice(b"}\n");
         if self.api.tap.is_on() {
-            self.trace(slot, kind, entry, initial);
+            self.trace(kind, entry, initial);
         }
     }
 
     /// Tells those who trace what this watch is told.
-    fn trace(&self, slot: &Slot, kind: &str, entry: &Entry, initial: bool) {
+    fn trace(&self, kind: &str, entry: &Entry, initial: bool) {
         self.api
             .tap
             .record(&trace::Record::Delivery(trace::Delivery {
                 client: self.client.clone(),
                 kind: kind.into(),
-                object: trace::Object::of(slot.resource, &entry.key),
+                object: trace::Object::of(&self.slot.resource(), &entry.key),
                 revision: entry.revision,
                 seen: self.api.registry.cache.revision(),
                 initial,
@@ -278,12 +286,21 @@ impl Watch {
 
     fn bookmark(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        push_line(
-            &mut out,
-            "BOOKMARK",
-            &self.view.bookmark(self.cursor, false),
-        );
+        let view = View {
+            resource: &self.served.resource(),
+            wanted: self.wanted,
+        };
+        push_line(&mut out, "BOOKMARK", &view.bookmark(self.cursor, false));
         out
+    }
+}
+
+/// Waits until what is watched is no longer served as it was: a custom resource's definition has
+/// changed or is gone. Clients then look anew. What is built in stays.
+async fn retired(served: &Served) {
+    match served.custom() {
+        Some(custom) => custom.definition.retired.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 

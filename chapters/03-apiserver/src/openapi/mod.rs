@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A document is made when it is first asked for, and kept compressed: the whole is some
-//! megabytes of text, which nobody may ever read. It depends on nothing but the build.
+//! megabytes of text, which nobody may ever read. What is built in never changes; what clients
+//! define is kept with the [`Catalog`] that it was made for.
 //!
 //! Left out: the deprecated `/watch/` paths, and the protobuf form of version 3.
 //! Upstream: `api/openapi-spec`, `k8s.io/kube-openapi`.
@@ -25,14 +26,14 @@ mod v3;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::resources::{self, Resource};
+use crate::resources::{Catalog, Resource};
 
 /// A document, compressed.
 #[derive(Debug, Clone)]
@@ -72,50 +73,60 @@ impl Document {
     }
 }
 
+/// The documents of a catalog that have been asked for.
+#[derive(Debug, Default)]
+pub struct Documents {
+    v2: OnceLock<Document>,
+    v2_protobuf: OnceLock<Document>,
+    v3: Mutex<BTreeMap<String, Document>>,
+}
+
 /// The document of OpenAPI v2, served at `/openapi/v2`.
-pub fn v2() -> &'static Document {
-    static DOCUMENT: OnceLock<Document> = OnceLock::new();
-    DOCUMENT.get_or_init(|| Document::json(&v2::document(), hash(resources::all())))
+pub fn v2(catalog: &Catalog) -> Document {
+    let make = || Document::json(&v2::document(catalog), hash(catalog.all()));
+    catalog.documents.v2.get_or_init(make).clone()
 }
 
 /// The media type of [`v2_protobuf`].
 pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The document of OpenAPI v2 as a protobuf message.
-pub fn v2_protobuf() -> &'static Document {
-    static DOCUMENT: OnceLock<Document> = OnceLock::new();
-    DOCUMENT.get_or_init(|| {
-        let message = protobuf::document(&v2::document());
+pub fn v2_protobuf(catalog: &Catalog) -> Document {
+    let make = || {
+        let message = protobuf::document(&v2::document(catalog));
         // Another form of the same is another answer to who asks by its tag.
-        let hash = hash(resources::all()) + "-protobuf";
+        let hash = hash(catalog.all()) + "-protobuf";
         Document::new(&message, V2_PROTOBUF, hash)
-    })
+    };
+    catalog.documents.v2_protobuf.get_or_init(make).clone()
 }
 
 /// The index of OpenAPI v3, served at `/openapi/v3`.
-pub fn v3_index() -> Value {
-    let entry = |(path, resources): (String, Vec<&'static Resource>)| {
+pub fn v3_index(catalog: &Catalog) -> Value {
+    let entry = |(path, resources): (String, Vec<Resource>)| {
         let hash = hash(resources.into_iter());
         let url = format!("/openapi/v3/{path}?hash={hash}");
         (path, json!({"serverRelativeURL": url}))
     };
-    let paths: Map<String, Value> = group_versions().into_iter().map(entry).collect();
+    let paths: Map<String, Value> = group_versions(catalog).into_iter().map(entry).collect();
     json!({"paths": paths})
 }
 
 /// The document of a group and version (`api/v1`, `apis/apps/v1`), served at `/openapi/v3/{path}`.
-pub fn v3(group_version: &str) -> Option<Arc<Document>> {
-    static DOCUMENTS: LazyLock<Mutex<BTreeMap<String, Arc<Document>>>> =
-        LazyLock::new(Mutex::default);
-    let resources = group_versions().remove(group_version)?;
-    let mut documents = DOCUMENTS
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+pub fn v3(catalog: &Catalog, group_version: &str) -> Option<Document> {
+    static BUILT_IN: LazyLock<Documents> = LazyLock::new(Documents::default);
+    let resources = group_versions(catalog).remove(group_version)?;
+    let is_built_in = resources.iter().all(|resource| resource.custom.is_none());
+    let documents = match is_built_in {
+        true => &*BUILT_IN,
+        false => &catalog.documents,
+    };
+    let mut documents = documents.v3.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(document) = documents.get(group_version) {
         return Some(document.clone());
     }
     let hash = hash(resources.iter().copied());
-    let document = Arc::new(Document::json(&v3::document(&resources), hash));
+    let document = Document::json(&v3::document(&resources), hash);
     documents.insert(group_version.to_owned(), document.clone());
     Some(document)
 }
@@ -128,13 +139,11 @@ fn base_path(resource: &Resource) -> String {
     }
 }
 
-fn group_versions() -> BTreeMap<String, Vec<&'static Resource>> {
-    let mut groups: BTreeMap<String, Vec<&Resource>> = BTreeMap::new();
-    for resource in resources::all() {
-        groups
-            .entry(base_path(resource))
-            .or_default()
-            .push(resource);
+fn group_versions(catalog: &Catalog) -> BTreeMap<String, Vec<Resource<'_>>> {
+    let mut groups: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
+    for resource in catalog.all() {
+        let path = base_path(&resource);
+        groups.entry(path).or_default().push(resource);
     }
     groups
 }
@@ -143,7 +152,7 @@ fn group_versions() -> BTreeMap<String, Vec<&'static Resource>> {
 const GENERATION: u32 = 1;
 
 /// Documents follow from the resources, so their hash does, too; without making them.
-fn hash<'a>(resources: impl Iterator<Item = &'a Resource>) -> String {
+fn hash<'a>(resources: impl Iterator<Item = Resource<'a>>) -> String {
     let mut hasher = Sha256::new();
     hasher.update(format!("{} {GENERATION}", env!("CARGO_PKG_VERSION")));
     resources.for_each(|resource| hasher.update(format!("{resource:?}")));

@@ -18,15 +18,16 @@ pub(super) enum Form {
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 /// The types of some resources, and all that they refer to.
-pub(super) fn models(resources: &[&Resource], form: Form) -> Map<String, Value> {
+pub(super) fn models(resources: &[Resource], form: Form) -> Map<String, Value> {
     let mut kinds: Vec<(String, Value)> = Vec::new();
     for resource in resources {
         let of = kind(resource.group, resource.version, resource.kind);
         kinds.push((resource.schema.to_owned(), of));
         for subresource in resource.subresources {
             if let Some((group, version)) = subresource.group_version {
-                let name = schema_name(group, version, subresource.kind);
-                kinds.push((name, kind(group, version, subresource.kind)));
+                let own_kind = resource.kind_of(subresource);
+                let name = schema_name(group, version, own_kind);
+                kinds.push((name, kind(group, version, own_kind)));
             }
         }
     }

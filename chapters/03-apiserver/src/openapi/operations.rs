@@ -188,7 +188,11 @@ fn sub_operation(resource: &Resource, subresource: &Subresource, verb: &str) -> 
     let (group, version) = subresource
         .group_version
         .unwrap_or((resource.group, resource.version));
-    let schema = schema_name(group, version, subresource.kind);
+    let own_kind = resource.kind_of(subresource);
+    let schema = match subresource.group_version {
+        None if resource.custom.is_some() => resource.schema.to_owned(),
+        _ => schema_name(group, version, own_kind),
+    };
     let streams = matches!(
         subresource.name,
         "attach" | "exec" | "portforward" | "proxy"
@@ -225,7 +229,7 @@ fn sub_operation(resource: &Resource, subresource: &Subresource, verb: &str) -> 
             _ => None,
         },
         answer: known,
-        kind: kind(group, version, subresource.kind),
+        kind: kind(group, version, own_kind),
     }
 }
 

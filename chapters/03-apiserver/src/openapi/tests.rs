@@ -1,7 +1,7 @@
 use super::*;
 
 fn v3_of(path: &str) -> Value {
-    serde_json::from_slice(&v3(path).unwrap().plain()).unwrap()
+    serde_json::from_slice(&v3(&Catalog::default(), path).unwrap().plain()).unwrap()
 }
 
 /// Every reference in a document.
@@ -32,11 +32,15 @@ fn check_references(document: &Value) {
 
 #[test]
 fn every_reference_leads_somewhere() {
-    check_references(&serde_json::from_slice(&v2().plain()).unwrap());
-    for path in v3_index()["paths"].as_object().unwrap().keys() {
+    check_references(&serde_json::from_slice(&v2(&Catalog::default()).plain()).unwrap());
+    for path in v3_index(&Catalog::default())["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+    {
         check_references(&v3_of(path));
     }
-    assert!(v3("apis/none/v1").is_none());
+    assert!(v3(&Catalog::default(), "apis/none/v1").is_none());
 }
 
 #[test]
@@ -55,11 +59,11 @@ fn no_field_is_null() {
 
 #[test]
 fn the_index_names_each_group_version() {
-    let index = v3_index();
+    let index = v3_index(&Catalog::default());
     let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
         .as_str()
         .unwrap();
-    let hash = &v3("apis/apps/v1").unwrap().hash;
+    let hash = &v3(&Catalog::default(), "apis/apps/v1").unwrap().hash;
     assert_eq!(url, format!("/openapi/v3/apis/apps/v1?hash={hash}"));
     assert!(index["paths"]["api/v1"].is_object());
 }
@@ -112,11 +116,11 @@ fn kubectl_finds_what_it_looks_for() {
 
 #[test]
 fn all_documents_together_are_small() {
-    let v3s: usize = group_versions()
+    let v3s: usize = group_versions(&Catalog::default())
         .keys()
-        .map(|path| v3(path).unwrap().gzip.len())
+        .map(|path| v3(&Catalog::default(), path).unwrap().gzip.len())
         .sum();
-    let total = v3s + v2().gzip.len();
+    let total = v3s + v2(&Catalog::default()).gzip.len();
     assert!(total < 600_000, "{total}");
 }
 
@@ -136,8 +140,8 @@ fn fields_at(message: &[u8], path: &[u32]) -> Vec<Vec<u8>> {
 
 #[test]
 fn protobuf_says_what_json_says() {
-    let json: Value = serde_json::from_slice(&v2().plain()).unwrap();
-    let message = v2_protobuf().plain();
+    let json: Value = serde_json::from_slice(&v2(&Catalog::default()).plain()).unwrap();
+    let message = v2_protobuf(&Catalog::default()).plain();
     let names = |map: &Value| -> Vec<Vec<u8>> {
         let keys = map.as_object().unwrap().keys();
         keys.map(|key| key.clone().into_bytes()).collect()

@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 use super::models::{Form, models, reference};
 use super::operations::{Operation, paths};
 use super::parameters::{PATCHES, Parameter};
-use crate::resources::{self, Resource};
+use crate::resources::{Catalog, Resource};
 
 const JSON_AND_STREAM: &[&str] = &["application/json", "application/json;stream=watch"];
 
-pub(super) fn document() -> Value {
-    let resources: Vec<&Resource> = resources::all().collect();
+pub(super) fn document(catalog: &Catalog) -> Value {
+    let resources: Vec<Resource> = catalog.all().collect();
     let mut items = Map::new();
-    for path in resources::all().flat_map(paths) {
+    for path in resources.iter().flat_map(paths) {
         let mut item = Map::new();
         for operation in &path.operations {
             item.insert(operation.method.into(), render(operation));

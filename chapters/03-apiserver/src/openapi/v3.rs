@@ -10,9 +10,9 @@ use crate::resources::Resource;
 /// Version of the API that is served.
 pub(super) const VERSION: &str = "v1.36.2";
 
-pub(super) fn document(resources: &[&Resource]) -> Value {
+pub(super) fn document(resources: &[Resource]) -> Value {
     let mut items = Map::new();
-    for path in resources.iter().flat_map(|resource| paths(resource)) {
+    for path in resources.iter().flat_map(paths) {
         let mut item = Map::new();
         for operation in &path.operations {
             item.insert(operation.method.into(), render(operation));

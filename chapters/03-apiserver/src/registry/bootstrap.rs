@@ -157,7 +157,7 @@ fn writer(user: &User) -> Writer<'_> {
 }
 
 /// The resource, namespace and name of an object.
-fn address_of(object: &Value) -> Result<(&'static Resource, String, String), ApiError> {
+fn address_of(object: &Value) -> Result<(&'static Resource<'static>, String, String), ApiError> {
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", "v1"));
     let resource = resources::by_kind(group, version, text("kind"))

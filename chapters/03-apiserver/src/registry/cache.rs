@@ -14,9 +14,10 @@
 //!
 //! Upstream: `apiserver/pkg/storage/cacher`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use etcd::api::{EventKind, KeyRange, KeyValue, Revision, WatchBatch};
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 
 use super::codec::Codec;
 use super::keys;
-use crate::resources::{self, Resource};
+use crate::resources::{self, Catalog, Custom, Resource, Served};
 use crate::selectors;
 use crate::status::ApiError;
 
@@ -44,7 +45,7 @@ pub struct Entry {
     /// What label selectors look at.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// What field selectors look at.
-    pub fields: Vec<(&'static str, String)>,
+    pub fields: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Entry {
@@ -92,9 +93,9 @@ fn parse(kv: &KeyValue) -> Value {
 /// Somebody who keeps something of his own in step with the cache, such as the roles.
 pub trait Observer {
     /// There is a new or changed object.
-    fn set(&self, resource: &'static Resource, object: &Value);
+    fn set(&self, resource: &Resource, object: &Value);
     /// An object is gone.
-    fn remove(&self, resource: &'static Resource, namespace: &str, name: &str);
+    fn remove(&self, resource: &Resource, namespace: &str, name: &str);
 }
 
 /// A change of an object.
@@ -121,25 +122,50 @@ struct State {
 /// The cache of one stored resource.
 #[derive(Debug)]
 pub struct Slot {
-    /// Which.
-    pub resource: &'static Resource,
+    /// Which, in the version that is stored.
+    pub served: Served,
     /// Its bytes.
     pub codec: Codec,
     /// `/registry/pods/`
     pub prefix: String,
+    content: Arc<Content>,
+}
+
+/// What a slot holds. It outlives a change of a custom resource's definition.
+#[derive(Debug)]
+struct Content {
     state: RwLock<State>,
     changed: watch::Sender<Revision>,
 }
 
 impl Slot {
-    fn new(resource: &'static Resource) -> Slot {
-        Slot {
-            resource,
-            codec: Codec::new(resource),
-            prefix: keys::prefix(resource),
+    fn new(served: Served) -> Slot {
+        let content = Content {
             state: RwLock::default(),
             changed: watch::Sender::new(0),
+        };
+        Slot::with(served, Arc::new(content))
+    }
+
+    fn with(served: Served, content: Arc<Content>) -> Slot {
+        let resource = served.resource();
+        Slot {
+            codec: Codec::new(&resource),
+            prefix: keys::prefix(&resource),
+            content,
+            served,
         }
+    }
+
+    /// The resource, in the version that is stored.
+    pub fn resource(&self) -> Resource<'_> {
+        self.served.resource()
+    }
+
+    /// Whether it holds the objects of a resource, in whichever version.
+    fn holds(&self, resource: &Resource) -> bool {
+        let own = self.resource();
+        own.plural == resource.plural && own.group == resource.group
     }
 
     /// The objects of a namespace, or all where it is empty, in the order of their keys; those
@@ -206,34 +232,32 @@ impl Slot {
 
     /// Wakes at changes.
     pub fn subscribe(&self) -> watch::Receiver<Revision> {
-        self.changed.subscribe()
+        self.content.changed.subscribe()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
-        self.state
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        let state = self.content.state.read();
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
-        self.state
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        let state = self.content.state.write();
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn load(&self, kv: &KeyValue, key: &str, observer: &dyn Observer) {
         let object = parse(kv);
-        let entry = Arc::new(Entry::of(self.resource, key, kv, &object));
+        let entry = Arc::new(Entry::of(&self.resource(), key, kv, &object));
         self.write().objects.insert(entry.key.clone(), entry);
-        observer.set(self.resource, &object);
+        observer.set(&self.resource(), &object);
     }
 
     fn apply(&self, kind: EventKind, kv: &KeyValue, key: &str, observer: &dyn Observer) {
         match kind {
             EventKind::Put => {
                 let object = parse(kv);
-                let entry = Arc::new(Entry::of(self.resource, key, kv, &object));
-                observer.set(self.resource, &object);
+                let entry = Arc::new(Entry::of(&self.resource(), key, kv, &object));
+                observer.set(&self.resource(), &object);
                 let mut state = self.write();
                 let previous = state.objects.insert(entry.key.clone(), entry.clone());
                 state.push(Change {
@@ -248,7 +272,7 @@ impl Slot {
                 let Some(previous) = state.objects.remove(key) else {
                     return;
                 };
-                observer.remove(self.resource, previous.namespace(), previous.name());
+                observer.remove(&self.resource(), previous.namespace(), previous.name());
                 let last = Entry {
                     revision: kv.mod_revision,
                     ..Entry::clone(&previous)
@@ -279,34 +303,58 @@ impl State {
 /// The caches of all stored resources, at one revision.
 #[derive(Debug)]
 pub struct Cache {
-    slots: Vec<Slot>,
+    contents: RwLock<Arc<Contents>>,
     revision: watch::Sender<Revision>,
+}
+
+/// What is served, and where it is held: replaced as a whole.
+#[derive(Debug)]
+struct Contents {
+    catalog: Arc<Catalog>,
+    slots: Vec<Arc<Slot>>,
 }
 
 impl Default for Cache {
     fn default() -> Cache {
-        let stored = resources::all().filter(|resource| {
-            resource.is_stored() && std::ptr::eq(*resource, keys::stored_as(resource))
-        });
+        let stored = resources::all()
+            .filter(|resource| resource.is_stored() && keys::stored_as(resource) == **resource);
+        let slot = |resource| Arc::new(Slot::new(Served::BuiltIn(resource)));
+        let contents = Contents {
+            catalog: Arc::default(),
+            slots: stored.map(slot).collect(),
+        };
         Cache {
-            slots: stored.map(Slot::new).collect(),
+            contents: RwLock::new(Arc::new(contents)),
             revision: watch::Sender::new(0),
         }
     }
 }
 
 impl Cache {
+    fn contents(&self) -> Arc<Contents> {
+        let contents = self.contents.read();
+        contents.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is served now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.contents().catalog.clone()
+    }
+
     /// The cache of a resource, or of the one whose storage it shares.
-    pub fn slot(&self, resource: &'static Resource) -> Option<&Slot> {
+    pub fn slot(&self, resource: &Resource) -> Option<Arc<Slot>> {
         let stored = keys::stored_as(resource);
-        self.slots
+        let contents = self.contents();
+        contents
+            .slots
             .iter()
-            .find(|slot| std::ptr::eq(slot.resource, stored))
+            .find(|slot| slot.holds(&stored))
+            .cloned()
     }
 
     /// All of them.
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
+    pub fn slots(&self) -> Vec<Arc<Slot>> {
+        self.contents().slots.clone()
     }
 
     /// The revision that has been reached: whatever happened up to it can be read.
@@ -325,41 +373,70 @@ impl Cache {
 
     /// Fills the cache with what the store had at a revision.
     pub fn load(&self, revision: Revision, kvs: &[KeyValue], observer: &dyn Observer) {
+        let contents = self.contents();
         for kv in kvs {
-            if let Some((slot, key)) = self.place(&kv.key) {
+            if let Some((slot, key)) = contents.place(&kv.key) {
                 slot.load(kv, key, observer);
             }
         }
-        for slot in &self.slots {
+        for slot in &contents.slots {
             slot.write().floor = revision;
         }
         self.revision.send_replace(revision);
     }
 
-    /// Takes in what the store tells.
-    pub fn apply(&self, batch: &WatchBatch, observer: &dyn Observer) {
-        let mut touched: Vec<&Slot> = Vec::new();
+    /// Takes in what the store tells, without saying so yet; answers with the slots that changed.
+    pub fn apply(&self, batch: &WatchBatch, observer: &dyn Observer) -> Vec<Arc<Slot>> {
+        let contents = self.contents();
+        let mut touched: Vec<Arc<Slot>> = Vec::new();
         for event in &batch.events {
-            if let Some((slot, key)) = self.place(&event.kv.key) {
+            if let Some((slot, key)) = contents.place(&event.kv.key) {
                 slot.apply(event.kind, &event.kv, key, observer);
-                if !touched.iter().any(|other| std::ptr::eq(*other, slot)) {
-                    touched.push(slot);
+                if !touched.iter().any(|other| Arc::ptr_eq(other, slot)) {
+                    touched.push(slot.clone());
                 }
             }
         }
+        touched
+    }
+
+    /// Says that a revision has been reached.
+    pub fn reach(&self, revision: Revision, touched: &[Arc<Slot>]) {
         // First the changes, then the revision: who sees the revision sees all changes up to it.
-        self.revision.send_replace(batch.revision);
+        self.revision.send_replace(revision);
         for slot in touched {
-            slot.changed.send_replace(batch.revision);
+            slot.content.changed.send_replace(revision);
         }
     }
 
+    /// Serves these versions of custom resources from now on, and no others. Objects of resources
+    /// that are new have to be there already: `load` brings them.
+    pub fn serve(&self, slots: Vec<Arc<Slot>>, customs: Vec<Arc<Custom>>) {
+        let served = customs.into_iter().filter(|custom| custom.served);
+        let catalog = Arc::new(Catalog::new(served.collect()));
+        let built_in = |slot: &Arc<Slot>| slot.served.custom().is_none();
+        let mut contents = self
+            .contents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let all = contents.slots.iter().filter(|slot| built_in(slot)).cloned();
+        let slots = all.chain(slots).collect();
+        *contents = Arc::new(Contents { catalog, slots });
+    }
+
     /// Where the object of a key of the store is: its slot, and its key there.
-    pub(super) fn place<'k>(&self, key: &'k [u8]) -> Option<(&Slot, &'k str)> {
+    pub(super) fn place<'k>(&self, key: &'k [u8]) -> Option<(Arc<Slot>, &'k str)> {
+        let contents = self.contents();
+        let (slot, key) = contents.place(key)?;
+        Some((slot.clone(), key))
+    }
+}
+
+impl Contents {
+    fn place<'k>(&self, key: &'k [u8]) -> Option<(&Arc<Slot>, &'k str)> {
         let key = std::str::from_utf8(key).ok()?;
-        self.slots
-            .iter()
-            .find_map(|slot| Some((slot, key.strip_prefix(slot.prefix.as_str())?)))
+        let mut slots = self.slots.iter();
+        slots.find_map(|slot| Some((slot, key.strip_prefix(slot.prefix.as_str())?)))
     }
 }
 

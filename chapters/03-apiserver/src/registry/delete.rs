@@ -88,7 +88,7 @@ impl Registry {
                 .read(target)
                 .await?
                 .ok_or_else(|| ApiError::not_found(target.subject()))?;
-            let object = self.parse(slot, &kv)?;
+            let object = self.parse(&slot, &kv)?;
             check_preconditions(target, options, &object)?;
             let step = step(target.resource, &object, options, Timestamp::now());
             if options.dry_run || step == Step::Wait {
@@ -105,7 +105,7 @@ impl Registry {
                 }
                 Step::Mark(mut marked) => {
                     let value = slot.codec.encode(&marked);
-                    let put = self.put_if(key(slot, target), value, kv.lease, kv.mod_revision);
+                    let put = self.put_if(key(&slot, target), value, kv.lease, kv.mod_revision);
                     if let Some(revision) = put.await? {
                         meta::set(
                             &mut marked,

@@ -19,16 +19,16 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// A stored object, as a resource shows it.
-pub fn present(resource: &'static Resource, object: Value) -> Value {
-    if std::ptr::eq(keys::stored_as(resource), resource) {
+pub fn present(resource: &Resource, object: Value) -> Value {
+    if keys::stored_as(resource) == *resource {
         return object;
     }
     convert(object, "events.k8s.io/v1", |(core, events)| (core, events))
 }
 
 /// An object of a resource, as it is stored.
-pub fn to_stored(resource: &'static Resource, object: Value) -> Value {
-    if std::ptr::eq(keys::stored_as(resource), resource) {
+pub fn to_stored(resource: &Resource, object: Value) -> Value {
+    if keys::stored_as(resource) == *resource {
         return object;
     }
     convert(object, "v1", |(core, events)| (events, core))

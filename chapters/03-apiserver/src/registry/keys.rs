@@ -3,13 +3,16 @@
 //! The places are upstream's, names from before 1.0 included (`minions` are nodes), so that a
 //! look into the store with `etcdctl` shows what it would show there.
 
-use crate::resources::{self, Resource};
+use crate::resources::{Resource, by_kind};
 
 /// What every key begins with.
 pub const ROOT: &str = "/registry/";
 
 /// What the keys of a resource begin with: `/registry/pods/`.
 pub fn prefix(resource: &Resource) -> String {
+    if resource.custom.is_some() {
+        return format!("{ROOT}{}/{}/", resource.group, resource.plural);
+    }
     let place = match (resource.group, resource.plural) {
         ("", "nodes") => "minions",
         ("", "services") => "services/specs",
@@ -30,18 +33,17 @@ pub fn local(namespace: &str, name: &str) -> String {
 
 /// The resource whose storage a resource shares. Events of core/v1 and of events.k8s.io/v1 are
 /// the same objects in two forms, and are kept in the first.
-pub fn stored_as(resource: &'static Resource) -> &'static Resource {
+pub fn stored_as<'a>(resource: &Resource<'a>) -> Resource<'a> {
     match (resource.group, resource.plural) {
-        ("events.k8s.io", "events") => resources::all()
-            .find(|r| r.group.is_empty() && r.plural == "events")
-            .expect("core events are served"),
-        _ => resource,
+        ("events.k8s.io", "events") => *by_kind("", "v1", "Event").expect("core events are served"),
+        _ => *resource,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources;
 
     #[test]
     fn places_are_upstreams() {
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn no_prefix_hides_another() {
         let stored: Vec<String> = resources::all()
-            .filter(|r| r.is_stored() && std::ptr::eq(stored_as(r), *r))
+            .filter(|r| r.is_stored() && stored_as(r) == **r)
             .map(prefix)
             .collect();
         for (i, a) in stored.iter().enumerate() {

@@ -90,7 +90,7 @@ impl Registry {
     /// has not come about.
     pub async fn list(
         &self,
-        resource: &'static Resource,
+        resource: &Resource<'_>,
         selection: &Selection,
         options: &ListOptions,
     ) -> Result<Listed, ApiError> {
@@ -101,7 +101,7 @@ impl Registry {
             }
             let (revision, after) = decode_token(&options.continue_token)?;
             let entries = self
-                .snapshot(slot, &selection.namespace, Some(&after), revision)
+                .snapshot(&slot, &selection.namespace, Some(&after), revision)
                 .await?;
             return Ok(page(entries, revision, selection, options.limit));
         }
@@ -122,7 +122,7 @@ impl Registry {
             ("Exact", Some(revision)) => {
                 self.wait_for(revision).await?;
                 let entries = self
-                    .snapshot(slot, &selection.namespace, None, revision)
+                    .snapshot(&slot, &selection.namespace, None, revision)
                     .await?;
                 return Ok(page(entries, revision, selection, options.limit));
             }
@@ -136,7 +136,7 @@ impl Registry {
                 ));
             }
         }
-        Ok(self.current(slot, selection, options.limit))
+        Ok(self.current(&slot, selection, options.limit))
     }
 
     /// The objects as the cache has them, at the revision it has reached.
@@ -183,7 +183,7 @@ impl Registry {
         let entry = |kv: &etcd::api::KeyValue| {
             let key = std::str::from_utf8(&kv.key).unwrap_or_default();
             let key = key.strip_prefix(slot.prefix.as_str()).unwrap_or_default();
-            Arc::new(Entry::new(slot.resource, key, kv))
+            Arc::new(Entry::new(&slot.resource(), key, kv))
         };
         Ok(found.kvs.iter().map(entry).collect())
     }

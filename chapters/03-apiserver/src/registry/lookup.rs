@@ -34,7 +34,7 @@ impl Lookup for Registry {
 }
 
 /// The resources that admission asks for have one group each.
-fn looked_up(plural: &str) -> Option<&'static Resource> {
+fn looked_up(plural: &str) -> Option<&'static Resource<'static>> {
     resources::all().find(|resource| resource.plural == plural && resource.is_stored())
 }
 

@@ -56,7 +56,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alloc::ServiceAllocator;
 use crate::authz::Authorizer;
 use crate::config::Config;
-use crate::resources::Resource;
+use crate::resources::{Catalog, Resource};
 use crate::status::{ApiError, Subject};
 use crate::trace;
 use cache::{Cache, Entry, Observer, Slot};
@@ -65,7 +65,7 @@ use cache::{Cache, Entry, Observer, Slot};
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// Which resource.
-    pub resource: &'static Resource,
+    pub resource: &'a Resource<'a>,
     /// `status`, `scale`, …; empty for the object itself.
     pub subresource: &'a str,
     /// Which namespace, empty for those that have none.
@@ -156,7 +156,8 @@ impl Registry {
                 batch = watcher.recv() => batch?,
                 () = shutdown.cancelled() => return Ok(()),
             };
-            self.cache.apply(&batch, &self.authorizer);
+            let touched = self.cache.apply(&batch, &self.authorizer);
+            self.cache.reach(batch.revision, &touched);
         }
     }
 
@@ -192,11 +193,22 @@ impl Registry {
         matches!(read, Ok(Ok(_)))
     }
 
+    /// What is served now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.cache.catalog()
+    }
+
     /// The cache of a resource.
-    pub fn slot(&self, resource: &'static Resource) -> Result<&Slot, ApiError> {
+    ///
+    /// # Errors
+    /// 405 if its objects are not stored; 404 if it has just ceased to be served.
+    pub fn slot(&self, resource: &Resource) -> Result<Arc<Slot>, ApiError> {
         self.cache
             .slot(resource)
-            .ok_or_else(ApiError::method_not_allowed)
+            .ok_or_else(|| match resource.is_stored() {
+                true => ApiError::no_such_path(),
+                false => ApiError::method_not_allowed(),
+            })
     }
 
     /// Waits until the cache has all that is durable now.
@@ -214,7 +226,7 @@ impl Registry {
         let slot = self.slot(target.resource)?;
         let found = self
             .store
-            .range(range(KeyRange::One(key(slot, target))))
+            .range(range(KeyRange::One(key(&slot, target))))
             .await?;
         Ok(found.kvs.into_iter().next())
     }
@@ -227,7 +239,7 @@ impl Registry {
         let Some(kv) = self.read(target).await? else {
             return Err(ApiError::not_found(target.subject()));
         };
-        self.parse(self.slot(target.resource)?, &kv)
+        self.parse(&*self.slot(target.resource)?, &kv)
     }
 
     /// An object as the cache has it, parsed: for those who ask often, and for whom what is being
@@ -332,7 +344,7 @@ impl Registry {
     /// it deletes is still in the cache.
     fn write_of(&self, key: &[u8], then: &RequestOp) -> Option<trace::Write> {
         let (slot, key) = self.cache.place(key)?;
-        let object = trace::Object::of(slot.resource, key);
+        let object = trace::Object::of(&slot.resource(), key);
         let stored = match then {
             RequestOp::Put(put) => put.value.clone(),
             _ => slot.get(key)?.stored.clone(),
@@ -395,7 +407,7 @@ fn range(range: KeyRange) -> RangeRequest {
 }
 
 impl Observer for RwLock<Authorizer> {
-    fn set(&self, resource: &'static Resource, object: &Value) {
+    fn set(&self, resource: &Resource, object: &Value) {
         let write = || self.write().unwrap_or_else(PoisonError::into_inner);
         match resource.group {
             "" if resource.plural == "pods" => write().graph.set_pod(object),
@@ -405,7 +417,7 @@ impl Observer for RwLock<Authorizer> {
         }
     }
 
-    fn remove(&self, resource: &'static Resource, namespace: &str, name: &str) {
+    fn remove(&self, resource: &Resource, namespace: &str, name: &str) {
         let write = || self.write().unwrap_or_else(PoisonError::into_inner);
         match resource.group {
             "" if resource.plural == "pods" => write().graph.remove_pod(namespace, name),

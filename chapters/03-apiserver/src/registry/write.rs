@@ -175,7 +175,7 @@ impl Registry {
             "events" => self.event_lease().await?,
             _ => 0,
         };
-        let place = key(slot, target);
+        let place = key(&slot, target);
         let stored = slot.codec.encode(&object);
         match self.put_if(place, stored, lease, 0).await? {
             Some(revision) => {
@@ -195,7 +195,7 @@ impl Registry {
     }
 
     fn taken(&self, target: &Target<'_>, kv: &etcd::api::KeyValue) -> Result<ApiError, ApiError> {
-        let live = self.parse(self.slot(target.resource)?, kv)?;
+        let live = self.parse(&*self.slot(target.resource)?, kv)?;
         let mut error = ApiError::already_exists(target.subject());
         if meta::is_terminating(&live) {
             error.message = format!("object is being deleted: {}", error.message);
@@ -241,7 +241,7 @@ impl Registry {
                     }
                 }
             };
-            let live = self.parse(slot, &kv)?;
+            let live = self.parse(&slot, &kv)?;
             let mut new = change(Some(&live))?;
             self.ready_update(target, &live, &mut new, writer)?;
             let claim = self.claim_service(target, Some(&live), &mut new)?;

@@ -2,12 +2,17 @@
 //!
 //! Everything that depends on the resource alone is data here; discovery, routing, storage keys
 //! and OpenAPI are all derived from it. Each API group has a file of its own.
+//!
+//! What is built in is a table. What clients define themselves comes and goes while the server
+//! runs: the [`Catalog`] has both.
 
 mod apps;
 mod authentication;
 mod authorization;
+mod catalog;
 mod coordination;
 mod core;
+mod custom;
 mod discovery;
 mod events;
 mod node;
@@ -15,22 +20,26 @@ mod rbac;
 mod scheduling;
 mod storage;
 
-/// A resource that is served: `pods` of core/v1.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Resource {
+pub use catalog::{Catalog, Served};
+pub use custom::{Custom, Definition};
+
+/// A resource that is served: `pods` of core/v1. What is built in lives as long as the program;
+/// what is defined by clients, as long as somebody holds its [`Served`].
+#[derive(Debug, Clone, Copy)]
+pub struct Resource<'a> {
     /// API group; empty for core.
-    pub group: &'static str,
+    pub group: &'a str,
     /// `v1`
-    pub version: &'static str,
+    pub version: &'a str,
     /// `Pod`
-    pub kind: &'static str,
+    pub kind: &'a str,
     /// `pods`, as in paths
-    pub plural: &'static str,
+    pub plural: &'a str,
     /// `pod`
-    pub singular: &'static str,
-    /// `po`
+    pub singular: &'a str,
+    /// `po`; see [`Resource::short_names`]
     pub short_names: &'static [&'static str],
-    /// `all` for what `kubectl get all` lists
+    /// `all` for what `kubectl get all` lists; see [`Resource::categories`]
     pub categories: &'static [&'static str],
     /// Lives in a namespace
     pub namespaced: bool,
@@ -39,7 +48,9 @@ pub struct Resource {
     /// Paths below the object
     pub subresources: &'static [Subresource],
     /// Name of its type in OpenAPI v2: `io.k8s.api.core.v1.Pod`
-    pub schema: &'static str,
+    pub schema: &'a str,
+    /// Its definition, where a client has defined it.
+    pub custom: Option<&'a Custom>,
 }
 
 /// A path below an object: `pods/log`.
@@ -47,7 +58,7 @@ pub struct Resource {
 pub struct Subresource {
     /// `log`
     pub name: &'static str,
-    /// Kind of what is read or written there
+    /// Kind of what is read or written there; empty for the resource's own
     pub kind: &'static str,
     /// Group and version of that kind, where they are not the parent's
     pub group_version: Option<(&'static str, &'static str)>,
@@ -106,7 +117,7 @@ const fn proxy_of(kind: &'static str) -> Subresource {
     }
 }
 
-const BASE: Resource = Resource {
+const BASE: Resource<'static> = Resource {
     group: "",
     version: "v1",
     kind: "",
@@ -118,11 +129,12 @@ const BASE: Resource = Resource {
     verbs: STORED,
     subresources: &[],
     schema: "",
+    custom: None,
 };
 
 /// The groups, in the order of discovery. Upstream gives each a priority, in
 /// `pkg/controlplane/apiserver/aggregator.go`.
-static GROUPS: &[&[Resource]] = &[
+static GROUPS: &[&[Resource<'static>]] = &[
     core::RESOURCES,
     apps::RESOURCES,
     events::RESOURCES,
@@ -136,12 +148,12 @@ static GROUPS: &[&[Resource]] = &[
     discovery::RESOURCES,
 ];
 
-/// Everything that is served, in the order of discovery: groups, then names.
-pub fn all() -> impl Iterator<Item = &'static Resource> {
+/// Everything that is built in, in the order of discovery: groups, then names.
+pub fn all() -> impl Iterator<Item = &'static Resource<'static>> {
     GROUPS.iter().copied().flatten()
 }
 
-impl Resource {
+impl<'a> Resource<'a> {
     /// `v1`, or `apps/v1`.
     pub fn api_version(&self) -> String {
         match self.group {
@@ -161,14 +173,49 @@ impl Resource {
             .iter()
             .find(|subresource| subresource.name == name)
     }
+
+    /// Kind of what is read or written at a subresource.
+    pub fn kind_of(&self, subresource: &Subresource) -> &'a str {
+        match subresource.kind {
+            "" => self.kind,
+            kind => kind,
+        }
+    }
+
+    /// `po`
+    pub fn short_names(&self) -> Vec<&'a str> {
+        match self.custom {
+            Some(custom) => custom.definition.short_names(),
+            None => self.short_names.to_vec(),
+        }
+    }
+
+    /// `all` for what `kubectl get all` lists.
+    pub fn categories(&self) -> Vec<&'a str> {
+        match self.custom {
+            Some(custom) => custom.definition.categories(),
+            None => self.categories.to_vec(),
+        }
+    }
+
+    /// Whether both have the same path. A resource that was deleted and defined anew has, too.
+    pub fn is(&self, other: &Resource) -> bool {
+        self.plural == other.plural && self.group == other.group && self.version == other.version
+    }
 }
 
-/// The resource at `/apis/{group}/{version}/…/{plural}`.
-pub fn by_path(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
+impl PartialEq for Resource<'_> {
+    fn eq(&self, other: &Resource) -> bool {
+        self.is(other)
+    }
+}
+
+/// The built-in resource at `/apis/{group}/{version}/…/{plural}`.
+pub fn by_path(group: &str, version: &str, plural: &str) -> Option<&'static Resource<'static>> {
     all().find(|r| r.group == group && r.version == version && r.plural == plural)
 }
 
-/// The resource of a kind.
-pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
+/// The built-in resource of a kind.
+pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource<'static>> {
     all().find(|r| r.group == group && r.version == version && r.kind == kind)
 }

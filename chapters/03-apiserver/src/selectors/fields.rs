@@ -1,5 +1,6 @@
 //! Selectors over fields: `spec.nodeName=worker-1,status.phase!=Failed`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
@@ -87,7 +88,7 @@ impl FieldSelector {
     }
 
     /// Whether all terms hold over what [`selectable_fields`] gave.
-    pub fn matches_fields(&self, fields: &[(&'static str, String)]) -> bool {
+    pub fn matches_fields(&self, fields: &[(Cow<'static, str>, String)]) -> bool {
         self.terms.iter().all(|term| {
             let found = fields.iter().find(|(field, _)| *field == term.field);
             let value = found.map_or("", |(_, value)| value.as_str());
@@ -215,20 +216,20 @@ fn supported(resource: &Resource, field: &str) -> bool {
 
 /// What an object can be selected by. `resource` is the one it was asked for as: events have
 /// other fields in events.k8s.io than in core.
-pub fn selectable_fields(resource: &Resource, object: &Value) -> Vec<(&'static str, String)> {
+pub fn selectable_fields(resource: &Resource, object: &Value) -> Vec<(Cow<'static, str>, String)> {
     let text = |pointer: &str, absent: &str| match object.pointer(pointer) {
         None | Some(Value::Null) => absent.to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    let mut fields = vec![("metadata.name", text("/metadata/name", ""))];
+    let mut fields = vec![("metadata.name".into(), text("/metadata/name", ""))];
     if resource.namespaced {
-        fields.push(("metadata.namespace", text("/metadata/namespace", "")));
+        fields.push(("metadata.namespace".into(), text("/metadata/namespace", "")));
     }
     fields.extend(
         table(resource)
             .iter()
-            .map(|(name, at, absent)| (*name, text(at, absent))),
+            .map(|(name, at, absent)| ((*name).into(), text(at, absent))),
     );
     if (resource.group, resource.plural) == ("", "events") {
         // An event without a source's component is told by its reporter. Upstream:

@@ -9,7 +9,7 @@ use crate::{
     resources::{self, by_kind},
 };
 
-fn resource(kind: &str) -> &'static Resource {
+fn resource(kind: &str) -> &'static Resource<'static> {
     resources::all()
         .find(|resource| resource.kind == kind)
         .expect(kind)

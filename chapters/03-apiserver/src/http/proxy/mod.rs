@@ -44,7 +44,7 @@ const HOP_BY_HOP: [&str; 8] = [
 /// 400 if the name makes no sense or leads where nobody may be sent, 404 if there is no such
 /// object, 503 if nothing answers there.
 pub async fn handle(
-    call: &Call,
+    call: &Call<'_>,
     mut extensions: Extensions,
     body: Incoming,
 ) -> Result<Response<Body>, ApiError> {
