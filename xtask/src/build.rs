@@ -38,20 +38,22 @@ pub fn trace(args: &[OsString]) -> Result<()> {
     hand_over(trace.arg0("cargo xtask").args(["lab", "trace"]).args(args))
 }
 
-/// `cargo xtask bench …`: becomes `cluster bench …`, or for the store the example `bench` of
-/// chapter 2.
+/// `cargo xtask bench …`: becomes `cluster bench …`, or the example `bench` of the store's chapter
+/// or the API server's.
 pub fn bench(args: &[OsString]) -> Result<()> {
-    if let Some((what, args)) = args.split_first()
-        && what == "store"
-    {
-        let client = ["--features", "etcd/client", "--bins", "--example", "bench"];
-        static_programs(&["etcd"], &client)?;
-        let mut bench = Command::new(path_of("examples/bench")?);
-        bench.arg("--ours").arg(path_of("etcd")?);
-        return hand_over(bench.args(args));
-    }
-    let mut bench = Command::new(cluster()?);
-    hand_over(bench.arg0("cargo xtask").arg("bench").args(args))
+    let (package, features): (_, &[&str]) = match args.first().and_then(|what| what.to_str()) {
+        Some("store") => ("etcd", &["--features", "etcd/client"]),
+        Some("apiserver") => ("apiserver", &[]),
+        _ => {
+            let mut bench = Command::new(cluster()?);
+            return hand_over(bench.arg0("cargo xtask").arg("bench").args(args));
+        }
+    };
+    let example = ["--bins", "--example", "bench"];
+    static_programs(&[package], &[features, &example].concat())?;
+    let mut bench = Command::new(path_of("examples/bench")?);
+    bench.arg("--ours").arg(path_of(package)?);
+    hand_over(bench.args(&args[1..]))
 }
 
 /// Whether the command line starts a lab: `up`, or options alone.

@@ -82,7 +82,7 @@ enum Command {
     Bug(exercise::Bug),
     /// Let the store's checks run for long
     Soak(soak::Soak),
-    /// Measure: `bench store`, and the start of labs and pods (`bench --help` lists what)
+    /// Measure: `bench store`, `bench apiserver`, and the start of labs and pods (`bench --help` lists what)
     #[command(disable_help_flag = true)]
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

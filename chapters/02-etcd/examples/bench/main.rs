@@ -10,7 +10,6 @@
 mod load;
 mod rows;
 mod server;
-mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use measure::{Measured, table};
 
-use load::Measured;
 use rows::{ROWS, Row};
 use server::{Program, Server};
 
@@ -89,7 +88,7 @@ async fn loads(args: &Args, rows: &[Row], ours: &Program, etcd: Option<&Program>
         Some(etcd) => Some(Server::start(etcd, dirs[1].path()).await?),
         None => None,
     };
-    print!("{}", table::HEAD);
+    print!("{}", table::head("etcd"));
     for row in rows {
         let (mut of_ours, mut of_etcd) = (Vec::new(), Vec::new());
         for _ in 0..args.rounds.max(1) {

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use etcd::grpc::pb::etcdserverpb::{self as rpc, compare, request_op, watch_request};
 use futures::future::join_all;
+use measure::Measured;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use crate::load::{self, KvClient, Measured};
+use crate::load::{self, KvClient};
 use crate::server::Server;
 
 /// Connections that clients share, at most: what a server of many clients sees.

@@ -113,24 +113,12 @@ impl Server {
 
     /// Processor time that it has used, in user and kernel mode.
     pub fn cpu(&self) -> Duration {
-        // Of each thread in nanoseconds: `stat` counts in hundredths of a second.
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id()));
-        let spent = tasks.into_iter().flatten().flatten().filter_map(|task| {
-            let schedstat = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            schedstat.split(' ').next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(spent.sum())
+        measure::process::cpu(self.process.id())
     }
 
     /// Bytes of memory, with what is mapped from files.
     pub fn memory(&self) -> u64 {
-        let statm = fs::read_to_string(format!("/proc/{}/statm", self.process.id()));
-        let statm = statm.unwrap_or_default();
-        let pages = statm
-            .split(' ')
-            .nth(1)
-            .and_then(|pages| pages.parse::<u64>().ok());
-        pages.unwrap_or(0) * rustix::param::page_size() as u64
+        measure::process::memory(self.process.id())
     }
 }
 

@@ -1,22 +1,25 @@
-//! The table as the book shows it. Pure.
+//! The tables as the book shows them. Pure.
 
 use std::time::Duration;
 
-use crate::load::Measured;
+use crate::Measured;
 
-/// The head of the table of loads.
-pub const HEAD: &str = "\
-| | per second | | p50 | | p99 | | server's µs each | | \n\
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n\
-| | etcd | ours | etcd | ours | etcd | ours | etcd | ours | ours/etcd |\n";
+/// The head of the table of loads beside `peer`.
+pub fn head(peer: &str) -> String {
+    format!(
+        "| | per second | | p50 | | p99 | | server's µs each | | \n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n\
+         | | {peer} | ours | {peer} | ours | {peer} | ours | {peer} | ours | ours/{peer} |\n"
+    )
+}
 
-/// A row of loads, of etcd (where there is one) and ours.
-pub fn row(name: &str, etcd: Option<Measured>, ours: Measured) -> String {
-    let cell = |of: fn(Measured) -> String| etcd.map_or_else(|| "–".to_owned(), of);
+/// A row of loads, of the peer (where there is one) and ours.
+pub fn row(name: &str, peer: Option<Measured>, ours: Measured) -> String {
+    let cell = |of: fn(Measured) -> String| peer.map_or_else(|| "–".to_owned(), of);
     let rate = |it: Measured| grouped(it.rate as u64);
-    let ratio = etcd.map_or_else(
+    let ratio = peer.map_or_else(
         || "–".to_owned(),
-        |etcd| format!("{:.2}", ours.cpu.as_secs_f64() / etcd.cpu.as_secs_f64()),
+        |peer| format!("{:.2}", ours.cpu.as_secs_f64() / peer.cpu.as_secs_f64()),
     );
     let cells = [
         name.to_owned(),
@@ -34,10 +37,10 @@ pub fn row(name: &str, etcd: Option<Measured>, ours: Measured) -> String {
 }
 
 /// A row of one figure each.
-pub fn figure(name: &str, etcd: Option<f64>, ours: f64, unit: &str) -> String {
-    let etcd_says = etcd.map_or_else(|| "–".to_owned(), |etcd| format!("{etcd:.1} {unit}"));
-    let ratio = etcd.map_or_else(|| "–".to_owned(), |etcd| format!("{:.2}", ours / etcd));
-    format!("| {name} | {etcd_says} | {ours:.1} {unit} | {ratio} |")
+pub fn figure(name: &str, peer: Option<f64>, ours: f64, unit: &str) -> String {
+    let peer_says = peer.map_or_else(|| "–".to_owned(), |peer| format!("{peer:.1} {unit}"));
+    let ratio = peer.map_or_else(|| "–".to_owned(), |peer| format!("{:.2}", ours / peer));
+    format!("| {name} | {peer_says} | {ours:.1} {unit} | {ratio} |")
 }
 
 fn millis(duration: Duration) -> String {
