@@ -27,6 +27,8 @@ fn lab(kind: Kind, members: &str) -> Option<Lab> {
 fn a_cluster_on_one_member() {
     if let Some(lab) = lab(Kind::Embedded, "1") {
         works(&lab);
+        let alone = lab.lab(&["partition-member", "etcd-1"]);
+        assert!(alone.expect_err("it is alone").contains("no others"));
     }
 }
 
@@ -171,6 +173,68 @@ fn the_majority_is_lost_and_comes_back() {
         lab.try_kubectl("create configmap after").ok()
     });
     lab.kubectl("get configmap before after");
+}
+
+/// The leader is cut off from the other two: they elect another one and go on. The one that was
+/// cut off is of no use until it is let back in, and forgets what it took in meanwhile.
+#[test]
+fn the_leader_is_cut_off_and_comes_back() {
+    let Some(lab) = lab(Kind::Embedded, "3") else {
+        return;
+    };
+    let (cut, term) = lab.leader();
+    let at = |words: &str| {
+        let asked = ["etcdctl", "--member", &cut, "--", "--command-timeout=1s"];
+        lab.lab(&[&asked[..], &words.split(' ').collect::<Vec<_>>()].concat())
+    };
+    at("put key before").expect("it leads");
+    lab.lab(&["partition-member", &cut]).expect("it is cut off");
+    // It does not know yet that it leads nobody, and puts this in its log.
+    let refused = at("put lost value").expect_err("it asks the others in vain");
+    assert!(refused.contains("context deadline exceeded"), "{refused}");
+
+    let (leader, term_now) = lab.eventually("the others have a leader", LIMIT, || {
+        let (leader, term_now) = lab.leader();
+        (leader != cut).then_some((leader, term_now))
+    });
+    assert!(term_now > term, "{term} {term_now}");
+    let put = ["etcdctl", "--member", &leader, "--", "put", "key", "after"];
+    lab.lab(&put).expect("two of three are enough");
+    // The API server finds out with the first call that is not answered.
+    lab.eventually("the API server goes on", LIMIT, || {
+        lab.try_kubectl("create configmap while-one-is-cut-off")
+            .ok()
+    });
+
+    let read = at("get key").expect_err("it cannot know whether that is the latest");
+    assert!(read.contains("context deadline exceeded"), "{read}");
+    at("put key meanwhile").expect_err("it has no leader");
+    let stale = at("get key --print-value-only --consistency=s");
+    assert_eq!(stale.expect("who says so may have any").trim(), "before");
+    let status = at("endpoint status").expect("it answers for itself");
+    assert!(status.contains("etcdserver: no leader"), "{status}");
+    // Its network outlives it.
+    lab.lab(&["stop-member", &cut]).expect("it runs");
+    let stopped = lab.lab(&["heal-member", &cut]);
+    assert!(stopped.expect_err("no process").contains("does not run"));
+    lab.lab(&["start-member", &cut]).expect("it was stopped");
+    at("get key").expect_err("it finds nobody");
+
+    lab.eventually("it is let back in", LIMIT, || {
+        lab.lab(&["heal-member", &cut]).ok()
+    });
+    let key = lab.eventually("it has caught up", LIMIT, || {
+        at("get key --print-value-only").ok()
+    });
+    assert_eq!(key.trim(), "after");
+    assert_eq!(
+        at("get lost").expect("it answers"),
+        "",
+        "nobody else had it"
+    );
+    let healed = lab.leader();
+    assert_eq!(healed, (leader, term_now), "nobody was unseated");
+    lab.kubectl("get configmap while-one-is-cut-off");
 }
 
 /// Writes what a watch of ConfigMaps tells to a file.

@@ -38,6 +38,8 @@ pub struct Component {
     pub log: PathBuf,
     /// Give it the listening socket of the host's loopback.
     pub listener: Option<i32>,
+    /// Start it in a network of its own, beside the node's, at this address.
+    pub network: Option<std::net::Ipv4Addr>,
 }
 
 /// The programs of `node`. `listener` is the socket of the host's loopback, for the API server.
@@ -57,6 +59,7 @@ fn ours(layout: &Layout, record: &Record, node: &Node, listener: i32) -> Vec<Com
         args: [vec![name.to_owned()], args].concat(),
         log: layout.log(&node.name, name),
         listener: None,
+        network: None,
     };
     // ANCHOR: exercise-09.1
     let mut components = Vec::new();
@@ -141,6 +144,7 @@ fn containerd(layout: &Layout, node: &Node) -> Component {
         args: args.into(),
         log: layout.log(&node.name, "containerd"),
         listener: None,
+        network: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! `lab etcdctl`: etcd's own client, beside the members, with the API server's certificate.
 //!
-//! The members listen on the loopback of the control plane's node, which nobody else sees. So the
-//! client is started in that node's network: the namespace of the user first, which lends the right
-//! to enter the other.
+//! The members' network is joined to that of the control plane's node, which nobody else sees. So
+//! the client is started there: the namespace of the user first, which lends the right to enter the
+//! other.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,16 +16,27 @@ use super::layout::Layout;
 use super::record::{CONTROL_PLANE, Record};
 use super::{Error, status};
 
+/// `lab etcdctl`
+#[derive(Debug, clap::Args)]
+pub struct Etcdctl {
+    /// Ask this member alone
+    #[arg(long)]
+    member: Option<String>,
+    /// Its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
 /// Becomes `etcdctl`.
 ///
 /// # Errors
-/// When the lab does not run or has no members, or there is no `etcdctl`.
-pub fn run(name: &str, layout: &Layout, args: &[OsString]) -> Result<(), Error> {
+/// When the lab does not run or has no such members, or there is no `etcdctl`.
+pub fn run(name: &str, layout: &Layout, options: &Etcdctl) -> Result<(), Error> {
     let record = Record::load(layout).ok_or_else(|| Error::NotRunning(name.into()))?;
-    let Some(members) = &record.members else {
-        return Err(Error::Usage(
-            "this lab has no etcd members: `lab up --store etcd` makes some".into(),
-        ));
+    let members = record.members()?;
+    let endpoints = match &options.member {
+        Some(member) => members.endpoint_of(member)?,
+        None => members.endpoints(),
     };
     let rows = status::rows(name, layout)?;
     let init = rows
@@ -34,8 +45,8 @@ pub fn run(name: &str, layout: &Layout, args: &[OsString]) -> Result<(), Error> 
     let pid = init.and_then(|row| row.pid).ok_or(Error::Lost)?;
     enter(pid).map_err(Error::system("enter the control plane's network"))?;
     let error = Command::new("etcdctl")
-        .envs(members.environment(layout))
-        .args(args)
+        .envs(members.environment(layout, endpoints))
+        .args(&options.args)
         .exec();
     Err(match error.kind() {
         std::io::ErrorKind::NotFound => Error::Machine(
@@ -46,7 +57,10 @@ pub fn run(name: &str, layout: &Layout, args: &[OsString]) -> Result<(), Error> 
 }
 
 /// Moves this process, which has one thread, into the network of another.
-fn enter(pid: i32) -> std::io::Result<()> {
+///
+/// # Errors
+/// When that one is gone, or this user may not.
+pub fn enter(pid: i32) -> std::io::Result<()> {
     let namespace = |kind: &str| format!("/proc/{pid}/ns/{kind}");
     let own = std::fs::read_link("/proc/self/ns/user")?;
     let network = File::open(namespace("net"))?;

@@ -1,9 +1,9 @@
 //! `lab --store etcd`: real etcd members in place of the API server's own store.
 //!
-//! They run on the control plane's node, each at an address of its loopback, `127.0.0.1` and up,
-//! with etcd's ports: what three machines would have, as far as etcd can tell. Who is a member and
-//! who a client is told by certificates of an authority that signs for nobody else (upstream:
-//! `kubeadm init phase etcd`): whoever may speak to the members may read and write everything.
+//! They run on the control plane's node, each in a [network](super::member_network) of its own, with
+//! etcd's ports: what three machines would have, as far as etcd can tell. Who is a member and who a
+//! client is told by certificates of an authority that signs for nobody else (upstream: `kubeadm init
+//! phase etcd`): whoever may speak to the members may read and write everything.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::components::{Component, Flags};
 use super::layout::Layout;
+use super::member_network::address;
 use super::record::{CONTROL_PLANE, Record};
 
 /// Where clients are listened for, and the other members: etcd's ports.
@@ -131,10 +132,6 @@ fn name(number: u8) -> String {
     format!("etcd-{number}")
 }
 
-fn address(number: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, 0, number)
-}
-
 fn url(number: u8, port: u16) -> String {
     format!("https://{}:{port}", address(number))
 }
@@ -149,7 +146,7 @@ impl Members {
         self.numbers().map(name)
     }
 
-    /// Their addresses, on the loopback of the control plane's node.
+    /// Their addresses.
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.numbers().map(address)
     }
@@ -158,6 +155,33 @@ impl Members {
     pub fn endpoints(&self) -> String {
         let urls: Vec<String> = self.numbers().map(|it| url(it, CLIENT_PORT)).collect();
         urls.join(",")
+    }
+
+    /// The address of one of them.
+    ///
+    /// # Errors
+    /// When it is none: which there are.
+    pub fn address_of(&self, member: &str) -> Result<Ipv4Addr, Error> {
+        self.number_of(member).map(address)
+    }
+
+    /// Where clients reach one of them.
+    ///
+    /// # Errors
+    /// When it is none: which there are.
+    pub fn endpoint_of(&self, member: &str) -> Result<String, Error> {
+        self.number_of(member).map(|it| url(it, CLIENT_PORT))
+    }
+
+    fn number_of(&self, member: &str) -> Result<u8, Error> {
+        let number = self.numbers().find(|number| name(*number) == member);
+        number.ok_or_else(|| {
+            let names: Vec<String> = self.names().collect();
+            let names = names.join(", ");
+            Error::Usage(format!(
+                "no member is called {member:?}; there are: {names}"
+            ))
+        })
     }
 
     /// Puts the members beside the control plane's components, and has the API server use them.
@@ -211,6 +235,10 @@ impl Members {
             .path("peer-trusted-ca-file", &pki("etcd-ca.crt"))
             .path("peer-cert-file", &pki("etcd-peer.crt"))
             .path("peer-key-file", &pki("etcd-peer.key"))
+            // What newer etcds do anyhow: a member that was cut off asks whether it would be
+            // elected before it unseats a leader, and logs are lines of JSON.
+            .text("pre-vote", true)
+            .text("logger", "zap")
             .args;
         Component {
             log: layout.log(CONTROL_PLANE, &name),
@@ -218,15 +246,16 @@ impl Members {
             program: self.program.clone(),
             args,
             listener: None,
+            network: Some(address(number)),
         }
     }
 
     /// What a client of etcd needs, as `etcdctl` takes it from its environment.
-    pub fn environment(&self, layout: &Layout) -> Vec<(&'static str, String)> {
+    pub fn environment(&self, layout: &Layout, endpoints: String) -> Vec<(&'static str, String)> {
         let pki = |file: &str| Path::display(&layout.pki_file(file)).to_string();
         vec![
             ("ETCDCTL_API", "3".to_owned()),
-            ("ETCDCTL_ENDPOINTS", self.endpoints()),
+            ("ETCDCTL_ENDPOINTS", endpoints),
             ("ETCDCTL_CACERT", pki("etcd-ca.crt")),
             ("ETCDCTL_CERT", pki("apiserver-etcd-client.crt")),
             ("ETCDCTL_KEY", pki("apiserver-etcd-client.key")),
@@ -266,7 +295,7 @@ mod tests {
         let apiserver = &of(0)[3];
         let has = |arg: &str| apiserver.args.iter().any(|it| it == arg);
         assert!(has(
-            "--etcd-servers=https://127.0.0.1:2379,https://127.0.0.2:2379,https://127.0.0.3:2379"
+            "--etcd-servers=https://172.31.0.11:2379,https://172.31.0.12:2379,https://172.31.0.13:2379"
         ));
         assert!(
             apiserver
@@ -275,11 +304,23 @@ mod tests {
                 .all(|arg| !arg.starts_with("--data-dir"))
         );
         let second = &of(0)[1];
-        assert!(second.args.contains(&"--initial-cluster=etcd-1=https://127.0.0.1:2380,etcd-2=https://127.0.0.2:2380,etcd-3=https://127.0.0.3:2380".to_owned()));
+        assert!(second.args.contains(&"--initial-cluster=etcd-1=https://172.31.0.11:2380,etcd-2=https://172.31.0.12:2380,etcd-3=https://172.31.0.13:2380".to_owned()));
         assert!(
             second
                 .args
-                .contains(&"--listen-peer-urls=https://127.0.0.2:2380".to_owned())
+                .contains(&"--listen-peer-urls=https://172.31.0.12:2380".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_member_is_found_by_its_name() {
+        let members = record(3).members.expect("it has members");
+        let endpoint = members.endpoint_of("etcd-2").expect("it is one");
+        assert_eq!(endpoint, "https://172.31.0.12:2379");
+        let unknown = members.address_of("etcd-4").expect_err("there is none");
+        assert_eq!(
+            unknown.to_string(),
+            "no member is called \"etcd-4\"; there are: etcd-1, etcd-2, etcd-3"
         );
     }
 

@@ -46,9 +46,11 @@ pub mod gateway;
 pub mod k3d;
 pub mod layout;
 pub mod logs;
+pub mod member_network;
 pub mod members;
 pub mod network;
 pub mod node_init;
+pub mod partition;
 pub mod pki;
 pub mod ports;
 pub mod processes;
@@ -163,12 +165,18 @@ enum Command {
         /// Its name
         member: String,
     },
-    /// Run etcdctl against the lab's etcd members
-    Etcdctl {
-        /// Its arguments
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<std::ffi::OsString>,
+    /// Cut an etcd member off from the others; clients still reach it
+    PartitionMember {
+        /// Its name
+        member: String,
     },
+    /// Let an etcd member that was cut off back in
+    HealMember {
+        /// Its name
+        member: String,
+    },
+    /// Run etcdctl against the lab's etcd members
+    Etcdctl(etcdctl::Etcdctl),
     /// Show the log of a component (apiserver, kubelet, …) or of all of a node's components
     Logs(logs::Logs),
     /// Print the path of the lab's kubeconfig
@@ -195,6 +203,19 @@ enum Command {
         #[arg(long)]
         proc: bool,
     },
+}
+
+impl Command {
+    fn is_about_members(&self) -> bool {
+        matches!(
+            self,
+            Self::StopMember { .. }
+                | Self::StartMember { .. }
+                | Self::PartitionMember { .. }
+                | Self::HealMember { .. }
+                | Self::Etcdctl(_)
+        )
+    }
 }
 
 /// Does what the command line says.
@@ -230,7 +251,9 @@ pub fn run(lab: Lab) -> Result<(), Error> {
         Command::StartNode { node } => ask(&Request::StartNode { name: node }),
         Command::StopMember { member } => ask(&Request::StopMember { name: member }),
         Command::StartMember { member } => ask(&Request::StartMember { name: member }),
-        Command::Etcdctl { args } => etcdctl::run(&lab.name, &layout, &args),
+        Command::PartitionMember { member } => partition::cut(&lab.name, &layout, &member),
+        Command::HealMember { member } => partition::heal(&lab.name, &layout, &member),
+        Command::Etcdctl(options) => etcdctl::run(&lab.name, &layout, &options),
         Command::Logs(options) => logs::run(&lab.name, &layout, &options),
         Command::Kubeconfig => {
             if !layout.kubeconfig().exists() {
@@ -279,9 +302,9 @@ fn in_docker(
             verbs::block_on(verbs::logs(record, &options.what, options.follow))
         }
         Command::Load { file } => verbs::block_on(verbs::load(file)),
-        Command::StopMember { .. } | Command::StartMember { .. } | Command::Etcdctl { .. } => Err(
-            Error::Usage("a lab of --runtime docker has no etcd members".into()),
-        ),
+        command if command.is_about_members() => Err(Error::Usage(
+            "a lab of --runtime docker has no etcd members".into(),
+        )),
         _ => return None,
     })
 }
@@ -298,9 +321,9 @@ fn in_k3d(name: &str, layout: &Layout, command: &Command) -> Option<Result<(), E
         Command::StopNode { node } => k3d::node(name, "stop", node),
         Command::StartNode { node } => k3d::node(name, "start", node),
         Command::Load { file } => k3d::load_images(name, file),
-        Command::StopMember { .. } | Command::StartMember { .. } | Command::Etcdctl { .. } => Err(
-            Error::Usage("etcd members are of our own labs: `lab --store etcd`".into()),
-        ),
+        command if command.is_about_members() => Err(Error::Usage(
+            "etcd members are of our own labs: `lab --store etcd`".into(),
+        )),
         Command::Logs(_) | Command::Trace(_) => Err(Error::Usage(
             "logs and traces are of our own components; `docker logs` shows those of a k3d node"
                 .into(),

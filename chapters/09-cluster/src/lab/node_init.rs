@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use netlink::netns;
 use rustix::fs::CWD;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change,
@@ -19,6 +20,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::components::Component;
+use super::member_network::MemberNetwork;
 use super::{Error, reaper, sys};
 
 /// Where containerd has its shims' sockets and libcni its memory, whatever the config says: each
@@ -144,12 +146,13 @@ async fn serve() -> Result<(), Error> {
         signal(SignalKind::child()).map_err(|source| Error::system("SIGCHLD")(source))?;
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let mut running: Vec<(i32, String)> = Vec::new();
+    let mut networks = MemberNetwork::default();
     loop {
         tokio::select! {
             line = orders.next_line() => {
                 let Ok(Some(line)) = line else { return Ok(()) };
                 match serde_json::from_str(&line) {
-                    Ok(Order::Start(component)) => match start(&component) {
+                    Ok(Order::Start(component)) => match start(&component, &mut networks) {
                         Ok(pid) => {
                             running.push((pid, component.name.clone()));
                             report(&Report::Started { name: component.name });
@@ -172,7 +175,7 @@ async fn serve() -> Result<(), Error> {
     }
 }
 
-fn start(component: &Component) -> Result<i32, String> {
+fn start(component: &Component, networks: &mut MemberNetwork) -> Result<i32, String> {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
@@ -192,8 +195,26 @@ fn start(component: &Component) -> Result<i32, String> {
             .map_or(Ok(()), |listener| sys::set_inherited(listener, inherited))
     };
     lend(true).map_err(|errno| errno.to_string())?;
-    let child = command.spawn();
+    let child = spawn(&mut command, component, networks);
     lend(false).map_err(|errno| errno.to_string())?;
+    child
+}
+
+/// Starts a program, in the network that is to be its own; its number.
+fn spawn(
+    command: &mut Command,
+    component: &Component,
+    networks: &mut MemberNetwork,
+) -> Result<i32, String> {
+    let child = match component.network {
+        None => command.spawn(),
+        Some(address) => {
+            let inside = networks
+                .namespace(address)
+                .and_then(|namespace| netns::in_netns(namespace, || command.spawn()));
+            inside.map_err(|error| format!("the network of {}: {error}", component.name))?
+        }
+    };
     let child = child.map_err(|error| format!("{}: {error}", component.program.display()))?;
     Ok(child.id() as i32)
 }

@@ -87,6 +87,16 @@ impl Record {
         serde_json::from_slice(&std::fs::read(layout.record()).ok()?).ok()
     }
 
+    /// The etcd members that are its store.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn members(&self) -> Result<&Members, Error> {
+        self.members.as_ref().ok_or_else(|| {
+            Error::Usage("this lab has no etcd members: `lab up --store etcd` makes some".into())
+        })
+    }
+
     /// Writes it, whole or not at all.
     ///
     /// # Errors

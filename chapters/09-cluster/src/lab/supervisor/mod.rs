@@ -485,15 +485,9 @@ impl Supervisor {
 
     /// Only members may be stopped: nothing else of the control plane has another one of its kind.
     fn check_member(&self, name: &str) -> Result<(), String> {
-        let Some(members) = &self.record.members else {
-            return Err("this lab has no etcd members: `lab up --store etcd` makes some".into());
-        };
-        let names: Vec<String> = members.names().collect();
-        if names.iter().any(|known| known == name) {
-            return Ok(());
-        }
-        let names = names.join(", ");
-        Err(format!("no member is called {name:?}; there are: {names}"))
+        let members = self.record.members();
+        let known = members.and_then(|members| members.address_of(name));
+        known.map(drop).map_err(|error| error.to_string())
     }
 
     fn restart_node(&mut self, number: usize) -> Result<(), Error> {
