@@ -1,5 +1,6 @@
 //! The server as its clients see it: over TLS, with certificates.
 
+#[allow(dead_code, reason = "each test takes what it needs")]
 mod support;
 
 use std::sync::Arc;

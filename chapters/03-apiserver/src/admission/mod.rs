@@ -14,11 +14,13 @@
 //! | DefaultTolerationSeconds | create pods | five minutes on a node that failed |
 //! | StorageObjectInUseProtection, DefaultStorageClass, PersistentVolumeClaimResize | volumes and claims | what is in use stays; a class for each claim; what may grow |
 //! | RuntimeClass | create pods | a class's overhead and wishes for nodes become the pod's |
+//! | CertificateApproval, CertificateSigning, CertificateSubjectRestriction | requests for certificates | by whose leave; never for `system:masters` |
 //! | NodeRestriction | all by kubelets | each writes what is its own node's |
 //!
 //! Upstream: `plugin/pkg/admission/`; `staging/src/k8s.io/apiserver/pkg/admission/`. Left out:
 //! quotas, limit ranges, webhooks and policies.
 
+mod certificates;
 pub mod namespace;
 pub mod node_restriction;
 pub mod pods;
@@ -30,6 +32,7 @@ use serde_json::{Value, json};
 
 use crate::{
     authn::User,
+    authz::Attributes,
     resources::Resource,
     status::{ApiError, Subject},
 };
@@ -42,6 +45,12 @@ pub trait Lookup {
 
     /// All of a kind; in one namespace if it is not empty.
     fn list(&self, plural: &str, namespace: &str) -> Vec<Value>;
+
+    /// Whether somebody may do something else, on which a write depends. Nobody may, unless there
+    /// is an authorizer to ask.
+    fn may(&self, _: &Attributes) -> bool {
+        false
+    }
 }
 
 /// What is being done.
@@ -144,6 +153,7 @@ impl Admission {
         }
         pods::one_default_class(request, lookup)?;
         storage::admit(request, lookup)?;
+        certificates::admit(request, lookup)?;
         node_restriction::admit(request, lookup)
     }
 

@@ -45,6 +45,7 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
             or_set(object, "preemptionPolicy", "PreemptLowerPriority");
         }
         ("storage.k8s.io", "storageclasses") => storage::class(object),
+        ("storage.k8s.io", "csidrivers") => storage::driver(object),
         _ => {}
     }
 }
@@ -70,6 +71,8 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
             json!({"phase": "Pending", "lastPhaseTransitionTime": object["metadata"]["creationTimestamp"]})
         }
         ("", "persistentvolumeclaims") => json!({"phase": "Pending"}),
+        ("storage.k8s.io", "volumeattachments") => json!({"attached": false}),
+        ("certificates.k8s.io", _) => json!({}),
         ("apps", "deployments") => json!({}),
         ("apps", "replicasets") => json!({"replicas": 0}),
         // A kubelet says in one go that its node is there and how it is.

@@ -1,4 +1,4 @@
-//! Parts of objects, and verbs in the shape of parts: `status`, `scale`, `binding`, `eviction`,
+//! Parts of objects, and verbs in the shape of parts: `status`, `approval`, `scale`, `binding`, `eviction`,
 //! `token`, `finalize`.
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use crate::status::{ApiError, FieldError, Subject};
 pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiError> {
     match call.info.subresource.as_str() {
         // The object itself, of which only a part can be written here.
-        "status" | "finalize" | "ephemeralcontainers" | "resize" => {
+        "approval" | "status" | "finalize" | "ephemeralcontainers" | "resize" => {
             resource::handle(call, body).await
         }
         "scale" => scale(call, &body).await,

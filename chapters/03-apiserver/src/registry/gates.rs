@@ -4,6 +4,7 @@
 //! | field | gate | off since |
 //! | --- | --- | --- |
 //! | `lifecycle.stopSignal` of containers | `ContainerStopSignals` | v1.33 (alpha) |
+//! | `spec.preventPodSchedulingIfMissing` of CSIDrivers | `VolumeLimitScaling` | v1.35 (alpha) |
 //!
 //! Upstream: `pkg/api/pod/util.go`, `DropDisabledPodFields` and `DropDisabledTemplateFields`.
 
@@ -15,6 +16,13 @@ const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralCo
 
 /// Drops from `new` what is switched off and not used in `old`.
 pub fn drop_disabled(resource: &Resource, new: &mut Value, old: Option<&Value>) {
+    if (resource.group, resource.plural) == ("storage.k8s.io", "csidrivers") {
+        const FIELD: &str = "preventPodSchedulingIfMissing";
+        let is_used = old.is_some_and(|old| !old["spec"][FIELD].is_null());
+        if let Some(spec) = new["spec"].as_object_mut().filter(|_| !is_used) {
+            spec.remove(FIELD);
+        }
+    }
     let Some(path) = pod_spec_path(resource) else {
         return;
     };

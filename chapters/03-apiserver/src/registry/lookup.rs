@@ -6,6 +6,7 @@ use super::write::Writer;
 use super::{Registry, Target};
 use crate::admission::{Admission, Lookup, Operation, Request};
 use crate::authn::User;
+use crate::authz::Attributes;
 use crate::resources::{self, Resource};
 use crate::status::ApiError;
 
@@ -30,6 +31,10 @@ impl Lookup for Registry {
             .iter()
             .filter_map(|entry| slot.codec.decode(&entry.stored, entry.revision).ok())
             .collect()
+    }
+
+    fn may(&self, attributes: &Attributes) -> bool {
+        self.authorizer().authorize(attributes).is_allowed()
     }
 }
 

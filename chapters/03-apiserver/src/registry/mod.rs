@@ -20,7 +20,7 @@
 //! * [`list`]: lists as of one revision, in pages.
 //! * [`cache`]: the watch cache. A reader who wants the latest waits until the cache has reached
 //!   the store's revision, so everyone reads their own writes.
-//! * [`strategy`]: what each kind sets by itself.
+//! * [`strategy`]: what each kind sets by itself; `rules`, `certificates`: more of that.
 //! * `gates`: fields whose feature is switched off.
 //! * [`codec`], [`keys`], [`meta`], [`events`]: forms and places.
 //! * [`bootstrap`]: what has to be there from the start.
@@ -29,6 +29,7 @@
 
 pub mod bootstrap;
 pub mod cache;
+mod certificates;
 pub mod codec;
 pub mod delete;
 pub mod events;
@@ -37,6 +38,7 @@ pub mod keys;
 pub mod list;
 pub mod lookup;
 pub mod meta;
+mod rules;
 pub mod services;
 pub mod strategy;
 pub mod write;

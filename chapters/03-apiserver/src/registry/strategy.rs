@@ -5,13 +5,17 @@
 
 use serde_json::{Value, json};
 
-use super::{gates, meta};
+use super::rules::{self, Generations};
+use super::{certificates, gates, meta};
 use crate::defaults;
 use crate::resources::Resource;
 
 /// Whether a write without `resourceVersion` may overwrite whatever is there.
 pub fn allows_unconditional_update(resource: &Resource) -> bool {
-    resource.plural != "leases"
+    match rules::of(resource) {
+        Some(rules) => rules.unconditional_update,
+        None => resource.plural != "leases",
+    }
 }
 
 /// Whether an update makes the object where there is none.
@@ -31,6 +35,9 @@ pub fn allows_create_on_update(resource: &Resource) -> bool {
 
 /// Whether the object itself, and not a `Status`, answers its deletion.
 pub fn returns_deleted_object(resource: &Resource) -> bool {
+    if let Some(rules) = rules::of(resource) {
+        return rules.returns_deleted;
+    }
     matches!(
         resource.plural,
         "pods"
@@ -44,6 +51,9 @@ pub fn returns_deleted_object(resource: &Resource) -> bool {
 
 /// Whether an object's changes are counted in `metadata.generation`.
 fn counts_generations(resource: &Resource) -> bool {
+    if let Some(rules) = rules::of(resource) {
+        return rules.generations != Generations::No;
+    }
     matches!(
         resource.plural,
         "pods" | "deployments" | "replicasets" | "endpointslices" | "priorityclasses"
@@ -55,11 +65,14 @@ fn has_status(resource: &Resource) -> bool {
     resource.subresource("status").is_some()
 }
 
+pub use certificates::fill_in_requester;
+
 /// Readies an object for its creation.
 pub fn prepare_create(resource: &Resource, object: &mut Value) {
     defaults::prepare_for_create(resource, object);
     gates::drop_disabled(resource, object, None);
-    let generation = counts_generations(resource).then(|| json!(1));
+    let starts = rules::of(resource).is_none_or(|r| r.generations == Generations::All);
+    let generation = (starts && counts_generations(resource)).then(|| json!(1));
     meta::set(object, "generation", generation);
 }
 
@@ -68,7 +81,16 @@ pub fn prepare_create(resource: &Resource, object: &mut Value) {
 pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, old: &Value) {
     gates::drop_disabled(resource, new, Some(old));
     let is_pod = resource.group.is_empty() && resource.plural == "pods";
+    if certificates::is_request(resource) {
+        return certificates::prepare_update(subresource, new, old);
+    }
     match subresource {
+        "status" if rules::of(resource).is_some_and(|rules| !rules.status_has_metadata) => {
+            keep_all_but(new, old, &["status", "metadata"]);
+            for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+                meta::set(new, field, old["metadata"].get(field).cloned());
+            }
+        }
         "status" => {
             keep_all_but(new, old, &["status", "metadata"]);
             if is_pod {
@@ -123,10 +145,14 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
     );
 }
 
-/// Notes when a PersistentVolume's phase last changed, unless its writer did.
+/// Notes when a PersistentVolume's phase last changed, or the conditions of a request for a
+/// certificate did, unless their writer did.
 /// Upstream: `pkg/registry/core/persistentvolume/strategy.go`.
 pub fn note_transition(resource: &Resource, new: &mut Value, old: &Value, now: &str) {
     const AT: &str = "lastPhaseTransitionTime";
+    if certificates::is_request(resource) {
+        return certificates::note_times(new, old, now);
+    }
     let (before, after) = (&old["status"], &new["status"]);
     if resource.plural == "persistentvolumes"
         && before["phase"] != after["phase"]

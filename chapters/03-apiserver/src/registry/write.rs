@@ -139,6 +139,7 @@ impl Registry {
         meta::set(&mut object, "creationTimestamp", Some(now.as_str().into()));
         defaults::apply_defaults(resource, &mut object);
         strategy::prepare_create(resource, &mut object);
+        strategy::fill_in_requester(resource, &mut object, writer.user);
         if !writer.apply {
             meta::set(&mut object, "managedFields", None);
             let version = resource.api_version();
@@ -358,6 +359,7 @@ impl Registry {
             (Some(live), "ephemeralcontainers") => {
                 validation::validate_ephemeral_containers_update(new, live)
             }
+            (Some(live), "approval") => validation::validate_approval_update(new, live),
             (Some(live), "resize") => validation::validate_resize(new, live),
             (Some(live), "status") => {
                 validation::validate_status_update(target.resource, new, live)

@@ -10,6 +10,7 @@ mod apps;
 mod authentication;
 mod authorization;
 mod catalog;
+mod certificates;
 mod coordination;
 mod core;
 mod custom;
@@ -140,6 +141,7 @@ static GROUPS: &[&[Resource<'static>]] = &[
     events::RESOURCES,
     authentication::RESOURCES,
     authorization::RESOURCES,
+    certificates::RESOURCES,
     rbac::RESOURCES,
     storage::RESOURCES,
     scheduling::RESOURCES,

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{
-    apps, authentication, authorization, autoscaling, coordination, core, discovery, events, node,
-    policy, rbac, scheduling, storage,
+    apps, authentication, authorization, autoscaling, certificates, coordination, core, discovery,
+    events, node, policy, rbac, scheduling, storage,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::generate::SchemaSettings;
@@ -66,6 +66,7 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<authorization::v1::SelfSubjectRulesReview>()
         .add::<authorization::v1::SubjectAccessReview>()
         .add::<autoscaling::v1::Scale>()
+        .add::<certificates::v1::CertificateSigningRequest>()
         .add::<coordination::v1::Lease>()
         .add::<discovery::v1::EndpointSlice>()
         .add::<events::v1::Event>()
@@ -76,7 +77,12 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<rbac::v1::Role>()
         .add::<rbac::v1::RoleBinding>()
         .add::<scheduling::v1::PriorityClass>()
+        .add::<storage::v1::CSIDriver>()
+        .add::<storage::v1::CSINode>()
+        .add::<storage::v1::CSIStorageCapacity>()
         .add::<storage::v1::StorageClass>()
+        .add::<storage::v1::VolumeAttachment>()
+        .add::<storage::v1::VolumeAttributesClass>()
         .add::<meta::v1::APIGroup>()
         .add::<meta::v1::APIGroupList>()
         .add::<meta::v1::APIResourceList>()
@@ -129,14 +135,8 @@ fn build_type(name: &str, schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) 
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let pointers = facts::ZERO_MATTERS
-        .iter()
-        .find(|(owner, _)| *owner == short)
-        .map_or(&[] as &[&str], |(_, fields)| fields);
-    let embedded = facts::VALUE_STRUCTS
-        .iter()
-        .find(|(owner, _)| *owner == short)
-        .map_or(&[] as &[&str], |(_, fields)| fields);
+    let pointers = facts::zero_matters(short);
+    let embedded = facts::value_structs(short);
     let is_kind = schema["properties"].get("kind").is_some();
     let mut fields: Vec<Field> = schema["properties"]
         .as_object()
@@ -160,7 +160,7 @@ fn build_type(name: &str, schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) 
     Type {
         name: name.into(),
         fields,
-        atomic: facts::ATOMIC_STRUCTS.contains(&short),
+        atomic: facts::is_atomic_struct(short),
     }
 }
 
@@ -204,10 +204,7 @@ fn add_facts(shape: &mut Shape, owner: &str, field: &str) {
         Shape::List {
             kind, patch_key, ..
         } => {
-            let fact = facts::LISTS
-                .iter()
-                .find(|fact| fact.owner == owner && fact.field == field);
-            if let Some(fact) = fact {
+            if let Some(fact) = facts::list(owner, field) {
                 *kind = match fact.keys {
                     _ if fact.atomic => ListType::Atomic,
                     [] => ListType::Set,

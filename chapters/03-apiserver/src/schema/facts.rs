@@ -2,7 +2,10 @@
 //!
 //! Upstream keeps them as markers in the Go types (`staging/src/k8s.io/api/*/*/types.go`) and
 //! publishes most as `x-kubernetes-*` extensions in `api/openapi-spec`. Type names leave out the
-//! `io.k8s.` that all of them share.
+//! `io.k8s.` that all of them share. What is about the kinds by which a cluster is run is in
+//! [`super::admin_facts`].
+
+use super::admin_facts;
 
 /// How a list of objects, or of values, is merged.
 pub(super) struct ListFact {
@@ -17,7 +20,7 @@ pub(super) struct ListFact {
 }
 
 /// Entries that both server-side apply and patches tell apart by the same first key.
-const fn keyed(
+pub(super) const fn keyed(
     owner: &'static str,
     field: &'static str,
     keys: &'static [&'static str],
@@ -32,7 +35,7 @@ const fn keyed(
 }
 
 /// Entries that server-side apply tells apart, and a patch replaces.
-const fn keyed_for_apply(
+pub(super) const fn keyed_for_apply(
     owner: &'static str,
     field: &'static str,
     keys: &'static [&'static str],
@@ -47,7 +50,7 @@ const fn keyed_for_apply(
 }
 
 /// Distinct values; `merged` by a patch, or replaced.
-const fn set(owner: &'static str, field: &'static str, merged: bool) -> ListFact {
+pub(super) const fn set(owner: &'static str, field: &'static str, merged: bool) -> ListFact {
     let patch_key = if merged { Some("") } else { None };
     ListFact {
         owner,
@@ -485,3 +488,38 @@ pub(super) const VALUE_STRUCTS: &[(&str, &[&str])] = &[
     ("api.rbac.v1.ClusterRoleBinding", &["roleRef"]),
     ("api.rbac.v1.RoleBinding", &["roleRef"]),
 ];
+
+/// What is known of a list, if it is not replaced as a whole.
+pub(super) fn list(owner: &str, field: &str) -> Option<&'static ListFact> {
+    let mut all = LISTS.iter().chain(admin_facts::LISTS);
+    all.find(|fact| fact.owner == owner && fact.field == field)
+}
+
+/// The optional scalars of a type for which zero differs from nothing.
+pub(super) fn zero_matters(owner: &str) -> &'static [&'static str] {
+    fields(ZERO_MATTERS.iter().chain(admin_facts::ZERO_MATTERS), owner)
+}
+
+/// The structs that are part of a type.
+pub(super) fn value_structs(owner: &str) -> &'static [&'static str] {
+    fields(
+        VALUE_STRUCTS.iter().chain(admin_facts::VALUE_STRUCTS),
+        owner,
+    )
+}
+
+/// Whether server-side apply takes a struct as a whole.
+pub(super) fn is_atomic_struct(name: &str) -> bool {
+    ATOMIC_STRUCTS.contains(&name) || admin_facts::ATOMIC_STRUCTS.contains(&name)
+}
+
+type Fields = (&'static str, &'static [&'static str]);
+
+fn fields(
+    mut facts: impl Iterator<Item = &'static Fields>,
+    owner: &str,
+) -> &'static [&'static str] {
+    facts
+        .find(|(name, _)| *name == owner)
+        .map_or(&[], |(_, fields)| fields)
+}

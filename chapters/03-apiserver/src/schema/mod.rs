@@ -18,7 +18,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `compact.rs` | builds [`Type`]s from JSON Schema |
-//! | `facts.rs` | what JSON Schema does not say |
+//! | `facts.rs`, `admin_facts.rs` | what JSON Schema does not say |
 //! | `decode.rs` | bytes to an object, with upstream's errors for what does not fit |
 //! | `visit.rs` | the walk that does it, field by field |
 //! | `scalar.rs` | quantities, times and base64 in the one form that is stored |
@@ -31,6 +31,7 @@
 //! Upstream: `staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json`,
 //! `sigs.k8s.io/json`, `staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go`.
 
+mod admin_facts;
 mod compact;
 mod decode;
 mod facts;

@@ -37,14 +37,18 @@ fn every_fact_is_about_a_field_that_exists() {
         // Types of resources that are not served yet may have facts already.
         known.is_none_or(|owner| owner.get().field(field).is_some())
     };
-    let missing: Vec<_> = facts::LISTS
+    let lists = facts::LISTS.iter().chain(admin_facts::LISTS);
+    let pointers = facts::ZERO_MATTERS.iter().chain(admin_facts::ZERO_MATTERS);
+    let structs = facts::VALUE_STRUCTS
         .iter()
+        .chain(admin_facts::VALUE_STRUCTS);
+    let missing: Vec<_> = lists
         .map(|fact| (fact.owner, fact.field))
         .chain(facts::ATOMIC_MAPS.iter().copied())
         .chain(facts::RETAIN_KEYS.iter().copied())
         .chain(
-            facts::ZERO_MATTERS
-                .iter()
+            pointers
+                .chain(structs)
                 .flat_map(|(o, fs)| fs.iter().map(move |f| (*o, *f))),
         )
         .filter(|(owner, field)| !exists(owner, field))

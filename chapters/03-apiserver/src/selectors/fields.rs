@@ -200,6 +200,7 @@ fn table(resource: &Resource) -> &'static [Field] {
             ("spec.clusterIP", "/spec/clusterIP", ""),
             ("spec.type", "/spec/type", ""),
         ],
+        ("certificates.k8s.io", _) => &[("spec.signerName", "/spec/signerName", "")],
         ("apps", "replicasets") => &[("status.replicas", "/status/replicas", "0")],
         _ => &[],
     }

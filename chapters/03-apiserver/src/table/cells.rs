@@ -7,7 +7,7 @@ use super::duration::since;
 use super::network::{
     cluster_ip, endpoints, external_ip, service_ports, slice_addresses, slice_ports,
 };
-use super::{pod, storage};
+use super::{admin, pod, storage};
 use crate::resources::Resource;
 
 pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -93,7 +93,7 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
         "PersistentVolume" => storage::volume(object, age()),
         "PersistentVolumeClaim" => storage::claim(object, age()),
         "StorageClass" => storage::class(object, age()),
-        _ => vec![name(), age()],
+        _ => admin::cells(resource, object, &age).unwrap_or_else(|| vec![name(), age()]),
     }
 }
 
@@ -140,7 +140,7 @@ fn template_cells(spec: &Value) -> [Value; 3] {
 }
 
 /// `a=1,b in (x,y),!c`, by key. Upstream: `metav1.LabelSelectorAsSelector`.
-fn label_selector(selector: &Value) -> String {
+pub(super) fn label_selector(selector: &Value) -> String {
     let equal = selector["matchLabels"].as_object().into_iter().flatten();
     let mut terms: Vec<(&str, String)> = equal
         .map(|(key, value)| (key.as_str(), format!("{key}={}", text(value))))

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::admin;
 use crate::resources::Resource;
 
 /// A column of a table.
@@ -32,7 +33,7 @@ impl Column {
     }
 }
 
-const fn text(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn text(name: &'static str, description: &'static str) -> Column {
     Column {
         name,
         kind: "string",
@@ -42,7 +43,7 @@ const fn text(name: &'static str, description: &'static str) -> Column {
     }
 }
 
-const fn number(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn number(name: &'static str, description: &'static str) -> Column {
     Column {
         name,
         kind: "integer",
@@ -52,7 +53,7 @@ const fn number(name: &'static str, description: &'static str) -> Column {
     }
 }
 
-const fn wide(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn wide(name: &'static str, description: &'static str) -> Column {
     Column {
         name,
         kind: "string",
@@ -62,14 +63,14 @@ const fn wide(name: &'static str, description: &'static str) -> Column {
     }
 }
 
-const NAME: Column = Column {
+pub(super) const NAME: Column = Column {
     name: "Name",
     kind: "string",
     format: "name",
     description: "Name of the object, unique within its namespace.",
     wide: false,
 };
-const AGE: Column = text("Age", "Time since the object was created.");
+pub(super) const AGE: Column = text("Age", "Time since the object was created.");
 const CREATED_AT: Column = Column {
     name: "Created At",
     kind: "date",
@@ -316,6 +317,6 @@ pub fn columns(resource: &Resource) -> &'static [Column] {
         "PersistentVolume" => VOLUME,
         "PersistentVolumeClaim" => CLAIM,
         "StorageClass" => STORAGE_CLASS,
-        _ => const { &[NAME, AGE] },
+        _ => admin::columns(resource).unwrap_or(const { &[NAME, AGE] }),
     }
 }

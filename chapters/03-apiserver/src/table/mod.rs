@@ -10,11 +10,13 @@
 //! | `cells.rs` | the cells of each kind |
 //! | `network.rs` | those of Services and of what stands behind them |
 //! | `pod.rs` | the cells of a pod, which are the most work |
+//! | `admin.rs` | both of the kinds by which a cluster is run |
 //! | `storage.rs` | those of volumes, claims and classes |
 //! | `duration.rs` | ages |
 //!
 //! Upstream: `pkg/printers/internalversion/printers.go`.
 
+mod admin;
 mod cells;
 mod columns;
 mod duration;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    check::{Errors, entries, has, immutable, labels, list, text, too_long, wrongs},
+    check::{Errors, any, entries, has, immutable, labels, list, text, too_long, wrongs},
     names::{self, Wrongs},
 };
 use crate::{resources::Resource, status::FieldError};
@@ -21,6 +21,7 @@ fn name_form(resource: &Resource) -> fn(&str) -> Wrongs {
         ("", "namespaces") => names::dns1123_label,
         ("", "services") => names::dns1035_label,
         ("rbac.authorization.k8s.io", _) => names::path_segment,
+        ("certificates.k8s.io", _) => any,
         _ => names::dns1123_subdomain,
     }
 }

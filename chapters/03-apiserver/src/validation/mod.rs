@@ -11,15 +11,18 @@
 //! | `metadata` | `metadata` of everything |
 //! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling`, `security` | pods and templates |
 //! | `apps`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
+//! | `certificates`, `csi` | those by which a cluster is run |
 //!
 //! A change is checked as a new object is, and then for what may not change.
 //!
 //! Upstream: `pkg/apis/*/validation/`.
 
 mod apps;
+pub(crate) mod certificates;
 mod check;
 mod config;
 mod containers;
+mod csi;
 mod env;
 mod metadata;
 pub mod names;
@@ -28,6 +31,8 @@ pub mod quantity;
 mod rbac;
 mod resize;
 mod resources;
+#[cfg(test)]
+mod samples;
 mod scheduling;
 mod security;
 mod services;
@@ -51,6 +56,11 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
         pods::create(&mut errors, object);
     }
     whole(&mut errors, resource, object);
+    match (resource.group, resource.plural) {
+        ("certificates.k8s.io", _) => certificates::create(&mut errors, object),
+        ("storage.k8s.io", "volumeattachments") => csi::new_attachment(&mut errors, object),
+        _ => {}
+    }
     errors
 }
 
@@ -79,6 +89,8 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
             small::priority_class_update(&mut errors, new, old);
         }
         ("storage.k8s.io", "storageclasses") => storage::class_update(&mut errors, new, old),
+        ("storage.k8s.io", _) => csi::update(&mut errors, resource, new, old),
+        ("certificates.k8s.io", _) => certificates::status_update(&mut errors, new, old, ""),
         _ => {}
     }
     whole(&mut errors, resource, new);
@@ -92,8 +104,20 @@ pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> 
     match (resource.group, resource.plural) {
         ("", "pods") => pods::status_update(&mut errors, new, old),
         ("apps", "deployments" | "replicasets") => apps::status(&mut errors, new),
+        ("storage.k8s.io", "volumeattachments") => csi::attachment(&mut errors, new),
+        ("certificates.k8s.io", _) => {
+            certificates::status_update(&mut errors, new, old, "status");
+        }
         _ => {}
     }
+    errors
+}
+
+/// What is wrong with a request for a certificate that is decided.
+pub fn validate_approval_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    metadata::update(&mut errors, new, old);
+    certificates::status_update(&mut errors, new, old, "approval");
     errors
 }
 
@@ -139,6 +163,11 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         ("node.k8s.io", "runtimeclasses") => small::runtime_class(errors, object),
         ("scheduling.k8s.io", "priorityclasses") => small::priority_class(errors, object),
         ("storage.k8s.io", "storageclasses") => storage::class(errors, object),
+        ("storage.k8s.io", "csidrivers") => csi::driver(errors, object),
+        ("storage.k8s.io", "csinodes") => csi::node(errors, object),
+        ("storage.k8s.io", "csistoragecapacities") => csi::capacity(errors, object),
+        ("storage.k8s.io", "volumeattachments") => csi::attachment(errors, object),
+        ("storage.k8s.io", "volumeattributesclasses") => csi::attributes_class(errors, object),
         _ => {}
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     check::{
         Errors, any, entries, has, immutable, join, label_selector, list, one_of_if, optional,
-        required, same, text,
+        required, same, text, too_long,
     },
     names,
     quantity::Quantity,
@@ -246,6 +246,7 @@ pub(super) fn class(errors: &mut Errors, object: &Value) {
     required(errors, object, "", "provisioner", |name| {
         names::qualified_name(&name.to_lowercase())
     });
+    parameters(errors, object);
     one_of_if(errors, object, "", "reclaimPolicy", &["Delete", "Retain"]);
     one_of_if(
         errors,
@@ -254,6 +255,26 @@ pub(super) fn class(errors: &mut Errors, object: &Value) {
         "volumeBindingMode",
         &["Immediate", "WaitForFirstConsumer"],
     );
+}
+
+/// What is passed on to those who make volumes.
+pub(super) fn parameters(errors: &mut Errors, object: &Value) {
+    const COUNT_MAX: usize = 512;
+    const BYTES_MAX: usize = 256 << 10;
+    if entries(object, "parameters").count() > COUNT_MAX {
+        return errors.push(too_long("parameters", COUNT_MAX));
+    }
+    let mut size = 0;
+    for (key, value) in entries(object, "parameters") {
+        if key.is_empty() {
+            let wrong = "field can not be empty.";
+            errors.push(FieldError::invalid("parameters", &json!(""), wrong));
+        }
+        size += key.len() + value.as_str().map_or(0, str::len);
+    }
+    if size > BYTES_MAX {
+        errors.push(too_long("parameters", BYTES_MAX));
+    }
 }
 
 /// A changed StorageClass: its volumes are as it was.

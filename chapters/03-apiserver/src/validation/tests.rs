@@ -91,7 +91,7 @@ fn good(kind: &str) -> Value {
         }),
         "Event" => json!({"involvedObject": {"namespace": "ns"}}),
         "RuntimeClass" => json!({"handler": "sandbox"}),
-        _ => json!({}),
+        _ => samples::good(kind),
     };
     let mut metadata = json!({"name": "x"});
     if resource(kind).namespaced {

@@ -1,5 +1,7 @@
 //! A server in this process, and a client with certificates of the same authority.
 
+pub mod lifecycle;
+
 use std::net::SocketAddr;
 use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
@@ -292,4 +294,17 @@ impl Lines {
             text(&event["object"]["metadata"]["name"]),
         )
     }
+}
+
+/// Gets a path in some form.
+pub async fn get_as(client: &mut Client, path: &str, accept: &str) -> Value {
+    let request = Request::builder()
+        .uri(path)
+        .header("host", "localhost")
+        .header("accept", accept);
+    let response = client
+        .send(request.body(Full::default()).expect("is a request"))
+        .await;
+    let body = response.into_body().collect().await.expect("is whole");
+    serde_json::from_slice(&body.to_bytes()).expect("is JSON")
 }

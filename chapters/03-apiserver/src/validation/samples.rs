@@ -1,0 +1,23 @@
+//! A good object of each kind by which a cluster is run, for tests.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+pub(super) fn good(kind: &str) -> Value {
+    match kind {
+        "CertificateSigningRequest" => {
+            let params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let request = params.serialize_request(&key).expect("can be signed");
+            let pem = request.pem().expect("can be written");
+            json!({"spec": {"request": STANDARD.encode(pem), "signerName": "example.com/a",
+                "usages": ["client auth"]}})
+        }
+        "CSIStorageCapacity" => json!({"storageClassName": "fast"}),
+        "VolumeAttachment" => json!({"spec": {"attacher": "a.example.com", "nodeName": "n",
+            "source": {"persistentVolumeName": "pv"}}}),
+        "VolumeAttributesClass" => json!({"driverName": "a.example.com",
+            "parameters": {"iops": "100"}}),
+        _ => json!({}),
+    }
+}
