@@ -47,7 +47,7 @@ impl MemberNetwork {
     /// # Errors
     /// What the kernel refuses.
     pub fn namespace(&mut self, address: Ipv4Addr) -> netlink::Result<BorrowedFd<'_>> {
-        let namespace = match self.namespaces.entry(address) {
+        let namespace: &OwnedFd = match self.namespaces.entry(address) {
             Entry::Occupied(made) => made.into_mut(),
             Entry::Vacant(place) => place.insert(connect(address)?),
         };
