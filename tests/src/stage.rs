@@ -12,7 +12,8 @@ use std::process::Command;
 use transcript::Stage;
 use transcript::mask::Masks;
 
-use crate::{Kind, Lab, cluster, free_port};
+use crate::members::{self, Roles};
+use crate::{Kind, Lab, cluster, free_port, has_etcd};
 
 /// The shell's `cargo`. `$built` is where programs are, if all of them were just built.
 const CARGO: &str = r#"#!/bin/sh
@@ -55,6 +56,8 @@ pub struct Set {
     masks: Masks,
     /// Where a store listens, on a stage that has one.
     store: Option<String>,
+    /// Who is who, on a stage of etcd's members.
+    roles: Option<Roles>,
 }
 
 /// Sets a stage; a lab, where there is one, is of that kind.
@@ -88,11 +91,23 @@ pub fn set(stage: Stage, kind: Kind) -> Result<Set, String> {
         masks.know(folder.display().to_string(), "/tmp/store");
         store = Some(address);
     }
+    let mut roles = None;
+    if stage == Stage::Members {
+        etcdctl()?;
+        if !has_etcd() {
+            return Err("etcd is not installed".into());
+        }
+        let members = ["--store", "etcd", "--etcd-members", "3"];
+        lab.start(&[&members[..], &["--nodes", "1", "--port", &free_port()]].concat());
+        members::have_lead(&lab, "etcd-1");
+        roles = Some(Roles::of(&lab));
+    }
     Ok(Set {
         shell,
         lab,
         masks,
         store,
+        roles,
     })
 }
 
@@ -112,6 +127,10 @@ impl Set {
     /// When there is no shell.
     pub fn run(&mut self, folder: &Path, command: &str) -> String {
         let mut shell = Command::new("sh");
+        let command = match &self.roles {
+            Some(roles) => roles.translate(command),
+            None => command.to_owned(),
+        };
         shell.args(["-c", &format!("exec 2>&1\n{command}")]);
         let path = std::env::var("PATH").unwrap_or_default();
         shell.env("PATH", format!("{}:{path}", self.shell.path().display()));
@@ -135,8 +154,12 @@ impl Set {
             self.masks
                 .know(format!("127.0.0.1:{port}"), "127.0.0.1:6443");
         }
-        self.masks
-            .mask(&without_noise(&String::from_utf8_lossy(&output.stdout)))
+        let mut said = without_noise(&String::from_utf8_lossy(&output.stdout));
+        if let Some(roles) = &mut self.roles {
+            roles.look(&self.lab);
+            said = roles.translate(&said);
+        }
+        self.masks.mask(&said)
     }
 
     fn store_folder(&self) -> PathBuf {

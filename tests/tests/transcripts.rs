@@ -21,7 +21,9 @@ fn main() -> ExitCode {
     let tests = tests.map(|path| trial("tests", path, folder.clone(), Kind::Embedded));
     // What is kept is what was said on the store that a reader has. What a kubelet answers, and
     // takes its time to, is the same on any.
-    let of_the_store = |path: &PathBuf| !blesses() && !path.ends_with("pods.txt");
+    let of_kubelets = ["pods.txt", "nodes.txt", "volumes.txt"];
+    let of_the_store =
+        |path: &PathBuf| !blesses() && !of_kubelets.iter().any(|name| path.ends_with(name));
     let etcd = files(&folder).into_iter().filter(of_the_store);
     let etcd = etcd.map(|path| trial("etcd", path, folder.clone(), Kind::Etcd));
     let trials = book.chain(tests).chain(etcd).collect();
@@ -61,7 +63,7 @@ fn check(path: &Path, folder: &Path, kind: Kind) -> Result<(), Failed> {
     let recorded = std::fs::read_to_string(path)?;
     let stage = Stage::of(&recorded).ok_or_else(|| {
         format!(
-            "{} does not begin with `# on: lab`, `engine`, `store` or `host`",
+            "{} does not begin with `# on: lab`, `members`, `engine`, `store` or `host`",
             path.display()
         )
     })?;

@@ -40,6 +40,9 @@ pub enum Stage {
     Host,
     /// As [`Stage::Host`], with a folder and an address for a store of chapter 2, and `etcdctl`.
     Store,
+    /// A lab with one worker on three etcd members, of which etcd-1 leads. The one that leads next
+    /// is called etcd-2.
+    Members,
 }
 
 impl Stage {
@@ -51,6 +54,7 @@ impl Stage {
             "engine" => Some(Self::Engine),
             "host" => Some(Self::Host),
             "store" => Some(Self::Store),
+            "members" => Some(Self::Members),
             _ => None,
         }
     }

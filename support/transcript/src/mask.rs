@@ -221,6 +221,10 @@ mod tests {
                 "pod \"a\" deleted",
             ),
             ("eth0@if17", "eth0@if4"),
+            (
+                "follower at term 7, candidate at term 9",
+                "follower at term 2, candidate at term 3",
+            ),
             ("v1.36.2 Ready", "v1.36.2 Ready"),
         ] {
             check(line, &format!("{expected}\n"));

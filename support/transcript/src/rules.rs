@@ -165,6 +165,14 @@ pub static RULES: &[Rule] = &[
         says: "whatever was measured took 1.2 seconds, or milliseconds",
     },
     Rule {
+        name: "raft's term",
+        pattern: r"\bat term \d+\b",
+        columns: &[],
+        key: |it| Some(it),
+        stand_in: |_, n| format!("at term {}", n + 1),
+        says: "etcd's terms count from 2",
+    },
+    Rule {
         name: "kubectl's words",
         // Since 1.34.
         pattern: r"\bdeleted from [a-z0-9-]+ namespace\b",
