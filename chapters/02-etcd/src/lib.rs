@@ -30,6 +30,9 @@
 //! while the server was killed, and looks whether it can be; `tests/model` holds the core against
 //! a list of all versions. `cargo xtask soak store` does the first two for as long as one likes. What
 //! none of them can see is a disk that says that something is durable and does not keep it.
+//! That it speaks as etcd does: `tests/referee` has the same scripts of `etcdctl` on both; the
+//! clients of others hold sessions, Rust's in the workspace's `tests/etcd-client`, Python's in
+//! `tests/python`.
 //!
 //! ```console
 //! $ cargo run -p etcd -- serve --data-dir /tmp/etcd --listen-client-urls http://127.0.0.1:2379
