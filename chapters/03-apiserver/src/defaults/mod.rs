@@ -9,6 +9,7 @@
 //! | [`pods`] | pods, and the pod templates in everything else |
 //! | [`services`] | Services, Endpoints, EndpointSlices |
 //! | `storage` | volumes, claims, and classes of both |
+//! | `workloads` | what else keeps pods, and limits of them |
 //! | this one | the rest |
 //!
 //! The second half of what is written for the client, [`prepare_for_create`], is what a new
@@ -19,6 +20,7 @@
 pub mod pods;
 pub mod services;
 mod storage;
+mod workloads;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -35,11 +37,18 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
         ("discovery.k8s.io", "endpointslices") => services::endpoint_slice(object),
         ("", "namespaces") => namespace(object),
         ("", "nodes") => node(object),
+        ("", "limitranges") => workloads::limit_range(object),
+        ("", "podtemplates") => workloads::pod_template(object),
+        ("", "replicationcontrollers") => workloads::replication_controller(object),
         ("", "persistentvolumes") => storage::volume(object),
         ("", "persistentvolumeclaims") => storage::claim(object),
         ("", "secrets") => secret(object),
         ("apps", "deployments") => deployment(object),
         ("apps", "replicasets") => replica_set(object),
+        ("apps", "daemonsets") => workloads::daemon_set(object),
+        ("apps", "statefulsets") => workloads::stateful_set(object),
+        ("batch", "jobs") => workloads::job(object),
+        ("batch", "cronjobs") => workloads::cron_job(object),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => binding(object),
         ("scheduling.k8s.io", "priorityclasses") => {
             or_set(object, "preemptionPolicy", "PreemptLowerPriority");
@@ -74,7 +83,17 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
         ("storage.k8s.io", "volumeattachments") => json!({"attached": false}),
         ("certificates.k8s.io", _) => json!({}),
         ("apps", "deployments") => json!({}),
-        ("apps", "replicasets") => json!({"replicas": 0}),
+        ("apps", "replicasets") | ("", "replicationcontrollers") => json!({"replicas": 0}),
+        ("apps", "statefulsets") => json!({"replicas": 0, "availableReplicas": 0}),
+        ("apps", "daemonsets") => json!({"currentNumberScheduled": 0,
+            "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}),
+        ("batch", "jobs") => {
+            workloads::select_own_pods(object);
+            json!({})
+        }
+        ("batch", "cronjobs") | ("", "resourcequotas") => json!({}),
+        ("policy", "poddisruptionbudgets") => json!({"disruptionsAllowed": 0,
+            "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}),
         // A kubelet says in one go that its node is there and how it is.
         _ => return,
     };

@@ -120,17 +120,25 @@ async fn update(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
 async fn delete(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let options = delete_options(call, body)?;
     let target = call.target();
+    let warnings: Vec<String> = strategy::deletion_warning(call.resource, &options)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     call.api.registry.admit_delete(&target, &call.user)?;
     let deleted = call.api.registry.delete(&target, &options).await?;
     if !deleted.gone || strategy::returns_deleted_object(call.resource) {
-        return Ok(call.view()?.answer(200, &call.headers, deleted.object));
+        let mut response = call.view()?.answer(200, &call.headers, deleted.object);
+        answer::warn(&mut response, &warnings);
+        return Ok(response);
     }
     let mut details = json!({"name": target.name, "kind": call.resource.plural,
         "uid": meta::uid(&deleted.object)});
     if !call.resource.group.is_empty() {
         details["group"] = call.resource.group.into();
     }
-    Ok(answer::json(200, &answer::success(details)))
+    let mut response = answer::json(200, &answer::success(details));
+    answer::warn(&mut response, &warnings);
+    Ok(response)
 }
 
 async fn delete_collection(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {

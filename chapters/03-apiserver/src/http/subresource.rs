@@ -59,11 +59,13 @@ fn scale_of(object: &Value) -> Value {
         "status": status})
 }
 
-/// A label selector in one line, as `Scale` has it.
+/// A selector in one line, as `Scale` has it: a label selector, or, of the older kinds, labels.
 fn selector_text(selector: &Value) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
-        parts.push(format!("{key}={}", value.as_str().unwrap_or_default()));
+    for labels in [selector, &selector["matchLabels"]] {
+        for (key, value) in labels.as_object().into_iter().flatten() {
+            parts.extend(value.as_str().map(|value| format!("{key}={value}")));
+        }
     }
     for expression in selector["matchExpressions"]
         .as_array()

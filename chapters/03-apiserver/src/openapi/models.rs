@@ -143,6 +143,9 @@ fn finish_property(property: &mut Value, field: Option<(&Type, &Field)>, form: F
         Shape::Map { atomic: true, .. } => property["x-kubernetes-map-type"] = "atomic".into(),
         _ => {}
     }
+    if field.patch_replaces {
+        strategies.push("replace");
+    }
     if field.retain_keys {
         strategies.push("retainKeys");
     }

@@ -92,7 +92,7 @@ fn merge_objects(shape: &Shape, mut current: Object, patch: &Object) -> Result<O
         }
         match (current.remove(key), change) {
             (_, Value::Null) => {}
-            (Some(Value::Object(ours)), Value::Object(theirs)) => {
+            (Some(Value::Object(ours)), Value::Object(theirs)) if !replaces(shape, key) => {
                 let merged = merge_objects(member(shape, key), ours, theirs)?;
                 current.insert(key.clone(), Value::Object(merged));
             }
@@ -126,6 +126,12 @@ fn member<'a>(shape: &'a Shape, key: &str) -> &'a Shape {
         Shape::Map { value, .. } => value,
         _ => &Shape::Any,
     }
+}
+
+/// Whether a patch of a field takes the place of what is there.
+fn replaces(shape: &Shape, key: &str) -> bool {
+    let field = shape.as_struct().and_then(|r#type| r#type.field(key));
+    field.is_some_and(|field| field.patch_replaces)
 }
 
 fn retain_keys(current: &mut Object, patch: &Object) -> Result<(), Fault> {

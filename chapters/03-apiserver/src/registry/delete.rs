@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Registry, Target, key, meta};
+use super::{Registry, Target, key, meta, strategy};
 use crate::resources::Resource;
 use crate::status::ApiError;
 
@@ -169,7 +169,8 @@ fn check_preconditions(
 
 /// Decides what a deletion does to an object.
 fn step(resource: &Resource, object: &Value, options: &DeleteOptions, now: Timestamp) -> Step {
-    let finalizers = finalizers_for(object, options.propagation);
+    let propagation = options.propagation.or_else(|| by_default(resource, object));
+    let finalizers = finalizers_for(object, propagation);
     let held = !finalizers.is_empty();
     let marked_by = |mutate: &dyn Fn(&mut Value)| {
         let mut marked = object.clone();
@@ -268,6 +269,16 @@ fn graceful_seconds(resource: &Resource, object: &Value, options: &DeleteOptions
         .unwrap_or(30);
     let seconds = options.grace_period_seconds.unwrap_or(own);
     Some(if seconds < 0 { 1 } else { seconds })
+}
+
+/// What becomes of what an object owns where its deletion does not say: what its finalizers say
+/// already, or what is usual for its kind.
+fn by_default(resource: &Resource, object: &Value) -> Option<Propagation> {
+    let settled = meta::finalizers(object)
+        .iter()
+        .any(|finalizer| [FOREGROUND, ORPHAN].contains(finalizer));
+    let orphans = !settled && strategy::orphans_by_default(resource);
+    orphans.then_some(Propagation::Orphan)
 }
 
 /// The finalizers of an object once its deletion has begun.
@@ -383,6 +394,31 @@ mod tests {
         assert_eq!(
             step_of("configmaps", &marked, DeleteOptions::default()),
             Step::Wait
+        );
+    }
+
+    #[test]
+    fn older_kinds_leave_what_they_own() {
+        let object = json!({"metadata": {"name": "x"}});
+        for kind in ["jobs", "replicationcontrollers"] {
+            let Step::Mark(marked) = step_of(kind, &object, DeleteOptions::default()) else {
+                panic!("is held")
+            };
+            assert_eq!(marked["metadata"]["finalizers"], json!(["orphan"]));
+            let options = DeleteOptions {
+                propagation: Some(Propagation::Background),
+                ..DeleteOptions::default()
+            };
+            assert_eq!(step_of(kind, &object, options), Step::Remove);
+        }
+        let held = json!({"metadata": {"name": "x", "finalizers": [FOREGROUND]}});
+        let Step::Mark(marked) = step_of("jobs", &held, DeleteOptions::default()) else {
+            panic!("is held")
+        };
+        assert_eq!(marked["metadata"]["finalizers"], json!([FOREGROUND]));
+        assert_eq!(
+            step_of("cronjobs", &object, DeleteOptions::default()),
+            Step::Remove
         );
     }
 

@@ -38,7 +38,11 @@ pub fn drop_disabled(resource: &Resource, new: &mut Value, old: Option<&Value>) 
 fn pod_spec_path(resource: &Resource) -> Option<&'static str> {
     match (resource.group, resource.plural) {
         ("", "pods") => Some("/spec"),
-        ("apps", "deployments" | "replicasets") => Some("/spec/template/spec"),
+        ("apps", "deployments" | "replicasets" | "daemonsets" | "statefulsets")
+        | ("", "replicationcontrollers")
+        | ("batch", "jobs") => Some("/spec/template/spec"),
+        ("", "podtemplates") => Some("/template/spec"),
+        ("batch", "cronjobs") => Some("/spec/jobTemplate/spec/template/spec"),
         _ => None,
     }
 }

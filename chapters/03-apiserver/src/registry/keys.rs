@@ -17,6 +17,7 @@ pub fn prefix(resource: &Resource) -> String {
         ("", "nodes") => "minions",
         ("", "services") => "services/specs",
         ("", "endpoints") => "services/endpoints",
+        ("", "replicationcontrollers") => "controllers",
         (_, plural) => plural,
     };
     format!("{ROOT}{place}/")

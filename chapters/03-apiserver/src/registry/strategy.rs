@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::delete::DeleteOptions;
 use super::rules::{self, Generations};
 use super::{certificates, gates, meta};
 use crate::defaults;
@@ -14,8 +15,13 @@ use crate::resources::Resource;
 pub fn allows_unconditional_update(resource: &Resource) -> bool {
     match rules::of(resource) {
         Some(rules) => rules.unconditional_update,
-        None => resource.plural != "leases",
+        None => !matches!(resource.plural, "leases" | "poddisruptionbudgets"),
     }
+}
+
+/// Whether an object that has no name is given one.
+pub fn is_named_by_server(resource: &Resource) -> bool {
+    resource.plural == "limitranges"
 }
 
 /// Whether an update makes the object where there is none.
@@ -23,6 +29,7 @@ pub fn allows_create_on_update(resource: &Resource) -> bool {
     matches!(
         resource.plural,
         "leases"
+            | "limitranges"
             | "endpoints"
             | "events"
             | "services"
@@ -46,6 +53,8 @@ pub fn returns_deleted_object(resource: &Resource) -> bool {
             | "namespaces"
             | "persistentvolumes"
             | "persistentvolumeclaims"
+            | "podtemplates"
+            | "resourcequotas"
     ) && resource.group.is_empty()
 }
 
@@ -56,7 +65,18 @@ fn counts_generations(resource: &Resource) -> bool {
     }
     matches!(
         resource.plural,
-        "pods" | "deployments" | "replicasets" | "endpointslices" | "priorityclasses"
+        "pods"
+            | "deployments"
+            | "replicasets"
+            | "endpointslices"
+            | "priorityclasses"
+            | "podtemplates"
+            | "replicationcontrollers"
+            | "daemonsets"
+            | "statefulsets"
+            | "jobs"
+            | "cronjobs"
+            | "poddisruptionbudgets"
     )
 }
 
@@ -74,6 +94,33 @@ pub fn prepare_create(resource: &Resource, object: &mut Value) {
     let starts = rules::of(resource).is_none_or(|r| r.generations == Generations::All);
     let generation = (starts && counts_generations(resource)).then(|| json!(1));
     meta::set(object, "generation", generation);
+    if resource.plural == "daemonsets" {
+        set_template_generation(object, 1);
+    }
+}
+
+/// The annotation in which apps/v1 keeps a count of the changes of a DaemonSet's template, which
+/// was a field once. Upstream: `pkg/apis/apps/v1/conversion.go`.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn set_template_generation(daemon_set: &mut Value, generation: i64) {
+    let metadata = meta::metadata(daemon_set);
+    let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+    annotations[TEMPLATE_GENERATION] = generation.to_string().into();
+}
+
+fn template_generation(daemon_set: &Value) -> i64 {
+    let noted = daemon_set["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
+    noted.and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Whether deleting an object leaves what it owns where its deletion does not say: a habit of
+/// older kinds. Upstream: `DefaultGarbageCollectionPolicy` of each strategy.
+pub fn orphans_by_default(resource: &Resource) -> bool {
+    matches!(
+        (resource.group, resource.plural),
+        ("", "replicationcontrollers") | ("batch", "jobs")
+    )
 }
 
 /// Readies an object for its update: through the main path, the status stays; through `status`,
@@ -130,6 +177,10 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
             }
         }
         _ => {}
+    }
+    if resource.plural == "daemonsets" {
+        let changed = new["spec"]["template"] != old["spec"]["template"];
+        set_template_generation(new, template_generation(old) + i64::from(changed));
     }
     let generation = meta::generation(old);
     // Where a pod runs is the scheduler's answer, and not its owner's wish; nor is a status, with
@@ -197,6 +248,7 @@ fn changes_intent(resource: &Resource, new: &Value, old: &Value) -> bool {
                 || new["ports"] != old["ports"]
                 || new["metadata"]["labels"] != old["metadata"]["labels"]
         }
+        "podtemplates" => new["template"] != old["template"],
         "priorityclasses" => false,
         _ => new["spec"] != old["spec"],
     }
@@ -213,6 +265,16 @@ fn keep_all_but(new: &mut Value, old: &Value, kept: &[&str]) {
             new.insert(field.clone(), value.clone());
         }
     }
+}
+
+/// What a client is warned of that deletes an object and may not expect what then happens.
+pub fn deletion_warning(resource: &Resource, options: &DeleteOptions) -> Option<&'static str> {
+    let is_job = (resource.group, resource.plural) == ("batch", "jobs");
+    (is_job && options.propagation.is_none()).then_some(
+        "child pods are preserved by default when jobs are deleted; set \
+         propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress \
+         this warning",
+    )
 }
 
 #[cfg(test)]

@@ -74,6 +74,11 @@ impl Registry {
             let mut object = object.clone();
             if generated {
                 meta::set(&mut object, "name", Some(generate_name(&prefix).into()));
+            } else if meta::name(&object).is_empty()
+                && strategy::is_named_by_server(target.resource)
+            {
+                let name = uuid::Uuid::new_v4().to_string();
+                meta::set(&mut object, "name", Some(name.into()));
             }
             match self.create_named(target, object, writer).await {
                 Err(error)

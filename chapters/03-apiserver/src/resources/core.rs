@@ -1,6 +1,6 @@
 //! `core`: What everything stands on: pods, nodes, Services, namespaces, volumes.
 
-use super::{ASKED, BASE, PART, Resource, Subresource, pod_stream, proxy_of, status_of};
+use super::{ASKED, BASE, PART, Resource, SCALE, Subresource, pod_stream, proxy_of, status_of};
 
 const POD_SUBRESOURCES: &[Subresource] = &[
     pod_stream("attach", "PodAttachOptions"),
@@ -74,6 +74,14 @@ pub(super) const RESOURCES: &[Resource] = &[
         ..BASE
     },
     Resource {
+        kind: "LimitRange",
+        plural: "limitranges",
+        singular: "limitrange",
+        short_names: &["limits"],
+        schema: "io.k8s.api.core.v1.LimitRange",
+        ..BASE
+    },
+    Resource {
         kind: "Namespace",
         plural: "namespaces",
         singular: "namespace",
@@ -131,6 +139,32 @@ pub(super) const RESOURCES: &[Resource] = &[
         categories: &["all"],
         subresources: POD_SUBRESOURCES,
         schema: "io.k8s.api.core.v1.Pod",
+        ..BASE
+    },
+    Resource {
+        kind: "PodTemplate",
+        plural: "podtemplates",
+        singular: "podtemplate",
+        schema: "io.k8s.api.core.v1.PodTemplate",
+        ..BASE
+    },
+    Resource {
+        kind: "ReplicationController",
+        plural: "replicationcontrollers",
+        singular: "replicationcontroller",
+        short_names: &["rc"],
+        categories: &["all"],
+        subresources: &[SCALE, status_of("ReplicationController")],
+        schema: "io.k8s.api.core.v1.ReplicationController",
+        ..BASE
+    },
+    Resource {
+        kind: "ResourceQuota",
+        plural: "resourcequotas",
+        singular: "resourcequota",
+        short_names: &["quota"],
+        subresources: &[status_of("ResourceQuota")],
+        schema: "io.k8s.api.core.v1.ResourceQuota",
         ..BASE
     },
     Resource {

@@ -9,6 +9,7 @@
 mod apps;
 mod authentication;
 mod authorization;
+mod batch;
 mod catalog;
 mod certificates;
 mod coordination;
@@ -17,6 +18,7 @@ mod custom;
 mod discovery;
 mod events;
 mod node;
+mod policy;
 mod rbac;
 mod scheduling;
 mod storage;
@@ -141,7 +143,9 @@ static GROUPS: &[&[Resource<'static>]] = &[
     events::RESOURCES,
     authentication::RESOURCES,
     authorization::RESOURCES,
+    batch::RESOURCES,
     certificates::RESOURCES,
+    policy::RESOURCES,
     rbac::RESOURCES,
     storage::RESOURCES,
     scheduling::RESOURCES,

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{
-    apps, authentication, authorization, autoscaling, certificates, coordination, core, discovery,
-    events, node, policy, rbac, scheduling, storage,
+    apps, authentication, authorization, autoscaling, batch, certificates, coordination, core,
+    discovery, events, node, policy, rbac, scheduling, storage,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::generate::SchemaSettings;
@@ -48,16 +48,23 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<core::v1::ConfigMap>()
         .add::<core::v1::Endpoints>()
         .add::<core::v1::Event>()
+        .add::<core::v1::LimitRange>()
         .add::<core::v1::Namespace>()
         .add::<core::v1::Node>()
         .add::<core::v1::PersistentVolume>()
         .add::<core::v1::PersistentVolumeClaim>()
         .add::<core::v1::Pod>()
+        .add::<core::v1::PodTemplate>()
+        .add::<core::v1::ReplicationController>()
+        .add::<core::v1::ResourceQuota>()
         .add::<core::v1::Secret>()
         .add::<core::v1::Service>()
         .add::<core::v1::ServiceAccount>()
+        .add::<apps::v1::ControllerRevision>()
+        .add::<apps::v1::DaemonSet>()
         .add::<apps::v1::Deployment>()
         .add::<apps::v1::ReplicaSet>()
+        .add::<apps::v1::StatefulSet>()
         .add::<authentication::v1::SelfSubjectReview>()
         .add::<authentication::v1::TokenRequest>()
         .add::<authentication::v1::TokenReview>()
@@ -66,12 +73,15 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<authorization::v1::SelfSubjectRulesReview>()
         .add::<authorization::v1::SubjectAccessReview>()
         .add::<autoscaling::v1::Scale>()
+        .add::<batch::v1::CronJob>()
+        .add::<batch::v1::Job>()
         .add::<certificates::v1::CertificateSigningRequest>()
         .add::<coordination::v1::Lease>()
         .add::<discovery::v1::EndpointSlice>()
         .add::<events::v1::Event>()
         .add::<node::v1::RuntimeClass>()
         .add::<policy::v1::Eviction>()
+        .add::<policy::v1::PodDisruptionBudget>()
         .add::<rbac::v1::ClusterRole>()
         .add::<rbac::v1::ClusterRoleBinding>()
         .add::<rbac::v1::Role>()
@@ -153,6 +163,7 @@ fn build_type(name: &str, schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) 
                 embedded: embedded.contains(&field.as_str())
                     || is_kind && matches!(field.as_str(), "metadata" | "spec" | "status"),
                 retain_keys: facts::RETAIN_KEYS.contains(&(short, field)),
+                patch_replaces: facts::PATCH_REPLACES.contains(&(short, field)),
             }
         })
         .collect();
@@ -213,7 +224,7 @@ fn add_facts(shape: &mut Shape, owner: &str, field: &str) {
                 *patch_key = fact.patch_key;
             }
         }
-        Shape::Map { atomic, .. } => *atomic = facts::ATOMIC_MAPS.contains(&(owner, field)),
+        Shape::Map { atomic, .. } => *atomic = facts::is_atomic_map(owner, field),
         _ => {}
     }
 }

@@ -3,9 +3,10 @@
 //! Upstream keeps them as markers in the Go types (`staging/src/k8s.io/api/*/*/types.go`) and
 //! publishes most as `x-kubernetes-*` extensions in `api/openapi-spec`. Type names leave out the
 //! `io.k8s.` that all of them share. What is about the kinds by which a cluster is run is in
-//! [`super::admin_facts`].
+//! [`super::admin_facts`]; about those that keep pods and lead to them, in
+//! [`super::workload_facts`].
 
-use super::admin_facts;
+use super::{admin_facts, workload_facts};
 
 /// How a list of objects, or of values, is merged.
 pub(super) struct ListFact {
@@ -166,6 +167,10 @@ pub(super) const RETAIN_KEYS: &[(&str, &str)] = &[
     ("api.core.v1.PodSpec", "volumes"),
     ("api.core.v1.PodStatus", "resourceClaimStatuses"),
 ];
+
+/// Structs that a strategic merge patch replaces as a whole.
+pub(super) const PATCH_REPLACES: &[(&str, &str)] =
+    &[("api.policy.v1.PodDisruptionBudgetSpec", "selector")];
 
 /// Maps that server-side apply takes as a whole.
 pub(super) const ATOMIC_MAPS: &[(&str, &str)] = &[
@@ -491,26 +496,38 @@ pub(super) const VALUE_STRUCTS: &[(&str, &[&str])] = &[
 
 /// What is known of a list, if it is not replaced as a whole.
 pub(super) fn list(owner: &str, field: &str) -> Option<&'static ListFact> {
-    let mut all = LISTS.iter().chain(admin_facts::LISTS);
+    let all = LISTS.iter().chain(admin_facts::LISTS);
+    let mut all = all.chain(workload_facts::LISTS);
     all.find(|fact| fact.owner == owner && fact.field == field)
 }
 
 /// The optional scalars of a type for which zero differs from nothing.
 pub(super) fn zero_matters(owner: &str) -> &'static [&'static str] {
-    fields(ZERO_MATTERS.iter().chain(admin_facts::ZERO_MATTERS), owner)
+    let all = ZERO_MATTERS.iter().chain(admin_facts::ZERO_MATTERS);
+    fields(all.chain(workload_facts::ZERO_MATTERS), owner)
 }
 
 /// The structs that are part of a type.
 pub(super) fn value_structs(owner: &str) -> &'static [&'static str] {
-    fields(
-        VALUE_STRUCTS.iter().chain(admin_facts::VALUE_STRUCTS),
-        owner,
-    )
+    let all = VALUE_STRUCTS.iter().chain(admin_facts::VALUE_STRUCTS);
+    fields(all.chain(workload_facts::VALUE_STRUCTS), owner)
 }
 
 /// Whether server-side apply takes a struct as a whole.
 pub(super) fn is_atomic_struct(name: &str) -> bool {
-    ATOMIC_STRUCTS.contains(&name) || admin_facts::ATOMIC_STRUCTS.contains(&name)
+    [
+        ATOMIC_STRUCTS,
+        admin_facts::ATOMIC_STRUCTS,
+        workload_facts::ATOMIC_STRUCTS,
+    ]
+    .iter()
+    .any(|names| names.contains(&name))
+}
+
+/// Whether server-side apply takes a map as a whole.
+pub(super) fn is_atomic_map(owner: &str, field: &str) -> bool {
+    let mut all = ATOMIC_MAPS.iter().chain(workload_facts::ATOMIC_MAPS);
+    all.any(|map| *map == (owner, field))
 }
 
 type Fields = (&'static str, &'static [&'static str]);

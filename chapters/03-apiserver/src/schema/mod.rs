@@ -18,7 +18,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `compact.rs` | builds [`Type`]s from JSON Schema |
-//! | `facts.rs`, `admin_facts.rs` | what JSON Schema does not say |
+//! | `facts.rs`, `admin_facts.rs`, `workload_facts.rs` | what JSON Schema does not say |
 //! | `decode.rs` | bytes to an object, with upstream's errors for what does not fit |
 //! | `visit.rs` | the walk that does it, field by field |
 //! | `scalar.rs` | quantities, times and base64 in the one form that is stored |
@@ -37,6 +37,7 @@ mod decode;
 mod facts;
 mod scalar;
 mod visit;
+mod workload_facts;
 
 pub use decode::{Decoded, FieldValidation, check, decode};
 pub use scalar::canonical_quantity;
@@ -69,6 +70,8 @@ pub struct Field {
     pub embedded: bool,
     /// A strategic merge patch tells with `$retainKeys` which members stay.
     pub retain_keys: bool,
+    /// A strategic merge patch replaces it as a whole.
+    pub patch_replaces: bool,
 }
 
 /// What a value may be.

@@ -38,14 +38,19 @@ fn every_fact_is_about_a_field_that_exists() {
         known.is_none_or(|owner| owner.get().field(field).is_some())
     };
     let lists = facts::LISTS.iter().chain(admin_facts::LISTS);
+    let lists = lists.chain(workload_facts::LISTS);
     let pointers = facts::ZERO_MATTERS.iter().chain(admin_facts::ZERO_MATTERS);
+    let pointers = pointers.chain(workload_facts::ZERO_MATTERS);
     let structs = facts::VALUE_STRUCTS
         .iter()
-        .chain(admin_facts::VALUE_STRUCTS);
+        .chain(admin_facts::VALUE_STRUCTS)
+        .chain(workload_facts::VALUE_STRUCTS);
     let missing: Vec<_> = lists
         .map(|fact| (fact.owner, fact.field))
         .chain(facts::ATOMIC_MAPS.iter().copied())
+        .chain(workload_facts::ATOMIC_MAPS.iter().copied())
         .chain(facts::RETAIN_KEYS.iter().copied())
+        .chain(facts::PATCH_REPLACES.iter().copied())
         .chain(
             pointers
                 .chain(structs)

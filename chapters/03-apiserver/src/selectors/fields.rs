@@ -201,7 +201,10 @@ fn table(resource: &Resource) -> &'static [Field] {
             ("spec.type", "/spec/type", ""),
         ],
         ("certificates.k8s.io", _) => &[("spec.signerName", "/spec/signerName", "")],
-        ("apps", "replicasets") => &[("status.replicas", "/status/replicas", "0")],
+        ("apps", "replicasets") | ("", "replicationcontrollers") => {
+            &[("status.replicas", "/status/replicas", "0")]
+        }
+        ("batch", "jobs") => &[("status.successful", "/status/succeeded", "0")],
         _ => &[],
     }
 }

@@ -7,7 +7,7 @@ use super::duration::since;
 use super::network::{
     cluster_ip, endpoints, external_ip, service_ports, slice_addresses, slice_ports,
 };
-use super::{admin, pod, storage};
+use super::{admin, pod, storage, workloads};
 use crate::resources::Resource;
 
 pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -93,7 +93,9 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
         "PersistentVolume" => storage::volume(object, age()),
         "PersistentVolumeClaim" => storage::claim(object, age()),
         "StorageClass" => storage::class(object, age()),
-        _ => admin::cells(resource, object, &age).unwrap_or_else(|| vec![name(), age()]),
+        _ => admin::cells(resource, object, &age)
+            .or_else(|| workloads::cells(resource, object, now))
+            .unwrap_or_else(|| vec![name(), age()]),
     }
 }
 
@@ -121,7 +123,7 @@ pub(super) fn joined<'a>(values: impl Iterator<Item = &'a Value>) -> String {
 }
 
 /// `a=1,b=2`
-fn labels(map: &Value) -> String {
+pub(super) fn labels(map: &Value) -> String {
     let pairs = map.as_object().into_iter().flatten();
     pairs
         .map(|(key, value)| format!("{key}={}", text(value)))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::admin;
+use super::{admin, workloads};
 use crate::resources::Resource;
 
 /// A column of a table.
@@ -71,19 +71,20 @@ pub(super) const NAME: Column = Column {
     wide: false,
 };
 pub(super) const AGE: Column = text("Age", "Time since the object was created.");
-const CREATED_AT: Column = Column {
+pub(super) const CREATED_AT: Column = Column {
     name: "Created At",
     kind: "date",
     format: "",
     description: "When the object was created.",
     wide: false,
 };
-const CONTAINERS: Column = wide("Containers", "Names of each container in the template.");
-const IMAGES: Column = wide(
+pub(super) const CONTAINERS: Column =
+    wide("Containers", "Names of each container in the template.");
+pub(super) const IMAGES: Column = wide(
     "Images",
     "Images referenced by each container in the template.",
 );
-const SELECTOR: Column = wide("Selector", "Label selector for pods.");
+pub(super) const SELECTOR: Column = wide("Selector", "Label selector for pods.");
 
 const BINDING: &[Column] = &[
     NAME,
@@ -317,6 +318,8 @@ pub fn columns(resource: &Resource) -> &'static [Column] {
         "PersistentVolume" => VOLUME,
         "PersistentVolumeClaim" => CLAIM,
         "StorageClass" => STORAGE_CLASS,
-        _ => admin::columns(resource).unwrap_or(const { &[NAME, AGE] }),
+        _ => admin::columns(resource)
+            .or_else(|| workloads::columns(resource))
+            .unwrap_or(const { &[NAME, AGE] }),
     }
 }

@@ -12,6 +12,7 @@
 //! | `pod.rs` | the cells of a pod, which are the most work |
 //! | `admin.rs` | both of the kinds by which a cluster is run |
 //! | `storage.rs` | those of volumes, claims and classes |
+//! | `workloads.rs` | columns and cells of what else keeps pods, and of limits |
 //! | `duration.rs` | ages |
 //!
 //! Upstream: `pkg/printers/internalversion/printers.go`.
@@ -23,6 +24,7 @@ mod duration;
 mod network;
 mod pod;
 mod storage;
+mod workloads;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

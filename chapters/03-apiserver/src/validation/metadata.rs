@@ -18,7 +18,7 @@ const ANNOTATIONS_BYTES_MAX: usize = 256 << 10;
 /// The form of a kind's names.
 fn name_form(resource: &Resource) -> fn(&str) -> Wrongs {
     match (resource.group, resource.plural) {
-        ("", "namespaces") => names::dns1123_label,
+        ("", "namespaces") | ("apps", "statefulsets") => names::dns1123_label,
         ("", "services") => names::dns1035_label,
         ("rbac.authorization.k8s.io", _) => names::path_segment,
         ("certificates.k8s.io", _) => any,

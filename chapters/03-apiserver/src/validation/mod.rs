@@ -10,20 +10,29 @@
 //! | `check` | the small checks that the rest is made of |
 //! | `metadata` | `metadata` of everything |
 //! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling`, `security` | pods and templates |
-//! | `apps`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
+//! | `apps`, `workloads`, `batch`, `cron`, `job_policies`, `job_status` | what keeps pods |
+//! | `limits`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
 //! | `certificates`, `csi` | those by which a cluster is run |
+//! | `conditions`, `forms` | what several of them have |
 //!
 //! A change is checked as a new object is, and then for what may not change.
 //!
 //! Upstream: `pkg/apis/*/validation/`.
 
 mod apps;
+mod batch;
 pub(crate) mod certificates;
 mod check;
+mod conditions;
 mod config;
 mod containers;
+mod cron;
 mod csi;
 mod env;
+mod forms;
+mod job_policies;
+mod job_status;
+mod limits;
 mod metadata;
 pub mod names;
 mod pods;
@@ -41,6 +50,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod volumes;
+mod workloads;
 
 use serde_json::Value;
 
@@ -52,8 +62,12 @@ use crate::{resources::Resource, status::FieldError};
 pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     metadata::create(&mut errors, resource, object);
-    if is(resource, "", "pods") {
-        pods::create(&mut errors, object);
+    match (resource.group, resource.plural) {
+        ("", "pods") => pods::create(&mut errors, object),
+        ("apps", "controllerrevisions") => workloads::revision_create(&mut errors, object),
+        ("batch", "jobs") => batch::job_create(&mut errors, object),
+        ("batch", "cronjobs") => batch::cron_job_create(&mut errors, object),
+        _ => {}
     }
     whole(&mut errors, resource, object);
     match (resource.group, resource.plural) {
@@ -75,7 +89,12 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         ("", "nodes") => small::node_update(&mut errors, new, old),
         ("", "persistentvolumes") => storage::volume_update(&mut errors, new, old),
         ("", "persistentvolumeclaims") => storage::claim_update(&mut errors, new, old),
+        ("", "resourcequotas") => limits::quota_update(&mut errors, new, old),
         ("apps", "deployments" | "replicasets") => apps::update(&mut errors, new, old),
+        ("apps", "statefulsets") => workloads::stateful_set_update(&mut errors, new, old),
+        ("apps", "controllerrevisions") => workloads::revision_update(&mut errors, new, old),
+        ("batch", "jobs") => batch::job_update(&mut errors, new, old),
+        ("batch", "cronjobs") => batch::cron_job(&mut errors, new, old),
         ("discovery.k8s.io", "endpointslices") => {
             services::endpoint_slice_update(&mut errors, new, old);
         }
@@ -103,7 +122,14 @@ pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> 
     metadata::update(&mut errors, new, old);
     match (resource.group, resource.plural) {
         ("", "pods") => pods::status_update(&mut errors, new, old),
-        ("apps", "deployments" | "replicasets") => apps::status(&mut errors, new),
+        ("apps", "deployments" | "replicasets") | ("", "replicationcontrollers") => {
+            apps::status(&mut errors, new);
+        }
+        ("", "resourcequotas") => limits::quota_status(&mut errors, new),
+        ("apps", "daemonsets") => workloads::daemon_set_status(&mut errors, new, old),
+        ("apps", "statefulsets") => workloads::stateful_set_status(&mut errors, new, old),
+        ("batch", "jobs") => job_status::job_status(&mut errors, new, old),
+        ("policy", "poddisruptionbudgets") => workloads::budget_status(&mut errors, new),
         ("storage.k8s.io", "volumeattachments") => csi::attachment(&mut errors, new),
         ("certificates.k8s.io", _) => {
             certificates::status_update(&mut errors, new, old, "status");
@@ -152,6 +178,14 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         ("", "events") | ("events.k8s.io", "events") => small::event(errors, object),
         ("apps", "deployments") => apps::deployment(errors, object),
         ("apps", "replicasets") => apps::replica_set(errors, object),
+        ("apps", "daemonsets") => workloads::daemon_set(errors, object),
+        ("apps", "statefulsets") => workloads::stateful_set(errors, object),
+        ("apps", "controllerrevisions") => workloads::revision(errors, object),
+        ("", "replicationcontrollers") => workloads::replication_controller(errors, object),
+        ("", "podtemplates") => workloads::pod_template(errors, object),
+        ("", "limitranges") => limits::limit_range(errors, object),
+        ("", "resourcequotas") => limits::quota(errors, object),
+        ("policy", "poddisruptionbudgets") => workloads::budget(errors, object),
         ("coordination.k8s.io", "leases") => small::lease(errors, object),
         ("discovery.k8s.io", "endpointslices") => services::endpoint_slice(errors, object),
         ("rbac.authorization.k8s.io", "roles" | "clusterroles") => {
@@ -170,8 +204,4 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         ("storage.k8s.io", "volumeattributesclasses") => csi::attributes_class(errors, object),
         _ => {}
     }
-}
-
-fn is(resource: &Resource, group: &str, plural: &str) -> bool {
-    resource.group == group && resource.plural == plural
 }

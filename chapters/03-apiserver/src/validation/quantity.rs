@@ -58,6 +58,11 @@ impl Quantity {
         self.0 < 0
     }
 
+    /// As a number, as near as it can be had.
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64 / BILLION as f64
+    }
+
     /// Whether it counts whole things, as pods and GPUs are counted.
     pub fn is_whole(self) -> bool {
         self.0 % BILLION == 0

@@ -67,7 +67,8 @@ fn amount(value: &Value) -> Option<Quantity> {
     }
 }
 
-fn resource_name(errors: &mut Errors, name: &str, path: &str) {
+/// The name of what a container may ask for.
+pub(super) fn resource_name(errors: &mut Errors, name: &str, path: &str) {
     let wrong = names::qualified_name(name);
     if !wrong.is_empty() {
         return wrongs(errors, path, &json!(name), wrong);
@@ -78,4 +79,10 @@ fn resource_name(errors: &mut Errors, name: &str, path: &str) {
         let wrong = "must be a standard resource for containers";
         errors.push(FieldError::invalid(path, &json!(name), wrong));
     }
+}
+
+/// Whether a resource is somebody's own, and not of Kubernetes: `example.com/gpu`.
+pub(super) fn is_extended(name: &str) -> bool {
+    let native = !name.contains('/') || name.contains("kubernetes.io/");
+    !native && !name.starts_with("requests.")
 }

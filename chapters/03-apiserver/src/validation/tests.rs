@@ -1,5 +1,7 @@
 //! Objects that won't do, and what is said of them.
 
+mod workloads;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -66,6 +68,13 @@ fn good(kind: &str) -> Value {
                 "spec": {"containers": containers},
             },
         }}),
+        "ReplicationController"
+        | "PodTemplate"
+        | "DaemonSet"
+        | "StatefulSet"
+        | "Job"
+        | "CronJob" => workloads::good(kind),
+        "ControllerRevision" => json!({"revision": 1, "data": {}}),
         "Service" => json!({"spec": {"ports": [{"port": 80}], "clusterIP": "10.96.0.5"}}),
         "RoleBinding" | "ClusterRoleBinding" => json!({
             "roleRef": {"kind": "ClusterRole", "name": "view"},
