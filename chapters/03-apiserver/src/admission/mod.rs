@@ -8,6 +8,7 @@
 //! | plugin | on | does |
 //! | --- | --- | --- |
 //! | NamespaceLifecycle | create, delete | no objects in a missing or dying namespace; three can't be deleted |
+//! | LimitRanger | pods, claims | what they leave out; whether they stay within bounds |
 //! | ServiceAccount | create pods | gives each pod an account, and its token as a volume |
 //! | TaintNodesByCondition | create nodes | a node starts as not ready |
 //! | Priority | create pods, classes | a class's number becomes the pod's |
@@ -15,15 +16,18 @@
 //! | StorageObjectInUseProtection, DefaultStorageClass, PersistentVolumeClaimResize | volumes and claims | what is in use stays; a class for each claim; what may grow |
 //! | RuntimeClass | create pods | a class's overhead and wishes for nodes become the pod's |
 //! | CertificateApproval, CertificateSigning, CertificateSubjectRestriction | requests for certificates | by whose leave; never for `system:masters` |
+//! | ResourceQuota | all creates, and what may grow | what is left of the namespace's quotas; charged last, when all else is good ([`quota`]) |
 //! | NodeRestriction | all by kubelets | each writes what is its own node's |
 //!
 //! Upstream: `plugin/pkg/admission/`; `staging/src/k8s.io/apiserver/pkg/admission/`. Left out:
-//! quotas, limit ranges, webhooks and policies.
+//! webhooks and policies.
 
 mod certificates;
+pub mod limit_ranger;
 pub mod namespace;
 pub mod node_restriction;
 pub mod pods;
+pub mod quota;
 pub mod runtime_class;
 pub mod service_account;
 pub mod storage;
@@ -95,7 +99,7 @@ impl Request<'_> {
     }
 
     /// 403 as upstream's `admission.NewForbidden` says it.
-    fn forbidden(&self, why: impl AsRef<str>) -> ApiError {
+    pub fn forbidden(&self, why: impl AsRef<str>) -> ApiError {
         let metadata = |key: &str| {
             let object = self.object.as_deref()?;
             object["metadata"][key]
@@ -142,6 +146,7 @@ impl Admission {
     /// What a plugin has against it, mostly 403.
     pub fn admit(&self, request: &mut Request, lookup: &dyn Lookup) -> Result<(), ApiError> {
         namespace::lifecycle(request, lookup)?;
+        limit_ranger::fill_in(request, lookup);
         if request.is(Operation::Create, "", "pods") {
             service_account::admit(request, lookup)?;
             pods::priority(request, lookup)?;

@@ -23,6 +23,7 @@
 //! * [`strategy`]: what each kind sets by itself; `rules`, `certificates`: more of that.
 //! * `gates`: fields whose feature is switched off.
 //! * [`codec`], [`keys`], [`meta`], [`events`]: forms and places.
+//! * [`quota`]: what a write is charged for before it is done.
 //! * [`bootstrap`]: what has to be there from the start.
 //!
 //! Upstream: `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`.
@@ -38,6 +39,7 @@ pub mod keys;
 pub mod list;
 pub mod lookup;
 pub mod meta;
+pub mod quota;
 mod rules;
 pub mod services;
 pub mod strategy;

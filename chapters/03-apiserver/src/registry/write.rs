@@ -1,9 +1,9 @@
 //! Create and update: from what a client sent to what is stored.
 //!
 //! ```text
-//! create   decode ▸ default ▸ prepare ▸ admit ▸ managed fields ▸ validate ▸ put if absent
-//! update   read ▸ change ▸ default ▸ prepare ▸ admit ▸ managed fields ▸ validate ▸ put if unchanged
-//!            ▲────────────────────── somebody else was faster ──────────────────────────┘
+//! create   decode ▸ default ▸ prepare ▸ admit ▸ managed fields ▸ validate ▸ charge ▸ put if absent
+//! update   read ▸ change ▸ default ▸ prepare ▸ … ▸ validate ▸ charge ▸ put if unchanged
+//!            ▲──────────────── somebody else was faster ────────────────────┘
 //! ```
 
 use std::time::Duration;
@@ -170,6 +170,7 @@ impl Registry {
         self.admit(target, None, &mut object, writer)?;
         let claim = self.claim_service(target, None, &mut object)?;
         self.validate(target, None, &object)?;
+        self.charge_limits(target, None, &object, writer).await?;
 
         if writer.dry_run {
             if let Some(kv) = self.read(target).await? {
@@ -225,7 +226,7 @@ impl Registry {
         let slot = self.slot(target.resource)?;
         let creates = target.subresource.is_empty()
             && (writer.apply || strategy::allows_create_on_update(target.resource));
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let Some(kv) = self.read(target).await? else {
                 if !creates {
                     return Err(ApiError::not_found(target.subject()));
@@ -252,6 +253,11 @@ impl Registry {
             self.ready_update(target, &live, &mut new, writer)?;
             let claim = self.claim_service(target, Some(&live), &mut new)?;
             self.validate(target, Some(&live), &new)?;
+            // A second attempt is the same write, and paid for.
+            if attempt == 0 {
+                self.charge_limits(target, Some(&live), &new, writer)
+                    .await?;
+            }
 
             let stored = slot.codec.encode(&new);
             if stored == kv.value {

@@ -2,7 +2,12 @@
 //!
 //! Upstream: `staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go`.
 
-use std::ops::Add;
+use std::collections::BTreeMap;
+use std::ops::{Add, Sub};
+
+use serde_json::Value;
+
+use crate::schema::canonical_quantity;
 
 /// An amount, in billionths: the finest that the API tells apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +53,25 @@ impl Quantity {
         Some(Quantity(if negative { -value } else { value }))
     }
 
+    /// The canonical text, in units of 1024 where `binary`, else of thousands.
+    pub fn show(self, binary: bool) -> String {
+        let (sign, value) = (if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs());
+        let billion = BILLION.unsigned_abs();
+        let (whole, fraction) = if binary {
+            // As many Ki, exactly: a part of 1024 has ten decimals.
+            let scaled = |part: u128, of: u128| part * 10_u128.pow(19) / of;
+            (
+                value / billion / 1024,
+                scaled(value % (billion * 1024), billion * 1024),
+            )
+        } else {
+            (value / billion, value % billion * 10_u128.pow(10))
+        };
+        let unit = if binary { "Ki" } else { "" };
+        let text = format!("{sign}{whole}.{fraction:019}{unit}");
+        canonical_quantity(&text).unwrap_or(text)
+    }
+
     /// Whether it is nothing.
     pub fn is_zero(self) -> bool {
         self.0 == 0
@@ -74,6 +98,72 @@ impl Add for Quantity {
 
     fn add(self, other: Quantity) -> Quantity {
         Quantity(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for Quantity {
+    type Output = Quantity;
+
+    fn sub(self, other: Quantity) -> Quantity {
+        Quantity(self.0.saturating_sub(other.0))
+    }
+}
+
+/// Whether an amount is written in units of 1024.
+pub fn is_binary(text: &str) -> bool {
+    text.ends_with('i')
+}
+
+/// Amounts of several resources, each with whether it is written in units of 1024.
+pub type Totals = BTreeMap<String, (Quantity, bool)>;
+
+/// What a pod has of everything at a time, of its containers' `requests` or `limits`: all that run
+/// beside one another, or, if it is more, one that comes before them with those that stay.
+/// Upstream: `AggregateContainerRequests` in `component-helpers/resource/helpers.go`.
+pub fn of_pod(spec: &Value, field: &str) -> Totals {
+    let containers = |list: &str| spec[list].as_array().into_iter().flatten();
+    let mut total = Totals::new();
+    for container in containers("containers") {
+        add_amounts(&mut total, &container["resources"][field]);
+    }
+    let (mut staying, mut most) = (Totals::new(), Totals::new());
+    for container in containers("initContainers") {
+        let amounts = &container["resources"][field];
+        let mut now = staying.clone();
+        add_amounts(&mut now, amounts);
+        if container["restartPolicy"] == "Always" {
+            add_amounts(&mut total, amounts);
+            staying.clone_from(&now);
+        }
+        keep_greater(&mut most, now);
+    }
+    keep_greater(&mut total, most);
+    total
+}
+
+/// Adds a map of amounts as objects have it.
+pub fn add_amounts(total: &mut Totals, amounts: &Value) {
+    for (name, amount) in amounts.as_object().into_iter().flatten() {
+        let text = amount.as_str().unwrap_or_default();
+        let Some(quantity) = Quantity::parse(text) else {
+            continue;
+        };
+        let before = total.get(name).copied();
+        // What is nothing has no form of its own.
+        let (sum, binary) = match before {
+            Some((sum, binary)) if !sum.is_zero() => (sum, binary),
+            _ => (Quantity::default(), is_binary(text)),
+        };
+        total.insert(name.clone(), (sum + quantity, binary));
+    }
+}
+
+fn keep_greater(total: &mut Totals, other: Totals) {
+    for (name, (quantity, binary)) in other {
+        let entry = total.entry(name).or_insert((quantity, binary));
+        if quantity > entry.0 {
+            *entry = (quantity, binary);
+        }
     }
 }
 
@@ -126,6 +216,34 @@ mod tests {
         for wrong in ["", "x", "1x", "1..2", "1.2.3", "Gi", "1e", "--1", "1 "] {
             assert_eq!(Quantity::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn shown() {
+        for text in [
+            "0", "1", "500m", "1k", "1Mi", "1536Mi", "100M", "-1Gi", "1n", "1025Ki",
+        ] {
+            let quantity = Quantity::parse(text).expect("is one");
+            assert_eq!(quantity.show(is_binary(text)), text);
+        }
+        assert_eq!(Quantity::parse("1").expect("is one").show(true), "1");
+    }
+
+    #[test]
+    fn what_a_pod_has() {
+        let container = |cpu: &str| serde_json::json!({"resources": {"requests": {"cpu": cpu}}});
+        let mut stays = container("100m");
+        stays["restartPolicy"] = "Always".into();
+        let mut spec = serde_json::json!({"containers": [container("1"), container("500m")]});
+        let cpu = |spec: &Value| {
+            let total = of_pod(spec, "requests");
+            total["cpu"].0.show(false)
+        };
+        assert_eq!(cpu(&spec), "1500m");
+        spec["initContainers"] = serde_json::json!([stays, container("1")]);
+        assert_eq!(cpu(&spec), "1600m");
+        spec["initContainers"] = serde_json::json!([stays, container("3")]);
+        assert_eq!(cpu(&spec), "3100m");
     }
 
     proptest! {

@@ -1,0 +1,198 @@
+//! What holds a namespace back: limits of its containers, and quotas of all that is in it.
+//!
+//! What upstream's conformance suite asks of the API alone is held here:
+//! `test/e2e/scheduling/limit_range.go`, `test/e2e/apimachinery/resource_quota.go`.
+
+#[allow(dead_code, reason = "the server's own test uses all of it")]
+mod support;
+
+use serde_json::{Value, json};
+use support::{Client, Server};
+
+const MERGE: &str = "application/merge-patch+json";
+const PODS: &str = "/api/v1/namespaces/ns/pods";
+
+/// A server with a namespace `ns` and its account.
+async fn server() -> (tempfile::TempDir, Server, Client) {
+    let dir = tempfile::tempdir().expect("can be made");
+    let server = Server::start(dir.path()).await;
+    let mut admin = server.client("admin").await;
+    for (path, name) in [
+        ("/api/v1/namespaces", "ns"),
+        ("/api/v1/namespaces/ns/serviceaccounts", "default"),
+    ] {
+        create(&mut admin, path, json!({"metadata": {"name": name}})).await;
+    }
+    (dir, server, admin)
+}
+
+async fn create(client: &mut Client, path: &str, object: Value) -> Value {
+    let (code, made) = client.call("POST", path, object).await;
+    assert_eq!(code, 201, "{made}");
+    made
+}
+
+fn pod(name: &str, resources: Value) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"containers": [
+        {"name": "c", "image": "i", "resources": resources}]}})
+}
+
+/// A quota whose status says that nothing of it is used: what its controller would write.
+async fn quota(client: &mut Client, name: &str, mut spec: Value) {
+    let path = "/api/v1/namespaces/ns/resourcequotas";
+    create(
+        client,
+        path,
+        json!({"metadata": {"name": name}, "spec": spec}),
+    )
+    .await;
+    let hard = spec["hard"].take();
+    let names = hard.as_object().expect("is a map").keys();
+    let used: serde_json::Map<_, _> = names.map(|name| (name.clone(), json!("0"))).collect();
+    let status = json!({"status": {"hard": hard, "used": used}}).to_string();
+    let path = format!("{path}/{name}/status");
+    assert_eq!(client.call_as("PATCH", &path, MERGE, status).await.0, 200);
+}
+
+async fn used(client: &mut Client, name: &str) -> Value {
+    let path = format!("/api/v1/namespaces/ns/resourcequotas/{name}");
+    client.get(&path).await.1["status"]["used"].take()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_are_filled_in_and_held() {
+    let (_dir, server, mut admin) = server().await;
+    let range = json!({"metadata": {"name": "limits"}, "spec": {"limits": [{
+        "type": "Container",
+        "min": {"cpu": "50m", "memory": "100Mi"},
+        "max": {"cpu": "500m", "memory": "500Mi"},
+        "default": {"cpu": "500m", "memory": "500Mi"},
+        "defaultRequest": {"cpu": "100m", "memory": "200Mi"},
+    }]}});
+    create(&mut admin, "/api/v1/namespaces/ns/limitranges", range).await;
+
+    let made = create(&mut admin, PODS, pod("none", json!({}))).await;
+    let expected = json!({"requests": {"cpu": "100m", "memory": "200Mi"},
+        "limits": {"cpu": "500m", "memory": "500Mi"}});
+    assert_eq!(made["spec"]["containers"][0]["resources"], expected);
+    assert_eq!(made["status"]["qosClass"], "Burstable");
+    let partial = pod("partial", json!({"limits": {"cpu": "300m"}}));
+    let made = create(&mut admin, PODS, partial).await;
+    let expected = json!({"requests": {"cpu": "300m", "memory": "200Mi"},
+        "limits": {"cpu": "300m", "memory": "500Mi"}});
+    assert_eq!(made["spec"]["containers"][0]["resources"], expected);
+
+    for (resources, why) in [
+        (
+            json!({"requests": {"cpu": "10m"}}),
+            "minimum cpu usage per Container is 50m, but request is 10m",
+        ),
+        (
+            json!({"limits": {"cpu": "600m"}}),
+            "[maximum cpu usage per Container is 500m, but limit is 600m]",
+        ),
+    ] {
+        let (code, status) = admin.call("POST", PODS, pod("wrong", resources)).await;
+        let message = status["message"].as_str().expect("has one");
+        assert_eq!((code, &status["reason"]), (403, &json!("Forbidden")));
+        let why = why.trim_matches(['[', ']']);
+        assert_eq!(message, format!("pods \"wrong\" is forbidden: {why}"));
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quotas_are_charged() {
+    let (_dir, server, mut admin) = server().await;
+    quota(
+        &mut admin,
+        "compute",
+        json!({"hard": {"pods": "2", "requests.cpu": "1"}}),
+    )
+    .await;
+    quota(
+        &mut admin,
+        "objects",
+        json!({"hard": {"configmaps": "1", "count/replicasets.apps": "1",
+        "services.nodeports": "1"}}),
+    )
+    .await;
+    let half = json!({"requests": {"cpu": "500m"}, "limits": {"cpu": "500m"}});
+    create(&mut admin, PODS, pod("a", half.clone())).await;
+    assert_eq!(
+        used(&mut admin, "compute").await,
+        json!({"pods": "1", "requests.cpu": "500m"})
+    );
+
+    // A dry run is checked, and not charged.
+    let dry = format!("{PODS}?dryRun=All");
+    create(&mut admin, &dry, pod("b", half.clone())).await;
+    assert_eq!(used(&mut admin, "compute").await["pods"], "1");
+
+    let whole = json!({"requests": {"cpu": "1"}});
+    let (code, status) = admin.call("POST", PODS, pod("b", whole)).await;
+    assert_eq!((code, &status["reason"]), (403, &json!("Forbidden")));
+    assert_eq!(
+        status["message"],
+        "pods \"b\" is forbidden: exceeded quota: compute, requested: requests.cpu=1, used: \
+         requests.cpu=500m, limited: requests.cpu=1"
+    );
+    let (_, status) = admin.call("POST", PODS, pod("b", json!({}))).await;
+    assert_eq!(
+        status["message"],
+        "pods \"b\" is forbidden: failed quota: compute: must specify requests.cpu for: c"
+    );
+
+    // A Service that comes to need more is charged for the rest.
+    let services = "/api/v1/namespaces/ns/services";
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    create(&mut admin, services, service).await;
+    assert_eq!(used(&mut admin, "objects").await["services.nodeports"], "0");
+    let outside = json!({"spec": {"type": "NodePort"}}).to_string();
+    let path = format!("{services}/s");
+    assert_eq!(admin.call_as("PATCH", &path, MERGE, outside).await.0, 200);
+    assert_eq!(used(&mut admin, "objects").await["services.nodeports"], "1");
+    let more = json!({"spec": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]}});
+    let (code, status) = admin.call_as("PATCH", &path, MERGE, more.to_string()).await;
+    assert_eq!(
+        (code, &status["reason"]),
+        (403, &json!("Forbidden")),
+        "{status}"
+    );
+
+    // What cannot be made is not charged: it is checked first.
+    let wrong = json!({"metadata": {"name": "UPPER"}});
+    let maps = "/api/v1/namespaces/ns/configmaps";
+    assert_eq!(admin.call("POST", maps, wrong).await.0, 422);
+    assert_eq!(used(&mut admin, "objects").await["configmaps"], "0");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_at_once_do_not_overrun_a_quota() {
+    const AT_ONCE: usize = 8;
+    const ALLOWED: usize = 3;
+    let (_dir, server, mut admin) = server().await;
+    quota(
+        &mut admin,
+        "q",
+        json!({"hard": {"configmaps": ALLOWED.to_string()}}),
+    )
+    .await;
+    let mut clients = Vec::new();
+    for _ in 0..AT_ONCE {
+        clients.push(server.client("admin").await);
+    }
+    let creates = clients.iter_mut().enumerate().map(|(index, client)| {
+        let object = json!({"metadata": {"name": format!("m-{index}")}});
+        client.call("POST", "/api/v1/namespaces/ns/configmaps", object)
+    });
+    let answers = futures::future::join_all(creates).await;
+    let count = |code: u16| answers.iter().filter(|(c, _)| *c == code).count();
+    assert_eq!((count(201), count(403)), (ALLOWED, AT_ONCE - ALLOWED));
+    assert_eq!(
+        used(&mut admin, "q").await,
+        json!({"configmaps": ALLOWED.to_string()})
+    );
+    server.stop().await;
+}
