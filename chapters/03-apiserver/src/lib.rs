@@ -29,7 +29,8 @@
 //! Its states are two: not ready until what every cluster has is there ([`registry::bootstrap`]),
 //! then ready until shutdown, which ends watches first, so that clients go elsewhere.
 //!
-//! Left out: custom resources, webhooks, disruption budgets, aggregation of other API
+//! Left out: custom resources, webhooks and policies (their configurations are served, and not
+//! followed), disruption budgets, aggregation of other API
 //! servers, audit, priority and fairness, answers in protobuf or YAML.
 //!
 //! Upstream: `cmd/kube-apiserver`, `staging/src/k8s.io/apiserver`.

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`pods`] | pods, and the pod templates in everything else |
 //! | [`services`] | Services, Endpoints, EndpointSlices |
+//! | `admission` | webhooks and policies |
 //! | `storage` | volumes, claims, and classes of both |
 //! | `workloads` | what else keeps pods, and limits of them |
 //! | this one | the rest |
@@ -17,6 +18,7 @@
 //!
 //! Upstream: `pkg/apis/*/v1/defaults.go`; `pkg/registry/*/*/strategy.go`.
 
+mod admission;
 pub mod pods;
 pub mod services;
 mod storage;
@@ -43,6 +45,14 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
         ("", "persistentvolumes") => storage::volume(object),
         ("", "persistentvolumeclaims") => storage::claim(object),
         ("", "secrets") => secret(object),
+        ("admissionregistration.k8s.io", plural) => match plural {
+            "mutatingwebhookconfigurations" => admission::webhooks(object, true),
+            "validatingwebhookconfigurations" => admission::webhooks(object, false),
+            "mutatingadmissionpolicies" | "validatingadmissionpolicies" => {
+                admission::policy(object);
+            }
+            _ => admission::binding(object),
+        },
         ("apps", "deployments") => deployment(object),
         ("apps", "replicasets") => replica_set(object),
         ("apps", "daemonsets") => workloads::daemon_set(object),
@@ -81,7 +91,8 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
         }
         ("", "persistentvolumeclaims") => json!({"phase": "Pending"}),
         ("storage.k8s.io", "volumeattachments") => json!({"attached": false}),
-        ("certificates.k8s.io", _) => json!({}),
+        ("certificates.k8s.io", _)
+        | ("admissionregistration.k8s.io", "validatingadmissionpolicies") => json!({}),
         ("apps", "deployments") => json!({}),
         ("apps", "replicasets") | ("", "replicationcontrollers") => json!({"replicas": 0}),
         ("apps", "statefulsets") => json!({"replicas": 0, "availableReplicas": 0}),

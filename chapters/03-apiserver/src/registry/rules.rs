@@ -65,6 +65,12 @@ pub(super) fn of(resource: &Resource) -> Option<Rules> {
             returns_deleted: true,
             ..PLAIN
         },
+        ("admissionregistration.k8s.io", _) => Rules {
+            unconditional_update: false,
+            generations: Generations::All,
+            status_has_metadata: false,
+            ..PLAIN
+        },
         _ => return None,
     };
     Some(rules)

@@ -250,6 +250,9 @@ fn changes_intent(resource: &Resource, new: &Value, old: &Value) -> bool {
         }
         "podtemplates" => new["template"] != old["template"],
         "priorityclasses" => false,
+        "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => {
+            new["webhooks"] != old["webhooks"]
+        }
         _ => new["spec"] != old["spec"],
     }
 }

@@ -6,6 +6,7 @@
 //! What is built in is a table. What clients define themselves comes and goes while the server
 //! runs: the [`Catalog`] has both.
 
+mod admissionregistration;
 mod apps;
 mod authentication;
 mod authorization;
@@ -148,6 +149,7 @@ static GROUPS: &[&[Resource<'static>]] = &[
     policy::RESOURCES,
     rbac::RESOURCES,
     storage::RESOURCES,
+    admissionregistration::RESOURCES,
     scheduling::RESOURCES,
     coordination::RESOURCES,
     node::RESOURCES,

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{
-    apps, authentication, authorization, autoscaling, batch, certificates, coordination, core,
-    discovery, events, node, policy, rbac, scheduling, storage,
+    admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates,
+    coordination, core, discovery, events, node, policy, rbac, scheduling, storage,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::generate::SchemaSettings;
@@ -62,6 +62,12 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<core::v1::ServiceAccount>()
         .add::<apps::v1::ControllerRevision>()
         .add::<apps::v1::DaemonSet>()
+        .add::<admissionregistration::v1::MutatingAdmissionPolicy>()
+        .add::<admissionregistration::v1::MutatingAdmissionPolicyBinding>()
+        .add::<admissionregistration::v1::MutatingWebhookConfiguration>()
+        .add::<admissionregistration::v1::ValidatingAdmissionPolicy>()
+        .add::<admissionregistration::v1::ValidatingAdmissionPolicyBinding>()
+        .add::<admissionregistration::v1::ValidatingWebhookConfiguration>()
         .add::<apps::v1::Deployment>()
         .add::<apps::v1::ReplicaSet>()
         .add::<apps::v1::StatefulSet>()

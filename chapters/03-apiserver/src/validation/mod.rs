@@ -12,7 +12,7 @@
 //! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling`, `security` | pods and templates |
 //! | `apps`, `workloads`, `batch`, `cron`, `job_policies`, `job_status` | what keeps pods |
 //! | `limits`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
-//! | `certificates`, `csi` | those by which a cluster is run |
+//! | `certificates`, `csi`, `webhooks`, `policies` | those by which a cluster is run |
 //! | `conditions`, `forms` | what several of them have |
 //!
 //! A change is checked as a new object is, and then for what may not change.
@@ -36,6 +36,7 @@ mod limits;
 mod metadata;
 pub mod names;
 mod pods;
+mod policies;
 pub mod quantity;
 mod rbac;
 mod resize;
@@ -50,6 +51,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod volumes;
+mod webhooks;
 mod workloads;
 
 use serde_json::Value;
@@ -131,6 +133,7 @@ pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> 
         ("batch", "jobs") => job_status::job_status(&mut errors, new, old),
         ("policy", "poddisruptionbudgets") => workloads::budget_status(&mut errors, new),
         ("storage.k8s.io", "volumeattachments") => csi::attachment(&mut errors, new),
+        ("admissionregistration.k8s.io", _) => policies::status(&mut errors, new),
         ("certificates.k8s.io", _) => {
             certificates::status_update(&mut errors, new, old, "status");
         }
@@ -197,6 +200,13 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         ("node.k8s.io", "runtimeclasses") => small::runtime_class(errors, object),
         ("scheduling.k8s.io", "priorityclasses") => small::priority_class(errors, object),
         ("storage.k8s.io", "storageclasses") => storage::class(errors, object),
+        ("admissionregistration.k8s.io", plural) => match plural {
+            "validatingadmissionpolicies" => policies::validating(errors, object),
+            "mutatingadmissionpolicies" => policies::mutating(errors, object),
+            "validatingadmissionpolicybindings" => policies::binding(errors, object, true),
+            "mutatingadmissionpolicybindings" => policies::binding(errors, object, false),
+            _ => webhooks::configuration(errors, object),
+        },
         ("storage.k8s.io", "csidrivers") => csi::driver(errors, object),
         ("storage.k8s.io", "csinodes") => csi::node(errors, object),
         ("storage.k8s.io", "csistoragecapacities") => csi::capacity(errors, object),

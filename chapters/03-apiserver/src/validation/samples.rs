@@ -13,6 +13,14 @@ pub(super) fn good(kind: &str) -> Value {
             json!({"spec": {"request": STANDARD.encode(pem), "signerName": "example.com/a",
                 "usages": ["client auth"]}})
         }
+        "ValidatingAdmissionPolicy" => json!({"spec": {"matchConstraints": rules(),
+            "validations": [{"expression": "true"}]}}),
+        "MutatingAdmissionPolicy" => json!({"spec": {"matchConstraints": rules(),
+            "reinvocationPolicy": "Never", "mutations": [
+                {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]}}),
+        "ValidatingAdmissionPolicyBinding" => json!({"spec": {"policyName": "p",
+            "validationActions": ["Deny"]}}),
+        "MutatingAdmissionPolicyBinding" => json!({"spec": {"policyName": "p"}}),
         "CSIStorageCapacity" => json!({"storageClassName": "fast"}),
         "VolumeAttachment" => json!({"spec": {"attacher": "a.example.com", "nodeName": "n",
             "source": {"persistentVolumeName": "pv"}}}),
@@ -20,4 +28,9 @@ pub(super) fn good(kind: &str) -> Value {
             "parameters": {"iops": "100"}}),
         _ => json!({}),
     }
+}
+
+fn rules() -> Value {
+    json!({"resourceRules": [{"operations": ["CREATE"], "apiGroups": ["apps"],
+        "apiVersions": ["v1"], "resources": ["deployments"]}]})
 }
