@@ -24,6 +24,7 @@
 //! | [`admission`], [`defaults`], [`validation`], [`alloc`] | what is written for the client, and what is refused | a 422 puzzles |
 //! | [`discovery`], [`openapi`], [`table`] | what a client asks before and after | `kubectl` puzzles |
 //! | [`trace`] | who asked for what, and whom it was told | `cargo xtask trace` draws it |
+//! | [`flowcontrol`] | whose requests would go first | last |
 //! | [`protobuf`] | the other form of a body | never |
 //!
 //! Its states are two: not ready until what every cluster has is there ([`registry::bootstrap`]),
@@ -43,6 +44,7 @@ pub mod authz;
 pub mod config;
 pub mod defaults;
 pub mod discovery;
+pub mod flowcontrol;
 pub mod http;
 pub mod openapi;
 pub mod patch;

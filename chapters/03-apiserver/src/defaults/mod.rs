@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`pods`] | pods, and the pod templates in everything else |
 //! | [`services`] | Services, Endpoints, EndpointSlices |
-//! | `admission` | webhooks and policies |
+//! | `admission`, `flowcontrol` | webhooks and policies; levels of priority |
 //! | `storage` | volumes, claims, and classes of both |
 //! | `workloads` | what else keeps pods, and limits of them |
 //! | this one | the rest |
@@ -19,6 +19,7 @@
 //! Upstream: `pkg/apis/*/v1/defaults.go`; `pkg/registry/*/*/strategy.go`.
 
 mod admission;
+mod flowcontrol;
 pub mod pods;
 pub mod services;
 mod storage;
@@ -53,6 +54,7 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
             }
             _ => admission::binding(object),
         },
+        ("apiregistration.k8s.io", _) => api_service(object),
         ("apps", "deployments") => deployment(object),
         ("apps", "replicasets") => replica_set(object),
         ("apps", "daemonsets") => workloads::daemon_set(object),
@@ -63,6 +65,8 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
         ("scheduling.k8s.io", "priorityclasses") => {
             or_set(object, "preemptionPolicy", "PreemptLowerPriority");
         }
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => flowcontrol::flow_schema(object),
+        ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::priority_level(object),
         ("storage.k8s.io", "storageclasses") => storage::class(object),
         ("storage.k8s.io", "csidrivers") => storage::driver(object),
         _ => {}
@@ -92,7 +96,9 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
         ("", "persistentvolumeclaims") => json!({"phase": "Pending"}),
         ("storage.k8s.io", "volumeattachments") => json!({"attached": false}),
         ("certificates.k8s.io", _)
+        | ("flowcontrol.apiserver.k8s.io", _)
         | ("admissionregistration.k8s.io", "validatingadmissionpolicies") => json!({}),
+        ("apiregistration.k8s.io", _) => local_api_service(object),
         ("apps", "deployments") => json!({}),
         ("apps", "replicasets") | ("", "replicationcontrollers") => json!({"replicas": 0}),
         ("apps", "statefulsets") => json!({"replicas": 0, "availableReplicas": 0}),
@@ -155,6 +161,27 @@ fn secret(object: &mut Value) {
             STANDARD.encode(value.as_str().unwrap_or_default()).into(),
         );
     }
+}
+
+fn api_service(object: &mut Value) {
+    let spec = child_value(object, "spec");
+    if let Some(service) = existing(spec, "service") {
+        or_set_value(service, "port", || json!(443));
+    }
+}
+
+/// What this server serves itself can be had at once.
+fn local_api_service(object: &Value) -> Value {
+    if present(&object["spec"], "service").is_some() {
+        return json!({});
+    }
+    json!({"conditions": [{
+        "type": "Available",
+        "status": "True",
+        "reason": "Local",
+        "message": "Local APIServices are always available",
+        "lastTransitionTime": object["metadata"]["creationTimestamp"],
+    }]})
 }
 
 fn deployment(object: &mut Value) {

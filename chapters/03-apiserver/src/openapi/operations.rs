@@ -272,7 +272,12 @@ pub(super) fn schema_name(group: &str, version: &str, kind: &str) -> String {
         None | Some("") => "core",
         Some(group) => group,
     };
-    format!("io.k8s.api.{group}.{version}.{kind}")
+    let package = match group {
+        // A module of its own upstream.
+        "apiregistration" => "kube-aggregator.pkg.apis",
+        _ => "api",
+    };
+    format!("io.k8s.{package}.{group}.{version}.{kind}")
 }
 
 /// A value of `x-kubernetes-group-version-kind`.

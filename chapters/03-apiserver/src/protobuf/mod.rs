@@ -154,7 +154,12 @@ fn schema_of(api_version: &str, kind: &str) -> Option<String> {
 
 /// A type's name in `fields.txt`: `core.v1.Pod`.
 fn row_name(schema: &str) -> &str {
-    ["io.k8s.api.", "io.k8s.apimachinery.pkg.apis."]
+    const PREFIXES: [&str; 3] = [
+        "io.k8s.api.",
+        "io.k8s.apimachinery.pkg.apis.",
+        "io.k8s.kube-aggregator.pkg.apis.",
+    ];
+    PREFIXES
         .iter()
         .find_map(|prefix| schema.strip_prefix(prefix))
         .unwrap_or(schema)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::write::Writer;
-use super::{Registry, Target, meta};
+use super::{Registry, Target, api_services, meta};
 use crate::authn::User;
 use crate::authz::{MASTERS, bootstrap};
 use crate::resources::{self, Resource};
@@ -38,6 +38,8 @@ impl Registry {
         self.ensure_all(NAMESPACES.iter().map(namespace).collect())
             .await?;
         self.ensure_all(bootstrap::bootstrap_objects()).await?;
+        self.ensure_all(api_services::local()).await?;
+        self.bootstrap_flows().await?;
         self.publish().await
     }
 
@@ -96,7 +98,7 @@ impl Registry {
     }
 
     /// Makes what is missing of some objects: all at once, so that the store syncs its log once.
-    async fn ensure_all(&self, objects: Vec<Value>) -> Result<(), ApiError> {
+    pub(super) async fn ensure_all(&self, objects: Vec<Value>) -> Result<(), ApiError> {
         let made = objects.into_iter().map(|object| self.ensure(object));
         futures::future::try_join_all(made).await?;
         Ok(())
@@ -147,7 +149,7 @@ impl Registry {
     }
 }
 
-fn writer(user: &User) -> Writer<'_> {
+pub(super) fn writer(user: &User) -> Writer<'_> {
     Writer {
         user,
         manager: "kube-apiserver",
@@ -157,7 +159,9 @@ fn writer(user: &User) -> Writer<'_> {
 }
 
 /// The resource, namespace and name of an object.
-fn address_of(object: &Value) -> Result<(&'static Resource<'static>, String, String), ApiError> {
+pub(super) fn address_of(
+    object: &Value,
+) -> Result<(&'static Resource<'static>, String, String), ApiError> {
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", "v1"));
     let resource = resources::by_kind(group, version, text("kind"))

@@ -24,16 +24,18 @@
 //! * `gates`: fields whose feature is switched off.
 //! * [`codec`], [`keys`], [`meta`], [`events`]: forms and places.
 //! * [`quota`]: what a write is charged for before it is done.
-//! * [`bootstrap`]: what has to be there from the start.
+//! * [`bootstrap`]: what has to be there from the start; of that, `api_services`, `flowcontrol`.
 //!
 //! Upstream: `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`.
 
+mod api_services;
 pub mod bootstrap;
 pub mod cache;
 mod certificates;
 pub mod codec;
 pub mod delete;
 pub mod events;
+mod flowcontrol;
 mod gates;
 pub mod keys;
 pub mod list;

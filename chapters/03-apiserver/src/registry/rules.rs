@@ -71,6 +71,16 @@ pub(super) fn of(resource: &Resource) -> Option<Rules> {
             status_has_metadata: false,
             ..PLAIN
         },
+        ("flowcontrol.apiserver.k8s.io", _) => Rules {
+            generations: Generations::All,
+            status_has_metadata: false,
+            ..PLAIN
+        },
+        ("apiregistration.k8s.io", _) => Rules {
+            unconditional_update: false,
+            status_has_metadata: false,
+            ..PLAIN
+        },
         _ => return None,
     };
     Some(rules)

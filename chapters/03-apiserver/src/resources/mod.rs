@@ -7,6 +7,7 @@
 //! runs: the [`Catalog`] has both.
 
 mod admissionregistration;
+mod apiregistration;
 mod apps;
 mod authentication;
 mod authorization;
@@ -18,6 +19,7 @@ mod core;
 mod custom;
 mod discovery;
 mod events;
+mod flowcontrol;
 mod node;
 mod policy;
 mod rbac;
@@ -140,6 +142,8 @@ const BASE: Resource<'static> = Resource {
 /// `pkg/controlplane/apiserver/aggregator.go`.
 static GROUPS: &[&[Resource<'static>]] = &[
     core::RESOURCES,
+    // Whoever aggregates puts its own group first.
+    apiregistration::RESOURCES,
     apps::RESOURCES,
     events::RESOURCES,
     authentication::RESOURCES,
@@ -154,6 +158,7 @@ static GROUPS: &[&[Resource<'static>]] = &[
     coordination::RESOURCES,
     node::RESOURCES,
     discovery::RESOURCES,
+    flowcontrol::RESOURCES,
 ];
 
 /// Everything that is built in, in the order of discovery: groups, then names.

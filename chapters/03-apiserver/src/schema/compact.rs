@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 
 use k8s_openapi::api::{
     admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates,
-    coordination, core, discovery, events, node, policy, rbac, scheduling, storage,
+    coordination, core, discovery, events, flowcontrol, node, policy, rbac, scheduling, storage,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};
@@ -68,6 +69,7 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<admissionregistration::v1::ValidatingAdmissionPolicy>()
         .add::<admissionregistration::v1::ValidatingAdmissionPolicyBinding>()
         .add::<admissionregistration::v1::ValidatingWebhookConfiguration>()
+        .add::<apiregistration::v1::APIService>()
         .add::<apps::v1::Deployment>()
         .add::<apps::v1::ReplicaSet>()
         .add::<apps::v1::StatefulSet>()
@@ -85,6 +87,8 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<coordination::v1::Lease>()
         .add::<discovery::v1::EndpointSlice>()
         .add::<events::v1::Event>()
+        .add::<flowcontrol::v1::FlowSchema>()
+        .add::<flowcontrol::v1::PriorityLevelConfiguration>()
         .add::<node::v1::RuntimeClass>()
         .add::<policy::v1::Eviction>()
         .add::<policy::v1::PodDisruptionBudget>()

@@ -20,7 +20,7 @@ fn name_form(resource: &Resource) -> fn(&str) -> Wrongs {
     match (resource.group, resource.plural) {
         ("", "namespaces") | ("apps", "statefulsets") => names::dns1123_label,
         ("", "services") => names::dns1035_label,
-        ("rbac.authorization.k8s.io", _) => names::path_segment,
+        ("rbac.authorization.k8s.io" | "apiregistration.k8s.io", _) => names::path_segment,
         ("certificates.k8s.io", _) => any,
         _ => names::dns1123_subdomain,
     }

@@ -12,13 +12,14 @@
 //! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling`, `security` | pods and templates |
 //! | `apps`, `workloads`, `batch`, `cron`, `job_policies`, `job_status` | what keeps pods |
 //! | `limits`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
-//! | `certificates`, `csi`, `webhooks`, `policies` | those by which a cluster is run |
+//! | `certificates`, `csi`, `webhooks`, `policies`, `flowcontrol`, `api_services` | those by which a cluster is run |
 //! | `conditions`, `forms` | what several of them have |
 //!
 //! A change is checked as a new object is, and then for what may not change.
 //!
 //! Upstream: `pkg/apis/*/validation/`.
 
+mod api_services;
 mod apps;
 mod batch;
 pub(crate) mod certificates;
@@ -29,6 +30,7 @@ mod containers;
 mod cron;
 mod csi;
 mod env;
+mod flowcontrol;
 mod forms;
 mod job_policies;
 mod job_status;
@@ -134,6 +136,8 @@ pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> 
         ("policy", "poddisruptionbudgets") => workloads::budget_status(&mut errors, new),
         ("storage.k8s.io", "volumeattachments") => csi::attachment(&mut errors, new),
         ("admissionregistration.k8s.io", _) => policies::status(&mut errors, new),
+        ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::status(&mut errors, new),
+        ("apiregistration.k8s.io", _) => api_services::status(&mut errors, new),
         ("certificates.k8s.io", _) => {
             certificates::status_update(&mut errors, new, old, "status");
         }
@@ -207,6 +211,11 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
             "mutatingadmissionpolicybindings" => policies::binding(errors, object, false),
             _ => webhooks::configuration(errors, object),
         },
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => {
+            flowcontrol::flow_schema(errors, object);
+        }
+        ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::priority_level(errors, object),
+        ("apiregistration.k8s.io", _) => api_services::api_service(errors, object),
         ("storage.k8s.io", "csidrivers") => csi::driver(errors, object),
         ("storage.k8s.io", "csinodes") => csi::node(errors, object),
         ("storage.k8s.io", "csistoragecapacities") => csi::capacity(errors, object),

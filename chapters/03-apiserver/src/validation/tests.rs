@@ -102,7 +102,13 @@ fn good(kind: &str) -> Value {
         "RuntimeClass" => json!({"handler": "sandbox"}),
         _ => samples::good(kind),
     };
-    let mut metadata = json!({"name": "x"});
+    // The name of an APIService follows from what it is about.
+    let name = if kind == "APIService" {
+        "v1.example.com"
+    } else {
+        "x"
+    };
+    let mut metadata = json!({ "name": name });
     if resource(kind).namespaced {
         metadata["namespace"] = json!("ns");
     }
