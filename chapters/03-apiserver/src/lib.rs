@@ -22,6 +22,7 @@
 //! | [`authn`], [`authz`] | who asks; whether they may | a 401 or 403 puzzles |
 //! | [`schema`], [`patch`], [`apply`] | types and fields; three patches; server-side apply | a body puzzles |
 //! | [`admission`], [`defaults`], [`validation`], [`alloc`] | what is written for the client, and what is refused | a 422 puzzles |
+//! | [`custom`] | kinds that clients define | `kubectl get crd` puzzles |
 //! | [`discovery`], [`openapi`], [`table`] | what a client asks before and after | `kubectl` puzzles |
 //! | [`trace`] | who asked for what, and whom it was told | `cargo xtask trace` draws it |
 //! | [`flowcontrol`] | whose requests would go first | last |
@@ -30,8 +31,8 @@
 //! Its states are two: not ready until what every cluster has is there ([`registry::bootstrap`]),
 //! then ready until shutdown, which ends watches first, so that clients go elsewhere.
 //!
-//! Left out: custom resources, webhooks and policies (their configurations are served, and not
-//! followed), disruption budgets, aggregation of other API
+//! Left out: conversion and admission by webhooks, rules in CEL, policies (their configurations are
+//! served, and not followed), disruption budgets, aggregation of other API
 //! servers, audit, priority and fairness, answers in protobuf or YAML.
 //!
 //! Upstream: `cmd/kube-apiserver`, `staging/src/k8s.io/apiserver`.
@@ -42,6 +43,7 @@ pub mod apply;
 pub mod authn;
 pub mod authz;
 pub mod config;
+pub mod custom;
 pub mod defaults;
 pub mod discovery;
 pub mod flowcontrol;
@@ -170,7 +172,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         ));
         tokio::join!(
             api.registry.compact(&shutdown),
-            api.registry.keep_published(&shutdown)
+            api.registry.keep_published(&shutdown),
+            api.registry.tend_definitions(&shutdown)
         );
         // Whatever ended it, those who are served are told.
         api.shutdown.cancel();

@@ -9,8 +9,8 @@ use crate::schema::Shape;
 /// The object that results where `new` says what some fields are to be.
 pub(super) fn merge(shape: &Shape, old: &Value, new: &Value) -> Value {
     match (shape, old, new) {
-        (Shape::Struct(_) | Shape::Map { .. }, Value::Object(old), Value::Object(new))
-            if !is_atomic(shape) =>
+        (shape, Value::Object(old), Value::Object(new))
+            if shape.has_fields() && !is_atomic(shape) =>
         {
             let mut merged = old.clone();
             for (key, value) in new {

@@ -17,13 +17,13 @@ pub(super) fn misfits(shape: &Shape, value: &Value) -> Vec<String> {
 
 fn misfits_at(shape: &Shape, value: &Value, path: &mut Vec<Element>, found: &mut Vec<String>) {
     let expected = match (shape, value) {
-        (_, Value::Null) | (Shape::Any, _) => return,
-        (Shape::Struct(_) | Shape::Map { .. }, Value::Object(object)) => {
+        (_, Value::Null) | (Shape::Any | Shape::Deduced, _) => return,
+        (Shape::Struct(_) | Shape::Own(_) | Shape::Map { .. }, Value::Object(object)) => {
             for (key, value) in object {
                 path.push(Element::field(key));
                 let known = shape
                     .as_struct()
-                    .is_none_or(|owner| owner.field(key).is_some());
+                    .is_none_or(|owner| owner.is_open || owner.field(key).is_some());
                 if known {
                     misfits_at(field_shape(shape, key), value, path, found);
                 } else {
@@ -56,7 +56,7 @@ fn misfits_at(shape: &Shape, value: &Value, path: &mut Vec<Element>, found: &mut
             }
             return;
         }
-        (Shape::Struct(_) | Shape::Map { .. }, _) => "map",
+        (Shape::Struct(_) | Shape::Own(_) | Shape::Map { .. }, _) => "map",
         (Shape::List { .. }, _) => "list",
         (_, Value::Object(_) | Value::Array(_)) => "scalar",
         (Shape::Boolean, Value::Bool(_)) => return,

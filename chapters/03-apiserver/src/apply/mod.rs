@@ -37,10 +37,62 @@ mod update;
 
 use serde_json::{Map, Value, json};
 
+use crate::custom;
+use crate::resources::{Custom, Resource};
 use crate::schema::{FieldValidation, Shape, check, type_named};
 use crate::status::ApiError;
 use managed::{Managed, Manager};
 use update::Conflict;
+
+/// What an object is: a built-in type by its name, or a version that a client has defined.
+#[derive(Debug, Clone, Copy)]
+pub enum Typed<'a> {
+    /// `io.k8s.api.core.v1.Pod`
+    Named(&'a str),
+    /// Such.
+    Custom(&'a Custom),
+}
+
+impl<'a> Typed<'a> {
+    /// The objects of a resource.
+    pub fn of(resource: &Resource<'a>) -> Typed<'a> {
+        match resource.custom {
+            Some(custom) => Typed::Custom(custom),
+            None => Typed::Named(resource.schema),
+        }
+    }
+
+    fn shape(self) -> Result<Shape, ApiError> {
+        let name = match self {
+            Typed::Custom(custom) => return Ok(custom.shape.clone()),
+            Typed::Named(name) => name,
+        };
+        let found = type_named(name).map(Shape::Struct);
+        found.ok_or_else(|| ApiError::internal(format!("no type {name:?}")))
+    }
+
+    fn check(self, value: Value) -> Result<Value, ApiError> {
+        let checked = match self {
+            Typed::Named(name) => check(name, value, FieldValidation::Ignore),
+            Typed::Custom(custom) => custom::check(custom, value, FieldValidation::Ignore),
+        };
+        checked.map(|checked| checked.value)
+    }
+
+    /// The object that a create starts from.
+    fn empty(self) -> Result<Value, ApiError> {
+        match self {
+            Typed::Named(_) => self.check(json!({})),
+            Typed::Custom(_) => Ok(json!({})),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Typed<'a> {
+    fn from(name: &'a str) -> Typed<'a> {
+        Typed::Named(name)
+    }
+}
 
 /// Annotation in which `kubectl apply` keeps what it last applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -54,8 +106,8 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// `Conflict` with a cause for each field that others own, unless `force`; `BadRequest` and
 /// internal errors where the configuration does not fit the type, as upstream.
 #[allow(clippy::too_many_arguments)]
-pub fn apply(
-    schema_name: &str,
+pub fn apply<'a>(
+    typed: impl Into<Typed<'a>>,
     live: Option<&Value>,
     config: &Value,
     manager: &str,
@@ -64,11 +116,12 @@ pub fn apply(
     api_version: &str,
     now: &str,
 ) -> Result<Value, ApiError> {
-    let shape = shape_of(schema_name)?;
+    let typed = typed.into();
+    let shape = typed.shape()?;
     check_config(&shape, config, api_version)?;
     let object = match live {
         Some(live) => managed::without(live),
-        None => empty(schema_name)?,
+        None => typed.empty()?,
     };
     let mut managed = match live.map(|live| managed::decode(&live["metadata"]["managedFields"])) {
         Some(None) => return Err(ApiError::internal("failed to decode managed fields")),
@@ -78,14 +131,7 @@ pub fn apply(
     if managed.is_empty() && live.is_some() {
         // What was there before anybody's fields were tracked must not be pruned.
         let before = Manager::updater("before-first-apply", api_version, subresource);
-        update::update(
-            &shape,
-            &empty(schema_name)?,
-            &object,
-            &mut managed,
-            before,
-            now,
-        );
+        update::update(&shape, &typed.empty()?, &object, &mut managed, before, now);
     }
     let current = Manager::applier(manager, subresource);
     let attempt = |managed: &mut Managed, force: bool| {
@@ -124,7 +170,7 @@ pub fn apply(
     if manager == "kubectl" && !new["metadata"]["annotations"][LAST_APPLIED].is_null() {
         new["metadata"]["annotations"][LAST_APPLIED] = as_last_applied(config).into();
     }
-    let mut new = check(schema_name, new, FieldValidation::Ignore)?.value;
+    let mut new = typed.check(new)?;
     managed::write(&managed, &mut new);
     match live {
         Some(live) if managed::same_but_times(live, &new) => Ok(live.clone()),
@@ -135,8 +181,8 @@ pub fn apply(
 /// Records in `new` that `manager` wrote it in place of `live` (`None`: created it), by create,
 /// update or patch. `api_version` is that of the request, `now` RFC 3339. An update that changes
 /// nothing leaves the record as it was.
-pub fn track_update(
-    schema_name: &str,
+pub fn track_update<'a>(
+    typed: impl Into<Typed<'a>>,
     live: Option<&Value>,
     new: &mut Value,
     manager: &str,
@@ -144,13 +190,11 @@ pub fn track_update(
     api_version: &str,
     now: &str,
 ) {
-    let Ok(shape) = shape_of(schema_name) else {
+    let typed = typed.into();
+    let Ok(shape) = typed.shape() else {
         return;
     };
-    let Some(empty) = empty(schema_name)
-        .ok()
-        .filter(|_| new["metadata"].is_object())
-    else {
+    let Some(empty) = typed.empty().ok().filter(|_| new["metadata"].is_object()) else {
         return;
     };
     let of_live = || {
@@ -183,17 +227,6 @@ pub fn track_update(
 /// hands: then there is nothing to write.
 pub fn same_but_times(live: &Value, new: &Value) -> bool {
     managed::same_but_times(live, new)
-}
-
-fn shape_of(schema_name: &str) -> Result<Shape, ApiError> {
-    type_named(schema_name)
-        .map(Shape::Struct)
-        .ok_or_else(|| ApiError::internal(format!("no type {schema_name:?}")))
-}
-
-/// The object that a create starts from.
-fn empty(schema_name: &str) -> Result<Value, ApiError> {
-    check(schema_name, json!({}), FieldValidation::Ignore).map(|checked| checked.value)
 }
 
 fn check_config(shape: &Shape, config: &Value, api_version: &str) -> Result<(), ApiError> {

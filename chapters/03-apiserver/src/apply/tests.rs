@@ -384,7 +384,7 @@ proptest! {
             let list: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
             deployment(json!({"template": {"spec": {"containers": list}}}))
         };
-        let shape = shape_of(DEPLOYMENT).unwrap();
+        let shape = Typed::Named(DEPLOYMENT).shape().unwrap();
         let merged = merge::merge(&shape, &spec(&old), &spec(&new));
         let merged = merged["spec"]["template"]["spec"]["containers"].as_array().unwrap();
         let names: Vec<&str> = merged.iter().map(|c| c["name"].as_str().unwrap()).collect();

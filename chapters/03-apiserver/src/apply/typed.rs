@@ -22,7 +22,7 @@ pub(super) struct Comparison {
 /// The members of a value, with what each is; `None` if it is a leaf.
 fn members<'a>(shape: &'a Shape, value: &'a Value) -> Option<Vec<(Element, &'a Shape, &'a Value)>> {
     match (shape, value) {
-        (Shape::Struct(_) | Shape::Map { .. }, Value::Object(object)) if !is_atomic(shape) => {
+        (shape, Value::Object(object)) if shape.has_fields() && !is_atomic(shape) => {
             let member = |(key, value)| (Element::field(key), field_shape(shape, key), value);
             Some(
                 object
@@ -48,6 +48,8 @@ fn members<'a>(shape: &'a Shape, value: &'a Value) -> Option<Vec<(Element, &'a S
 pub(super) fn is_atomic(shape: &Shape) -> bool {
     match shape {
         Shape::Struct(r) => r.get().atomic,
+        Shape::Own(owner) => owner.atomic,
+        Shape::Deduced => false,
         Shape::Map { atomic, .. } => *atomic,
         Shape::List { kind, .. } => *kind == ListType::Atomic,
         _ => true,
@@ -58,6 +60,12 @@ pub(super) fn is_atomic(shape: &Shape) -> bool {
 pub(super) fn field_shape<'a>(shape: &'a Shape, key: &str) -> &'a Shape {
     match shape {
         Shape::Struct(r) => r.get().field(key).map_or(&Shape::Any, |field| &field.shape),
+        Shape::Own(owner) => match (owner.field(key), owner.is_open) {
+            (Some(field), _) => &field.shape,
+            (None, true) => &Shape::Deduced,
+            (None, false) => &Shape::Any,
+        },
+        Shape::Deduced => &Shape::Deduced,
         Shape::Map { value, .. } => value,
         _ => &Shape::Any,
     }
@@ -71,15 +79,16 @@ pub(super) fn entry_element(shape: &Shape, index: usize, entry: &Value) -> Eleme
             ..
         } => Element::Value(entry.to_string()),
         Shape::List {
-            kind: ListType::Map(keys),
+            kind: kind @ (ListType::Map(_) | ListType::OwnMap(_)),
             item,
             ..
         } => {
+            let keys = kind.keys().unwrap_or_default();
             let item = item.as_struct();
             let defaults: Vec<(&str, Value)> = keys
                 .iter()
                 .filter(|key| entry.get(**key).is_none())
-                .filter_map(|key| Some((*key, item?.key_default(key)?.into())))
+                .filter_map(|key| Some((*key, item?.key_default(key)?)))
                 .collect();
             let there = keys.iter().filter_map(|key| Some((*key, entry.get(*key)?)));
             Element::keys(
@@ -108,7 +117,7 @@ pub(super) fn field_set(shape: &Shape, value: &Value) -> Set {
     for (element, member, value) in members(shape, value).into_iter().flatten() {
         let below = field_set(member, value);
         let is_entry = !matches!(element, Element::Field(_));
-        let is_users_key = matches!(shape, Shape::Map { .. });
+        let is_users_key = matches!(shape, Shape::Map { .. } | Shape::Deduced);
         if is_entry || is_users_key || is_hollow(value) || members(member, value).is_none() {
             set.members.insert(element.clone());
         }

@@ -18,9 +18,12 @@ pub(super) struct Conflict {
 }
 
 /// What each write may not own: `status` by way of the object, `spec` by way of its status.
-pub(super) fn ignored(subresource: &str) -> Set {
+pub(super) fn ignored(shape: &Shape, subresource: &str) -> Set {
+    let apart = shape
+        .as_struct()
+        .is_none_or(|owner| owner.keeps_status_apart);
     match subresource {
-        "" => Set::of_fields(&["status"]),
+        "" if apart => Set::of_fields(&["status"]),
         "status" => Set::of_fields(&["spec"]),
         _ => Set::default(),
     }
@@ -56,7 +59,7 @@ fn take_over(
     current: &Manager,
     force: bool,
 ) -> Result<Comparison, Vec<Conflict>> {
-    let ignored = ignored(&current.subresource);
+    let ignored = ignored(shape, &current.subresource);
     let mut comparison = typed::compare(shape, old, new);
     for set in [
         &mut comparison.removed,
@@ -109,7 +112,7 @@ pub(super) fn update(
     };
     let set = comparison.modified.union(&comparison.added);
     let set = set
-        .recursive_difference(&ignored(&current.subresource))
+        .recursive_difference(&ignored(shape, &current.subresource))
         .difference(&unowned());
     if set.is_empty() {
         return;
@@ -138,7 +141,8 @@ pub(super) fn apply(
     force: bool,
 ) -> Result<Value, Vec<Conflict>> {
     let merged = merge(shape, live, config);
-    let set = typed::field_set(shape, config).recursive_difference(&ignored(&current.subresource));
+    let set =
+        typed::field_set(shape, config).recursive_difference(&ignored(shape, &current.subresource));
     let before = managed.remove(current);
     let time = before.as_ref().and_then(|owned| owned.time.clone());
     let owned = Owned {

@@ -28,6 +28,7 @@ mod workloads;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
+use crate::custom;
 use crate::resources::Resource;
 
 /// Fills in what is left out. Objects must have been checked for the types of their fields;
@@ -35,6 +36,9 @@ use crate::resources::Resource;
 pub fn apply_defaults(resource: &Resource, object: &mut Value) {
     match (resource.group, resource.plural) {
         ("", "pods") => pods::pod(object),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            custom::definition::defaults(object)
+        }
         ("", "services") => services::service(object),
         ("", "endpoints") => services::endpoints(object),
         ("discovery.k8s.io", "endpointslices") => services::endpoint_slice(object),
@@ -76,6 +80,9 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
 /// Sets what a new object starts with: no status but the first one of its kind, and what only
 /// the server may say. Runs before admission; clients' own words about these are dropped.
 pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
+    if resource.plural == "customresourcedefinitions" {
+        return custom::definition::prepare_create(object);
+    }
     let status = match (resource.group, resource.plural) {
         ("", "pods") => json!({"phase": "Pending", "qosClass": pods::qos_class(&object["spec"])}),
         ("", "services") => json!({"loadBalancer": {}}),

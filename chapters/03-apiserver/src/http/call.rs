@@ -14,6 +14,7 @@ use super::negotiate::{self, Form};
 use super::path::{Query, RequestInfo};
 use super::view::View;
 use crate::authn::User;
+use crate::custom;
 use crate::protobuf;
 use crate::registry::list::Selection;
 use crate::registry::write::Writer;
@@ -140,8 +141,17 @@ impl<'a> Call<'a> {
     pub fn decode(&self, body: &[u8]) -> Result<(Value, Vec<String>), ApiError> {
         let json = self.json(body)?;
         let mode = self.field_validation()?;
-        let (kind, version) = (self.resource.kind, self.resource.api_version());
-        let (mut object, warnings) = decode_as(self.resource.schema, kind, &version, &json, mode)?;
+        let (mut object, warnings) = match self.resource.custom {
+            Some(custom) => {
+                custom::check_conversion(custom)?;
+                let decoded = custom::decode(custom, &json, mode)?;
+                (decoded.value, decoded.warnings)
+            }
+            None => {
+                let (kind, version) = (self.resource.kind, self.resource.api_version());
+                decode_as(self.resource.schema, kind, &version, &json, mode)?
+            }
+        };
         self.check_address(&object)?;
         let namespace = self.target().namespace;
         if !namespace.is_empty() {

@@ -217,6 +217,18 @@ async fn respond(
     } else {
         call::read_body(body).await?
     };
+    if let Some(custom) = call.resource.custom
+        && custom.is_deprecated()
+    {
+        let answered = match subresource {
+            Some(_) => subresource::handle(&call, body).await,
+            None => resource::handle(&call, body).await,
+        };
+        return answered.map(|mut response| {
+            answer::warn(&mut response, &[custom.deprecation_warning()]);
+            response
+        });
+    }
     if subresource.is_some() {
         return subresource::handle(&call, body).await;
     }

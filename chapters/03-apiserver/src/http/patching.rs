@@ -7,6 +7,7 @@ use super::answer::{self, Body};
 use super::call::{Call, invalid_option, yaml_to_json};
 use super::negotiate;
 use crate::apply;
+use crate::custom;
 use crate::patch;
 use crate::registry::write::Writer;
 use crate::registry::{events, meta};
@@ -35,6 +36,14 @@ impl PatchType {
         match negotiate::content_type(&call.headers).as_str() {
             "application/json-patch+json" => Ok(PatchType::Json),
             "application/merge-patch+json" => Ok(PatchType::Merge),
+            // How lists of custom objects merge is told to server-side apply alone.
+            "application/strategic-merge-patch+json" if call.resource.custom.is_some() => {
+                Err(ApiError::unsupported_media_type(
+                    "the body of the request was in an unknown format - accepted media types \
+                     include: application/json-patch+json, application/merge-patch+json, \
+                     application/apply-patch+yaml",
+                ))
+            }
             "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
             "application/apply-patch+yaml" => Ok(PatchType::Apply),
             _ => Err(ApiError::unsupported_media_type(
@@ -67,6 +76,9 @@ impl PatchType {
 /// # Errors
 /// What the client reads as a `Status`.
 pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
+    if let Some(custom) = call.resource.custom {
+        custom::check_conversion(custom)?;
+    }
     let view = call.view()?;
     let mut warnings = Vec::new();
     let target = call.target();
@@ -85,7 +97,7 @@ pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
             .update(&target, &writer, |live| {
                 let presented = live.map(|live| events::present(call.resource, live.clone()));
                 let applied = apply::apply(
-                    call.resource.schema,
+                    apply::Typed::of(call.resource),
                     presented.as_ref(),
                     &config,
                     &call.manager,
@@ -141,7 +153,11 @@ fn patched(
             )));
         }
     }
-    let checked = schema::check(resource.schema, patched, call.field_validation()?)?;
+    let mode = call.field_validation()?;
+    let checked = match resource.custom {
+        Some(custom) => custom::check(custom, patched, mode)?,
+        None => schema::check(resource.schema, patched, mode)?,
+    };
     let (object, warnings) = (checked.value, checked.warnings);
     call.check_address(&object)?;
     Ok((events::to_stored(resource, object), warnings))

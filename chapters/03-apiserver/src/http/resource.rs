@@ -8,6 +8,7 @@ use super::answer::{self, Body};
 use super::call::{Call, invalid_option};
 use super::patching;
 use super::watch;
+use crate::custom;
 use crate::registry::delete::{DeleteOptions, Propagation};
 use crate::registry::list::ListOptions;
 use crate::registry::{Target, events, meta, strategy};
@@ -78,9 +79,17 @@ async fn list(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     ))
 }
 
+/// What is to be said of a new definition.
+fn definition_warnings(call: &Call, created: &Value) -> Vec<String> {
+    match call.resource.plural {
+        "customresourcedefinitions" => custom::definition::warnings(created),
+        _ => Vec::new(),
+    }
+}
+
 async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
-    let (object, warnings) = call.decode(body)?;
+    let (object, mut warnings) = call.decode(body)?;
     let object = events::to_stored(call.resource, object);
     call.check_escalation(None, &object)?;
     let created = call
@@ -88,6 +97,7 @@ async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
         .registry
         .create(&call.target(), object, &call.writer())
         .await?;
+    warnings.extend(definition_warnings(call, &created));
     let mut response = view.answer(201, &call.headers, created);
     answer::warn(&mut response, &warnings);
     Ok(response)

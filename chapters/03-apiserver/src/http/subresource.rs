@@ -11,8 +11,9 @@ use super::call::{Call, decode_as};
 use super::patching::PatchType;
 use super::resource;
 use super::token;
+use crate::custom;
 use crate::registry::{Target, meta};
-use crate::resources;
+use crate::resources::{self, Resource};
 use crate::status::{ApiError, FieldError, Subject};
 
 /// Answers a request for a part of an object.
@@ -57,6 +58,14 @@ fn scale_of(object: &Value) -> Value {
     }
     json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec,
         "status": status})
+}
+
+/// `Scale` of an object of a resource.
+fn scale_in(resource: &Resource, object: &Value) -> Result<Value, ApiError> {
+    match resource.custom {
+        Some(custom) => custom::scale_of(custom, object),
+        None => Ok(scale_of(object)),
+    }
 }
 
 /// A selector in one line, as `Scale` has it: a label selector, or, of the older kinds, labels.
@@ -132,7 +141,7 @@ async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
         }
         _ => return Err(ApiError::method_not_allowed()),
     };
-    Ok(answer::json(200, &scale_of(&written)))
+    Ok(answer::json(200, &scale_in(call.resource, &written)?))
 }
 
 /// A live object with the replicas of its changed `Scale`.
@@ -142,7 +151,9 @@ fn scaled(
     change: impl FnOnce(&Value) -> Result<Value, ApiError>,
 ) -> Result<Value, ApiError> {
     let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
-    let scale = change(&scale_of(live))?;
+    // One that does not say how many it wants can be told here.
+    let scale = scale_in(target.resource, live).unwrap_or_else(|_| scale_of(live));
+    let scale = change(&scale)?;
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let detail = "must be greater than or equal to 0";
@@ -156,7 +167,12 @@ fn scaled(
         return Err(ApiError::invalid(subject, &[error]));
     }
     let mut object = live.clone();
-    object["spec"]["replicas"] = replicas.into();
+    let path = target.resource.custom.map(custom::replicas_path);
+    let path = path.unwrap_or_else(|| vec!["spec", "replicas"]);
+    let place = path
+        .into_iter()
+        .fold(&mut object, |value, name| &mut value[name]);
+    *place = replicas.into();
     let version = scale["metadata"].get("resourceVersion").cloned();
     meta::set(&mut object, "resourceVersion", version);
     Ok(object)

@@ -57,7 +57,9 @@ impl<'a> View<'a> {
 
     /// Whether stored bytes can be served without being parsed.
     fn is_verbatim(&self, slot: &Slot) -> bool {
-        self.wanted.form == Form::Object && *self.resource == slot.resource()
+        self.wanted.form == Form::Object
+            && self.resource.custom.is_none()
+            && *self.resource == slot.resource()
     }
 
     /// A parsed object, as it is stored, in this view.
@@ -116,7 +118,7 @@ impl<'a> View<'a> {
                 .map(|entry| entry.stored.len())
                 .sum::<usize>();
             let mut out = Vec::with_capacity(bytes + 40 * listed.entries.len() + 256);
-            let head = json!({"kind": format!("{}List", self.resource.kind),
+            let head = json!({"kind": self.resource.list_kind(),
                 "apiVersion": self.resource.api_version(), "metadata": metadata});
             out.extend_from_slice(head.to_string().trim_end_matches('}').as_bytes());
             out.extend_from_slice(b"},\"items\":[");
@@ -144,7 +146,7 @@ impl<'a> View<'a> {
                 "items": objects.iter().map(metadata_of).collect::<Vec<_>>(),
             }),
             Form::Object => json!({
-                "kind": format!("{}List", self.resource.kind),
+                "kind": self.resource.list_kind(),
                 "apiVersion": self.resource.api_version(),
                 "metadata": metadata,
                 "items": objects,

@@ -17,6 +17,7 @@
 //! Left out: the deprecated `/watch/` paths, and the protobuf form of version 3.
 //! Upstream: `api/openapi-spec`, `k8s.io/kube-openapi`.
 
+mod custom;
 mod models;
 mod operations;
 mod parameters;
@@ -155,7 +156,10 @@ const GENERATION: u32 = 1;
 fn hash<'a>(resources: impl Iterator<Item = Resource<'a>>) -> String {
     let mut hasher = Sha256::new();
     hasher.update(format!("{} {GENERATION}", env!("CARGO_PKG_VERSION")));
-    resources.for_each(|resource| hasher.update(format!("{resource:?}")));
+    resources.for_each(|resource| match resource.custom {
+        Some(custom) => hasher.update(format!("{} {}", custom.definition.group, custom.source())),
+        None => hasher.update(format!("{resource:?}")),
+    });
     hasher
         .finalize()
         .iter()

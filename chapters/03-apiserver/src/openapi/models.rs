@@ -36,13 +36,20 @@ pub(super) fn models(resources: &[Resource], form: Form) -> Map<String, Value> {
         kind("", "v1", "DeleteOptions"),
     ));
     kinds.push((format!("{META}Status"), kind("", "v1", "Status")));
-    let needed = ["APIResourceList", "ListMeta"].map(|name| format!("{META}{name}"));
+    let needed = ["APIResourceList", "ListMeta", "ObjectMeta"].map(|name| format!("{META}{name}"));
     let wanted = |name: &str| {
         kinds.iter().any(|(kind, _)| kind == name) || needed.iter().any(|needed| needed == name)
     };
     let mut models = definitions(wanted);
     for (name, model) in &mut models {
         finish(name, model, form);
+    }
+    let texts = models[&format!("{META}Status")]["properties"].clone();
+    for custom in resources.iter().filter_map(|resource| resource.custom) {
+        models.insert(
+            custom.schema_name.clone(),
+            super::custom::model(custom, &texts, form),
+        );
     }
     for (name, kind) in kinds {
         if let Some(model) = models.get_mut(&name) {
@@ -53,10 +60,7 @@ pub(super) fn models(resources: &[Resource], form: Form) -> Map<String, Value> {
         .iter()
         .filter(|resource| resource.verbs.contains(&"list"))
     {
-        models.insert(
-            format!("{}List", resource.schema),
-            list_model(resource, form),
-        );
+        models.insert(resource.list_schema(), list_model(resource, form));
     }
     let patch = "Patch is provided to give a concrete name and type to the Kubernetes PATCH \
                  request body.";
@@ -72,6 +76,12 @@ fn finish(name: &str, model: &mut Value, form: Form) {
     match name.rsplit('.').next() {
         Some("Quantity") => one_of(model, form, "number", None),
         Some("IntOrString") => one_of(model, form, "integer", Some("int-or-string")),
+        // One of several things: there is no word for it that clients would understand.
+        Some(name) if name == "JSON" || name.starts_with("JSONSchemaPropsOr") => {
+            if let Some(model) = model.as_object_mut() {
+                model.retain(|field, _| field == "description");
+            }
+        }
         _ => {}
     }
     if let Some(required) = model.get_mut("required").and_then(Value::as_array_mut) {
@@ -119,7 +129,7 @@ fn finish_property(property: &mut Value, field: Option<(&Type, &Field)>, form: F
         property["default"] = json!({});
     }
     if let Some(default) = owner.key_default(&field.name) {
-        property["default"] = default.into();
+        property["default"] = default;
     }
     let mut strategies = Vec::new();
     match &field.shape {
@@ -129,8 +139,8 @@ fn finish_property(property: &mut Value, field: Option<(&Type, &Field)>, form: F
             property["x-kubernetes-list-type"] = match kind {
                 ListType::Atomic => "atomic",
                 ListType::Set => "set",
-                ListType::Map(keys) => {
-                    property["x-kubernetes-list-map-keys"] = json!(keys);
+                ListType::Map(_) | ListType::OwnMap(_) => {
+                    property["x-kubernetes-list-map-keys"] = json!(kind.keys());
                     "map"
                 }
             }
@@ -188,7 +198,7 @@ fn list_model(resource: &Resource, form: Form) -> Value {
     }
     metadata["description"] = "Standard list metadata.".into();
     json!({
-        "description": format!("{0}List is a list of {0} objects.", resource.kind),
+        "description": format!("{} is a list of {} objects.", resource.list_kind(), resource.kind),
         "type": "object",
         "required": ["items"],
         "properties": {
@@ -202,6 +212,6 @@ fn list_model(resource: &Resource, form: Form) -> Value {
             "metadata": metadata,
         },
         "x-kubernetes-group-version-kind":
-            [kind(resource.group, resource.version, &format!("{}List", resource.kind))],
+            [kind(resource.group, resource.version, &resource.list_kind())],
     })
 }

@@ -135,7 +135,7 @@ fn operation(resource: &Resource, verb: &str) -> Operation {
     let status = || "io.k8s.apimachinery.pkg.apis.meta.v1.Status".to_owned();
     let options = || Some("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions".to_owned());
     let (body, answer) = match verb {
-        "list" => (None, format!("{schema}List")),
+        "list" => (None, resource.list_schema()),
         "create" | "update" => (Some(schema.clone()), schema),
         "patch" => (
             Some("io.k8s.apimachinery.pkg.apis.meta.v1.Patch".to_owned()),
@@ -181,7 +181,7 @@ fn operation(resource: &Resource, verb: &str) -> Operation {
 }
 
 fn is_returned(resource: &Resource) -> bool {
-    matches!(resource.kind, "Pod" | "Service" | "ServiceAccount")
+    resource.group.is_empty() && matches!(resource.kind, "Pod" | "Service" | "ServiceAccount")
 }
 
 fn sub_operation(resource: &Resource, subresource: &Subresource, verb: &str) -> Operation {
@@ -190,7 +190,7 @@ fn sub_operation(resource: &Resource, subresource: &Subresource, verb: &str) -> 
         .unwrap_or((resource.group, resource.version));
     let own_kind = resource.kind_of(subresource);
     let schema = match subresource.group_version {
-        None if resource.custom.is_some() => resource.schema.to_owned(),
+        None if own_kind == resource.kind => resource.schema.to_owned(),
         _ => schema_name(group, version, own_kind),
     };
     let streams = matches!(

@@ -16,12 +16,16 @@ type Field = (&'static str, u32, Form);
 enum Form {
     /// A boolean.
     Flag,
+    /// A whole number.
+    Count,
+    /// Any number.
+    Number,
     /// One value, encoded so.
     One(fn(&Value) -> Vec<u8>),
     /// A list, each of its items encoded so.
     Each(fn(&Value) -> Vec<u8>),
 }
-use Form::{Each, Flag, One};
+use Form::{Count, Each, Flag, Number, One};
 
 /// The whole document.
 pub(super) fn document(document: &Value) -> Vec<u8> {
@@ -131,19 +135,38 @@ fn schema(schema: &Value) -> Vec<u8> {
     const FIELDS: &[Field] = &[
         ("$ref", 1, One(text)),
         ("format", 2, One(text)),
+        ("title", 3, One(text)),
         ("description", 4, One(text)),
         ("default", 5, One(any)),
+        ("multipleOf", 6, Number),
+        ("maximum", 7, Number),
+        ("exclusiveMaximum", 8, Flag),
+        ("minimum", 9, Number),
+        ("exclusiveMinimum", 10, Flag),
+        ("maxLength", 11, Count),
+        ("minLength", 12, Count),
+        ("pattern", 13, One(text)),
+        ("maxItems", 14, Count),
+        ("minItems", 15, Count),
+        ("uniqueItems", 16, Flag),
+        ("maxProperties", 17, Count),
+        ("minProperties", 18, Count),
         ("required", 19, Each(text)),
-        (
-            "additionalProperties",
-            21,
-            One(|it| wrapped(1, self::schema(it))),
-        ),
+        ("enum", 20, Each(any)),
+        ("additionalProperties", 21, One(additional)),
         ("type", 22, One(|it| wrapped(1, text(it)))),
         ("items", 23, One(|it| wrapped(1, self::schema(it)))),
         ("properties", 25, One(schemas)),
     ];
     message(schema, FIELDS, 31)
+}
+
+/// A schema, or whether anything may be there.
+fn additional(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Bool(any) => [tag(2, 0), vec![u8::from(*any)]].concat(),
+        schema => wrapped(1, self::schema(schema)),
+    }
 }
 
 /// The fields of a JSON object, in the object's order. `extensions` is where those go that begin
@@ -164,6 +187,14 @@ fn message(object: &Value, fields: &[Field], extensions: u32) -> Vec<u8> {
             Flag if value == true => bytes.extend([tag(*number, 0), vec![1]].concat()),
             // What is not there is false.
             Flag => {}
+            Count => {
+                bytes.extend(tag(*number, 0));
+                bytes.extend(varint(value.as_u64().unwrap_or_default()));
+            }
+            Number => {
+                bytes.extend(tag(*number, 1));
+                bytes.extend(value.as_f64().unwrap_or_default().to_le_bytes());
+            }
             One(encode) => put(&mut bytes, *number, &encode(value)),
             Each(encode) => {
                 for item in value.as_array().into_iter().flatten() {

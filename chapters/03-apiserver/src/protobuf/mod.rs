@@ -29,8 +29,7 @@ use wire::{Fields, Raw, Wrong};
 
 /// What every body begins with.
 const MAGIC: &[u8] = b"k8s\0";
-/// How deep structs may be in structs. A schema is at most this deep, but for the ones (JSON
-/// schemas) that contain themselves, which are not served.
+/// How deep structs may be in structs: JSON schemas contain themselves.
 const DEPTH_MAX: usize = 64;
 
 /// The fields of a type, by number.
@@ -154,10 +153,11 @@ fn schema_of(api_version: &str, kind: &str) -> Option<String> {
 
 /// A type's name in `fields.txt`: `core.v1.Pod`.
 fn row_name(schema: &str) -> &str {
-    const PREFIXES: [&str; 3] = [
+    const PREFIXES: [&str; 4] = [
         "io.k8s.api.",
         "io.k8s.apimachinery.pkg.apis.",
         "io.k8s.kube-aggregator.pkg.apis.",
+        "io.k8s.apiextensions-apiserver.pkg.apis.",
     ];
     PREFIXES
         .iter()
@@ -189,6 +189,11 @@ fn message(
             (Some(Name::Inline(inlined)), Raw::Bytes(bytes)) => {
                 message(inlined, r#type, bytes, object, depth + 1)?;
             }
+            (Some(Name::Json(name)), Raw::Bytes(bytes))
+                if row == JSON_SCHEMA && UNIONS.contains(name) =>
+            {
+                object.insert((*name).to_owned(), union(row, r#type, bytes, depth)?);
+            }
             (Some(Name::Json(name)), raw) => {
                 if let Some(field) = r#type.field(name) {
                     put(object, name, &field.shape, raw, depth)?;
@@ -199,6 +204,28 @@ fn message(
         }
     }
     Ok(())
+}
+
+/// A type that contains itself.
+const JSON_SCHEMA: &str = "apiextensions.v1.JSONSchemaProps";
+/// Fields of a JSON schema that are a schema, or else a boolean.
+const UNIONS: [&str; 3] = ["additionalItems", "additionalProperties", "items"];
+
+/// One of both: a schema is a message of its own, and the boolean a number.
+fn union(row: &str, r#type: &Type, bytes: &[u8], depth: usize) -> Result<Value, Wrong> {
+    let mut found = Value::Null;
+    for field in Fields::new(bytes) {
+        match field? {
+            (1 | 2, Raw::Bytes(bytes)) => {
+                let mut schema = Map::new();
+                message(row, r#type, bytes, &mut schema, depth + 1)?;
+                return Ok(schema.into());
+            }
+            (1, Raw::Number(any)) => found = (any != 0).into(),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Puts what was read into its field: lists and maps come an entry at a time.

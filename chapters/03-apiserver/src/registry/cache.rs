@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use super::codec::Codec;
 use super::keys;
-use crate::resources::{self, Catalog, Custom, Resource, Served};
+use crate::resources::{self, Catalog, Custom, Definition, Resource, Served};
 use crate::selectors;
 use crate::status::ApiError;
 
@@ -168,6 +168,37 @@ impl Slot {
         own.plural == resource.plural && own.group == resource.group
     }
 
+    /// Whether its objects define others.
+    pub fn holds_definitions(&self) -> bool {
+        self.resource().plural == "customresourcedefinitions"
+    }
+
+    /// Fills it with what the store had at a revision.
+    pub(super) fn fill(&self, revision: Revision, kvs: &[KeyValue]) {
+        let entries = kvs.iter().filter_map(|kv| {
+            let key = std::str::from_utf8(&kv.key).ok()?;
+            let key = key.strip_prefix(self.prefix.as_str())?;
+            let entry = Arc::new(Entry::new(&self.resource(), key, kv));
+            Some((entry.key.clone(), entry))
+        });
+        let mut state = self.write();
+        state.objects = entries.collect();
+        state.window.clear();
+        state.floor = revision;
+    }
+
+    /// Looks anew at what selectors look at: the definition has changed.
+    fn reread(&self) {
+        let resource = self.resource();
+        for entry in self.write().objects.values_mut() {
+            let object: Value = serde_json::from_slice(&entry.stored).unwrap_or_default();
+            *entry = Arc::new(Entry {
+                fields: selectors::selectable_fields(&resource, &object),
+                ..Entry::clone(entry)
+            });
+        }
+    }
+
     /// The objects of a namespace, or all where it is empty, in the order of their keys; those
     /// after `after`, if given.
     pub fn objects(&self, namespace: &str, after: Option<&str>) -> Vec<Arc<Entry>> {
@@ -307,6 +338,15 @@ pub struct Cache {
     revision: watch::Sender<Revision>,
 }
 
+/// What is about to be served.
+#[derive(Debug, Default)]
+pub(super) struct Defined {
+    customs: Vec<Arc<Custom>>,
+    slots: Vec<Arc<Slot>>,
+    /// Those whose objects have to be loaded.
+    pub(super) new: Vec<Arc<Slot>>,
+}
+
 /// What is served, and where it is held: replaced as a whole.
 #[derive(Debug)]
 struct Contents {
@@ -362,6 +402,11 @@ impl Cache {
         *self.revision.borrow()
     }
 
+    /// Wakes when a revision is reached.
+    pub fn subscribe(&self) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
+    }
+
     /// Waits until a revision has been reached.
     pub async fn reached(&self, revision: Revision) {
         if self.revision() < revision {
@@ -409,19 +454,83 @@ impl Cache {
         }
     }
 
-    /// Serves these versions of custom resources from now on, and no others. Objects of resources
-    /// that are new have to be there already: `load` brings them.
-    pub fn serve(&self, slots: Vec<Arc<Slot>>, customs: Vec<Arc<Custom>>) {
-        let served = customs.into_iter().filter(|custom| custom.served);
+    /// Serves what the definitions define from now on, and no more; answers with the slots that are
+    /// new, whose objects have yet to be loaded before [`Cache::publish`].
+    pub(super) fn define(&self, definitions: &[Value]) -> Defined {
+        let now = self.contents();
+        let mut defined = Defined::default();
+        for definition in definitions {
+            let versions = Definition::versions_of(definition);
+            let storage = versions
+                .iter()
+                .find(|custom| custom.version == custom.definition.storage_version);
+            let Some(storage) = storage.cloned() else {
+                continue;
+            };
+            let served = Served::Custom(storage);
+            let old = now.slots.iter().find(|slot| slot.holds(&served.resource()));
+            let slot = match old {
+                // Nothing has changed but its status.
+                Some(old)
+                    if old
+                        .served
+                        .custom()
+                        .is_some_and(|old| old.definition.is_like(&versions[0].definition)) =>
+                {
+                    defined
+                        .customs
+                        .extend(now.catalog.versions_of(&old.resource()));
+                    defined.slots.push(old.clone());
+                    continue;
+                }
+                Some(old) => Arc::new(Slot::with(served, old.content.clone())),
+                None => {
+                    let slot = Arc::new(Slot::new(served));
+                    defined.new.push(slot.clone());
+                    slot
+                }
+            };
+            slot.reread();
+            defined.slots.push(slot);
+            defined.customs.extend(versions);
+        }
+        defined
+    }
+
+    /// What is defined takes the place of what was; who watches what has changed is sent away.
+    pub(super) fn publish(&self, defined: Defined) {
+        let served = defined.customs.into_iter().filter(|custom| custom.served);
         let catalog = Arc::new(Catalog::new(served.collect()));
-        let built_in = |slot: &Arc<Slot>| slot.served.custom().is_none();
         let mut contents = self
             .contents
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let all = contents.slots.iter().filter(|slot| built_in(slot)).cloned();
-        let slots = all.chain(slots).collect();
+        let old = contents
+            .slots
+            .iter()
+            .filter(|slot| slot.served.custom().is_some());
+        for slot in old.filter(|old| !defined.slots.iter().any(|new| Arc::ptr_eq(new, old))) {
+            if let Some(custom) = slot.served.custom() {
+                custom.definition.retired.cancel();
+            }
+        }
+        let built_in = contents
+            .slots
+            .iter()
+            .filter(|slot| slot.served.custom().is_none());
+        let slots = built_in.cloned().chain(defined.slots).collect();
         *contents = Arc::new(Contents { catalog, slots });
+    }
+
+    /// Makes places for the objects of what is defined in the store.
+    pub(super) fn load_definitions(&self, kvs: &[KeyValue]) {
+        let contents = self.contents();
+        let definitions = kvs.iter().filter(|kv| {
+            let place = contents.place(&kv.key);
+            place.is_some_and(|(slot, _)| slot.holds_definitions())
+        });
+        let definitions: Vec<Value> = definitions.map(parse).collect();
+        self.publish(self.define(&definitions));
     }
 
     /// Where the object of a key of the store is: its slot, and its key there.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Registry, Target, key, meta, strategy};
+use super::{Registry, Target, definitions, key, meta, strategy};
 use crate::resources::Resource;
 use crate::status::ApiError;
 
@@ -88,7 +88,7 @@ impl Registry {
                 .read(target)
                 .await?
                 .ok_or_else(|| ApiError::not_found(target.subject()))?;
-            let object = self.parse(&slot, &kv)?;
+            let object = self.parse(target.resource, &slot, &kv)?;
             check_preconditions(target, options, &object)?;
             let step = step(target.resource, &object, options, Timestamp::now());
             if options.dry_run || step == Step::Wait {
@@ -193,6 +193,21 @@ fn step(resource: &Resource, object: &Value, options: &DeleteOptions, now: Times
         });
     }
 
+    if resource.plural == "customresourcedefinitions" && !meta::is_terminating(object) {
+        // Its objects go first. Upstream: `customresourcedefinition/etcd.go`.
+        let mut finalizers = finalizers;
+        if !finalizers
+            .iter()
+            .any(|finalizer| finalizer == definitions::CLEANUP)
+        {
+            finalizers.push(definitions::CLEANUP.into());
+        }
+        return marked_by(&|marked| {
+            mark(marked, now, None);
+            meta::set_finalizers(marked, &finalizers);
+            definitions::mark(marked, &meta::time(now));
+        });
+    }
     let grace = graceful_seconds(resource, object, options);
     let running_grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
     if meta::is_terminating(object) {

@@ -1,10 +1,12 @@
-//! Events have two forms, of core/v1 and of events.k8s.io/v1; they are kept in the first.
+//! Events have two forms, of core/v1 and of events.k8s.io/v1; they are kept in the first. Custom
+//! objects are shown as their definition says now.
 //!
 //! Upstream: `pkg/apis/core/v1` and `pkg/apis/events/v1/conversion.go`.
 
 use serde_json::Value;
 
 use super::keys;
+use crate::custom;
 use crate::resources::Resource;
 
 /// Fields that have two names: in core/v1, and in events.k8s.io/v1.
@@ -20,6 +22,9 @@ const NAMES: &[(&str, &str)] = &[
 
 /// A stored object, as a resource shows it.
 pub fn present(resource: &Resource, object: Value) -> Value {
+    if let Some(custom) = resource.custom {
+        return custom::present(custom, object);
+    }
     if keys::stored_as(resource) == *resource {
         return object;
     }

@@ -14,6 +14,7 @@ pub fn prefix(resource: &Resource) -> String {
         return format!("{ROOT}{}/{}/", resource.group, resource.plural);
     }
     let place = match (resource.group, resource.plural) {
+        ("apiextensions.k8s.io", plural) => return format!("{ROOT}{}/{plural}/", resource.group),
         ("", "nodes") => "minions",
         ("", "services") => "services/specs",
         ("", "endpoints") => "services/endpoints",

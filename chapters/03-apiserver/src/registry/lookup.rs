@@ -96,6 +96,13 @@ impl Registry {
         old: Option<&Value>,
         user: &User,
     ) -> Result<(), ApiError> {
+        if let Some(custom) = target.resource.custom
+            && operation == Operation::Create
+            && custom.definition.is_terminating
+        {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(ApiError::forbidden(target.subject(), why));
+        }
         let admission = Admission {
             not_ready_toleration_seconds: self.config.default_not_ready_toleration_seconds,
             unreachable_toleration_seconds: self.config.default_unreachable_toleration_seconds,

@@ -20,6 +20,7 @@
 //! * [`list`]: lists as of one revision, in pages.
 //! * [`cache`]: the watch cache. A reader who wants the latest waits until the cache has reached
 //!   the store's revision, so everyone reads their own writes.
+//! * `definitions`: custom resources come and go.
 //! * [`strategy`]: what each kind sets by itself; `rules`, `certificates`: more of that.
 //! * `gates`: fields whose feature is switched off.
 //! * [`codec`], [`keys`], [`meta`], [`events`]: forms and places.
@@ -33,6 +34,7 @@ pub mod bootstrap;
 pub mod cache;
 mod certificates;
 pub mod codec;
+mod definitions;
 pub mod delete;
 pub mod events;
 mod flowcontrol;
@@ -62,6 +64,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alloc::ServiceAllocator;
 use crate::authz::Authorizer;
 use crate::config::Config;
+use crate::custom;
 use crate::resources::{Catalog, Resource};
 use crate::status::{ApiError, Subject};
 use crate::trace;
@@ -124,6 +127,8 @@ impl Registry {
         let cache = Cache::default();
         let all = store.range(range(cache::everything())).await?;
         let authorizer = RwLock::default();
+        // First what is defined: then there is a place for the objects.
+        cache.load_definitions(&all.kvs);
         cache.load(all.revision, &all.kvs, &authorizer);
         let services = services::allocator(&cache, &config)?;
         Ok(Registry {
@@ -163,6 +168,9 @@ impl Registry {
                 () = shutdown.cancelled() => return Ok(()),
             };
             let touched = self.cache.apply(&batch, &self.authorizer);
+            if touched.iter().any(|slot| slot.holds_definitions()) {
+                self.follow_definitions(batch.revision).await?;
+            }
             self.cache.reach(batch.revision, &touched);
         }
     }
@@ -245,7 +253,7 @@ impl Registry {
         let Some(kv) = self.read(target).await? else {
             return Err(ApiError::not_found(target.subject()));
         };
-        self.parse(&*self.slot(target.resource)?, &kv)
+        self.parse(target.resource, &*self.slot(target.resource)?, &kv)
     }
 
     /// An object as the cache has it, parsed: for those who ask often, and for whom what is being
@@ -258,7 +266,11 @@ impl Registry {
         let entry = found.ok_or_else(|| ApiError::not_found(target.subject()))?;
         let codec = &self.slot(target.resource)?.codec;
         let object = codec.decode(&entry.stored, entry.revision);
-        object.map_err(|error| ApiError::internal(error.to_string()))
+        let object = object.map_err(|error| ApiError::internal(error.to_string()))?;
+        Ok(match target.resource.custom {
+            Some(custom) => custom::present(custom, object),
+            None => object,
+        })
     }
 
     /// An object as the cache has it.
@@ -270,13 +282,17 @@ impl Registry {
         Ok(slot.get(&keys::local(target.namespace, target.name)))
     }
 
-    fn parse(&self, slot: &Slot, kv: &KeyValue) -> Result<Value, ApiError> {
-        slot.codec
-            .decode(&kv.value, kv.mod_revision)
-            .map_err(|error| {
-                let key = String::from_utf8_lossy(&kv.key);
-                ApiError::internal(format!("stored object {key} cannot be decoded: {error}"))
-            })
+    fn parse(&self, resource: &Resource, slot: &Slot, kv: &KeyValue) -> Result<Value, ApiError> {
+        let object = slot.codec.decode(&kv.value, kv.mod_revision);
+        let object = object.map(|object| match resource.custom {
+            // Its definition may have changed since it was written.
+            Some(custom) => custom::present(custom, object),
+            None => object,
+        });
+        object.map_err(|error| {
+            let key = String::from_utf8_lossy(&kv.key);
+            ApiError::internal(format!("stored object {key} cannot be decoded: {error}"))
+        })
     }
 
     /// Puts a key if its revision is still `expected` (0: if it is not there); answers with the

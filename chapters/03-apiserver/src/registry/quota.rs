@@ -91,7 +91,7 @@ impl Registry {
             let Some(kv) = self.read(target).await? else {
                 return Ok(());
             };
-            let mut quota = self.parse(&slot, &kv)?;
+            let mut quota = self.parse(&slot.resource(), &slot, &kv)?;
             let charged = quota::charge(&quota, write).map_err(|why| request.forbidden(why))?;
             let Some(used) = charged.filter(|_| charges) else {
                 return Ok(());

@@ -39,6 +39,11 @@ const PLAIN: Rules = Rules {
 /// Those of a kind that is told of here.
 pub(super) fn of(resource: &Resource) -> Option<Rules> {
     let rules = match (resource.group, resource.plural) {
+        ("apiextensions.k8s.io", _) => Rules {
+            unconditional_update: false,
+            generations: Generations::All,
+            ..PLAIN
+        },
         ("certificates.k8s.io", _) => PLAIN,
         ("storage.k8s.io", "csidrivers") => Rules {
             unconditional_update: false,

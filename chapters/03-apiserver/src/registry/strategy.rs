@@ -8,11 +8,15 @@ use serde_json::{Value, json};
 use super::delete::DeleteOptions;
 use super::rules::{self, Generations};
 use super::{certificates, gates, meta};
+use crate::custom;
 use crate::defaults;
 use crate::resources::Resource;
 
 /// Whether a write without `resourceVersion` may overwrite whatever is there.
 pub fn allows_unconditional_update(resource: &Resource) -> bool {
+    if resource.custom.is_some() {
+        return false;
+    }
     match rules::of(resource) {
         Some(rules) => rules.unconditional_update,
         None => !matches!(resource.plural, "leases" | "poddisruptionbudgets"),
@@ -21,23 +25,33 @@ pub fn allows_unconditional_update(resource: &Resource) -> bool {
 
 /// Whether an object that has no name is given one.
 pub fn is_named_by_server(resource: &Resource) -> bool {
-    resource.plural == "limitranges"
+    resource.group.is_empty() && resource.plural == "limitranges"
+}
+
+/// Whether a new object's status is its writer's: a kubelet says in one go that its node is there
+/// and how it is, and some custom resources have no status apart.
+pub fn takes_status(resource: &Resource) -> bool {
+    match resource.custom {
+        Some(custom) => !custom.has_status(),
+        None => resource.plural == "nodes",
+    }
 }
 
 /// Whether an update makes the object where there is none.
 pub fn allows_create_on_update(resource: &Resource) -> bool {
-    matches!(
-        resource.plural,
-        "leases"
-            | "limitranges"
-            | "endpoints"
-            | "events"
-            | "services"
-            | "roles"
-            | "rolebindings"
-            | "clusterroles"
-            | "clusterrolebindings"
-    )
+    resource.custom.is_none()
+        && matches!(
+            resource.plural,
+            "leases"
+                | "limitranges"
+                | "endpoints"
+                | "events"
+                | "services"
+                | "roles"
+                | "rolebindings"
+                | "clusterroles"
+                | "clusterrolebindings"
+        )
 }
 
 /// Whether the object itself, and not a `Status`, answers its deletion.
@@ -89,6 +103,9 @@ pub use certificates::fill_in_requester;
 
 /// Readies an object for its creation.
 pub fn prepare_create(resource: &Resource, object: &mut Value) {
+    if let Some(custom) = resource.custom {
+        return custom::prepare_create(custom, object);
+    }
     defaults::prepare_for_create(resource, object);
     gates::drop_disabled(resource, object, None);
     let starts = rules::of(resource).is_none_or(|r| r.generations == Generations::All);
@@ -126,6 +143,9 @@ pub fn orphans_by_default(resource: &Resource) -> bool {
 /// Readies an object for its update: through the main path, the status stays; through `status`,
 /// all else does.
 pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, old: &Value) {
+    if let Some(custom) = resource.custom {
+        return custom::prepare_update(custom, subresource, new, old);
+    }
     gates::drop_disabled(resource, new, Some(old));
     let is_pod = resource.group.is_empty() && resource.plural == "pods";
     if certificates::is_request(resource) {
@@ -169,6 +189,9 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
         }
         "" if has_status(resource) => {
             meta::carry(old, new, "status");
+            if resource.plural == "customresourcedefinitions" {
+                custom::definition::note_storage_version(new);
+            }
             if resource.group.is_empty() && resource.plural == "namespaces" {
                 if !new["spec"].is_object() {
                     new["spec"] = json!({});
@@ -206,6 +229,7 @@ pub fn note_transition(resource: &Resource, new: &mut Value, old: &Value, now: &
     }
     let (before, after) = (&old["status"], &new["status"]);
     if resource.plural == "persistentvolumes"
+        && resource.custom.is_none()
         && before["phase"] != after["phase"]
         && before[AT] == after[AT]
     {

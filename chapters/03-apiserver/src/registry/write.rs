@@ -150,11 +150,11 @@ impl Registry {
             let version = resource.api_version();
             // The status of a new object is the server's, and not its writer's.
             let status = match object.as_object_mut() {
-                Some(fields) if resource.plural != "nodes" => fields.remove("status"),
+                Some(fields) if !strategy::takes_status(resource) => fields.remove("status"),
                 _ => None,
             };
             apply::track_update(
-                resource.schema,
+                apply::Typed::of(resource),
                 None,
                 &mut object,
                 writer.manager,
@@ -179,7 +179,7 @@ impl Registry {
             return Ok(object);
         }
         let lease = match resource.plural {
-            "events" => self.event_lease().await?,
+            "events" if resource.custom.is_none() => self.event_lease().await?,
             _ => 0,
         };
         let place = key(&slot, target);
@@ -202,7 +202,7 @@ impl Registry {
     }
 
     fn taken(&self, target: &Target<'_>, kv: &etcd::api::KeyValue) -> Result<ApiError, ApiError> {
-        let live = self.parse(&*self.slot(target.resource)?, kv)?;
+        let live = self.parse(target.resource, &*self.slot(target.resource)?, kv)?;
         let mut error = ApiError::already_exists(target.subject());
         if meta::is_terminating(&live) {
             error.message = format!("object is being deleted: {}", error.message);
@@ -248,7 +248,7 @@ impl Registry {
                     }
                 }
             };
-            let live = self.parse(&slot, &kv)?;
+            let live = self.parse(target.resource, &slot, &kv)?;
             let mut new = change(Some(&live))?;
             self.ready_update(target, &live, &mut new, writer)?;
             let claim = self.claim_service(target, Some(&live), &mut new)?;
@@ -347,7 +347,7 @@ impl Registry {
         strategy::note_transition(resource, new, live, &now);
         if !writer.apply {
             apply::track_update(
-                resource.schema,
+                apply::Typed::of(resource),
                 Some(live),
                 new,
                 writer.manager,

@@ -71,6 +71,15 @@ impl Catalog {
         self.customs.iter().map(|custom| custom.resource())
     }
 
+    /// The versions that are served of what a slot holds.
+    pub fn versions_of(&self, resource: &Resource) -> impl Iterator<Item = Arc<Custom>> {
+        let same = move |custom: &&Arc<Custom>| {
+            let definition = &custom.definition;
+            definition.plural == resource.plural && definition.group == resource.group
+        };
+        self.customs.iter().filter(same).cloned()
+    }
+
     /// The resource at `/apis/{group}/{version}/…/{plural}`.
     pub fn by_path(&self, group: &str, version: &str, plural: &str) -> Option<Served> {
         if let Some(resource) = by_path(group, version, plural) {

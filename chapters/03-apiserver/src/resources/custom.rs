@@ -3,10 +3,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{PART, Resource, STORED, Subresource};
+use crate::custom::{Schema, shape_of};
+use crate::schema::Shape;
 
 /// What all versions of a custom resource have in common. Upstream: `CustomResourceDefinition`.
 #[derive(Debug)]
@@ -27,8 +29,14 @@ pub struct Definition {
     pub storage_version: String,
     /// When it is replaced or gone: watches end then, as clients are to look anew.
     pub retired: CancellationToken,
+    /// Its deletion has begun: there are no new objects.
+    pub is_terminating: bool,
+    /// Objects of other versions than that which is stored are made by a webhook.
+    pub converts_by_webhook: bool,
     short_names: Vec<String>,
     categories: Vec<String>,
+    /// What it was made from.
+    source: Value,
 }
 
 /// A version of a custom resource.
@@ -44,6 +52,10 @@ pub struct Custom {
     pub schema_name: String,
     /// `spec.versions[]` of the definition.
     pub spec: Value,
+    /// What its objects are.
+    pub schema: Schema,
+    /// The same, as server-side apply walks over it.
+    pub shape: Shape,
 }
 
 /// `status` and `scale`, each there or not.
@@ -81,12 +93,24 @@ impl Definition {
             namespaced: spec["scope"] == "Namespaced",
             storage_version: storage.map_or_else(String::new, |storage| text(&storage["name"])),
             retired: CancellationToken::new(),
+            is_terminating: !crd["metadata"]["deletionTimestamp"].is_null(),
+            converts_by_webhook: spec["conversion"]["strategy"] == "Webhook",
             short_names: texts(&names["shortNames"]),
             categories: texts(&names["categories"]),
+            source: json!([
+                spec,
+                names,
+                crd["metadata"]["uid"],
+                crd["metadata"]["deletionTimestamp"]
+            ]),
         });
         let version = |version: &Value| {
             let name = text(&version["name"]);
+            let schema = Schema::root(&version["schema"]["openAPIV3Schema"]);
+            let has_status = !version["subresources"]["status"].is_null();
             Arc::new(Custom {
+                shape: shape_of(&schema, has_status),
+                schema,
                 schema_name: schema_name(&definition.group, &name, &definition.kind),
                 version: name,
                 served: version["served"] == true,
@@ -95,6 +119,11 @@ impl Definition {
             })
         };
         versions.iter().map(version).collect()
+    }
+
+    /// Whether both define the same.
+    pub fn is_like(&self, other: &Definition) -> bool {
+        self.source == other.source
     }
 
     /// `ct`
@@ -109,6 +138,40 @@ impl Definition {
 }
 
 impl Custom {
+    /// Whether `status` is a subresource of it.
+    pub fn has_status(&self) -> bool {
+        !self.spec["subresources"]["status"].is_null()
+    }
+
+    /// What it was made from: other text is another version.
+    pub fn source(&self) -> String {
+        json!([self.definition.source, self.spec]).to_string()
+    }
+
+    /// Whether clients are told to use another version.
+    pub fn is_deprecated(&self) -> bool {
+        self.spec["deprecated"] == true
+    }
+
+    /// What they are told.
+    pub fn deprecation_warning(&self) -> String {
+        let own = self.spec["deprecationWarning"].as_str().map(str::to_owned);
+        own.unwrap_or_else(|| {
+            let version = self.resource().api_version();
+            format!("{version} {} is deprecated", self.definition.kind)
+        })
+    }
+
+    /// The fields that objects can be selected by: their names, without the dot, and where they are.
+    pub fn selectable_fields(&self) -> impl Iterator<Item = &str> {
+        let fields = self.spec["selectableFields"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let paths = fields.filter_map(|field| field["jsonPath"].as_str());
+        paths.map(|path| path.strip_prefix('.').unwrap_or(path))
+    }
+
     /// The resource.
     pub fn resource(&self) -> Resource<'_> {
         let definition = &*self.definition;

@@ -7,6 +7,7 @@
 //! runs: the [`Catalog`] has both.
 
 mod admissionregistration;
+mod apiextensions;
 mod apiregistration;
 mod apps;
 mod authentication;
@@ -27,7 +28,7 @@ mod scheduling;
 mod storage;
 
 pub use catalog::{Catalog, Served};
-pub use custom::{Custom, Definition};
+pub use custom::{Custom, Definition, has_condition};
 
 /// A resource that is served: `pods` of core/v1. What is built in lives as long as the program;
 /// what is defined by clients, as long as somebody holds its [`Served`].
@@ -153,6 +154,7 @@ static GROUPS: &[&[Resource<'static>]] = &[
     policy::RESOURCES,
     rbac::RESOURCES,
     storage::RESOURCES,
+    apiextensions::RESOURCES,
     admissionregistration::RESOURCES,
     scheduling::RESOURCES,
     coordination::RESOURCES,
@@ -193,6 +195,20 @@ impl<'a> Resource<'a> {
             "" => self.kind,
             kind => kind,
         }
+    }
+
+    /// `PodList`
+    pub fn list_kind(&self) -> String {
+        match self.custom {
+            Some(custom) => custom.definition.list_kind.clone(),
+            None => format!("{}List", self.kind),
+        }
+    }
+
+    /// Name of the type of its lists in OpenAPI v2.
+    pub fn list_schema(&self) -> String {
+        let start = self.schema.len() - self.schema.rsplit('.').next().map_or(0, str::len);
+        format!("{}{}", &self.schema[..start], self.list_kind())
     }
 
     /// `po`

@@ -7,6 +7,7 @@ use k8s_openapi::api::{
     admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates,
     coordination, core, discovery, events, flowcontrol, node, policy, rbac, scheduling, storage,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
 use schemars::generate::SchemaSettings;
@@ -103,12 +104,14 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<storage::v1::StorageClass>()
         .add::<storage::v1::VolumeAttachment>()
         .add::<storage::v1::VolumeAttributesClass>()
+        .add::<CustomResourceDefinition>()
         .add::<meta::v1::APIGroup>()
         .add::<meta::v1::APIGroupList>()
         .add::<meta::v1::APIResourceList>()
         .add::<meta::v1::APIVersions>()
         .add::<meta::v1::DeleteOptions>()
         .add::<meta::v1::ListMeta>()
+        .add::<meta::v1::ObjectMeta>()
         .add::<meta::v1::Status>();
     generator.take_definitions(true)
 }
@@ -182,6 +185,9 @@ fn build_type(name: &str, schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) 
         name: name.into(),
         fields,
         atomic: facts::is_atomic_struct(short),
+        key_defaults: Vec::new(),
+        is_open: false,
+        keeps_status_apart: true,
     }
 }
 

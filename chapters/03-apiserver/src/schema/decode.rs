@@ -126,6 +126,32 @@ pub fn check(schema_name: &str, value: Value, mode: FieldValidation) -> Result<D
     Ok(Decoded { value, warnings })
 }
 
+/// A value as a type has it, and what was wrong with it.
+pub(crate) struct Fit {
+    /// What fits.
+    pub(crate) value: Value,
+    /// Unknown fields: `unknown field "foo"`.
+    pub(crate) strict: Vec<String>,
+    /// The first value of a wrong type.
+    pub(crate) wrong_type: Option<String>,
+}
+
+/// Makes a value fit a type.
+pub(crate) fn fit(schema_name: &str, value: Value) -> Fit {
+    let mut problems = Problems::default();
+    let shape = root(schema_name).unwrap_or(Shape::Any);
+    let node = Node {
+        shape: &shape,
+        problems: &mut problems,
+    };
+    let fitted = node.deserialize(&value).ok().flatten();
+    Fit {
+        value: fitted.unwrap_or_else(|| Value::Object(Map::new())),
+        strict: problems.strict,
+        wrong_type: problems.wrong_type,
+    }
+}
+
 fn root(schema_name: &str) -> Result<Shape, ApiError> {
     type_named(schema_name)
         .map(Shape::Struct)
@@ -170,7 +196,7 @@ fn check_kind(
 }
 
 /// The error for a body that is no JSON, in the words of Go's parser.
-fn unreadable(kind: &str, body: &[u8], error: &serde_json::Error) -> ApiError {
+pub(crate) fn unreadable(kind: &str, body: &[u8], error: &serde_json::Error) -> ApiError {
     let detail = match error.classify() {
         serde_json::error::Category::Eof => "unexpected end of JSON input".to_owned(),
         _ => {

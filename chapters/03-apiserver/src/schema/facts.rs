@@ -64,6 +64,16 @@ pub(super) const fn set(owner: &'static str, field: &'static str, merged: bool) 
 
 /// Every list that is not replaced as a whole.
 pub(super) const LISTS: &[ListFact] = &[
+    keyed_for_apply(
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionStatus",
+        "conditions",
+        &["type"],
+    ),
+    keyed_for_apply(
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps",
+        "x-kubernetes-validations",
+        &["rule"],
+    ),
     keyed("api.apps.v1.DeploymentStatus", "conditions", &["type"]),
     keyed("api.apps.v1.ReplicaSetStatus", "conditions", &["type"]),
     keyed(
@@ -210,6 +220,31 @@ pub(super) const KEY_DEFAULTS: &[(&str, &str, &str)] = &[
 /// Optional scalars for which `0`, `""` and `false` differ from nothing: pointers in Go. All other
 /// optional scalars are left out when they are zero. (An empty `managedFields` resets it.)
 pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
+    (
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionVersion",
+        &["deprecationWarning"],
+    ),
+    (
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps",
+        &[
+            "maxItems",
+            "maxLength",
+            "maxProperties",
+            "maximum",
+            "minItems",
+            "minLength",
+            "minProperties",
+            "minimum",
+            "multipleOf",
+            "x-kubernetes-list-type",
+            "x-kubernetes-map-type",
+            "x-kubernetes-preserve-unknown-fields",
+        ],
+    ),
+    (
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.ValidationRule",
+        &["optionalOldSelf", "reason"],
+    ),
     (
         "api.apps.v1.DeploymentSpec",
         &[
@@ -468,6 +503,14 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
 /// Structs that are part of their owner rather than pointed to: always there, if only as `{}`.
 /// Beside them, the `metadata`, `spec` and `status` of every kind are.
 pub(super) const VALUE_STRUCTS: &[(&str, &[&str])] = &[
+    (
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec",
+        &["names"],
+    ),
+    (
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionStatus",
+        &["acceptedNames"],
+    ),
     ("api.apps.v1.DeploymentSpec", &["strategy", "template"]),
     ("api.apps.v1.ReplicaSetSpec", &["template"]),
     ("api.core.v1.Binding", &["target"]),

@@ -39,13 +39,16 @@ mod scalar;
 mod visit;
 mod workload_facts;
 
+use std::sync::Arc;
+
 pub use decode::{Decoded, FieldValidation, check, decode};
+pub(crate) use decode::{fit, unreadable};
 pub use scalar::canonical_quantity;
 
 pub(crate) use compact::definitions;
 
 /// A struct of the API, such as `io.k8s.api.core.v1.PodSpec`.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Type {
     /// Name in OpenAPI v2.
     pub name: Box<str>,
@@ -53,10 +56,16 @@ pub struct Type {
     pub fields: Vec<Field>,
     /// Whether server-side apply takes it as a whole.
     pub atomic: bool,
+    /// What keys of keyed lists are when they are left out; of built-in types, `facts.rs` knows.
+    pub key_defaults: Vec<(Box<str>, serde_json::Value)>,
+    /// It may have other fields, too.
+    pub is_open: bool,
+    /// The object's own path leaves `status` alone: it has a path of its own.
+    pub keeps_status_apart: bool,
 }
 
 /// A field of a struct.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Field {
     /// Name in JSON.
     pub name: Box<str>,
@@ -101,6 +110,10 @@ pub enum Shape {
     Any,
     /// A struct.
     Struct(TypeRef),
+    /// A struct of a kind that a client has defined.
+    Own(Arc<Type>),
+    /// What its value is: an object has keys of the user's choice, a list is taken as a whole.
+    Deduced,
     /// Keys of the user's choice.
     Map {
         /// What each value is.
@@ -121,7 +134,7 @@ pub enum Shape {
 }
 
 /// How server-side apply merges a list. Upstream: `x-kubernetes-list-type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListType {
     /// As a whole.
     Atomic,
@@ -129,6 +142,19 @@ pub enum ListType {
     Set,
     /// By the values of these keys of each entry.
     Map(&'static [&'static str]),
+    /// The same, of a kind that a client has defined.
+    OwnMap(Box<[Box<str>]>),
+}
+
+impl ListType {
+    /// The keys that tell entries apart, if keys do.
+    pub fn keys(&self) -> Option<Vec<&str>> {
+        match self {
+            ListType::Map(keys) => Some(keys.to_vec()),
+            ListType::OwnMap(keys) => Some(keys.iter().map(|key| &**key).collect()),
+            ListType::Atomic | ListType::Set => None,
+        }
+    }
 }
 
 /// A [`Type`], by its place among all types.
@@ -162,11 +188,14 @@ impl Type {
     }
 
     /// What a key of a keyed list is when it is left out: ports default to TCP.
-    pub fn key_default(&self, key: &str) -> Option<&'static str> {
-        facts::KEY_DEFAULTS
-            .iter()
-            .find(|(owner, name, _)| *name == key && self.is(owner))
-            .map(|(_, _, value)| *value)
+    pub fn key_default(&self, key: &str) -> Option<serde_json::Value> {
+        let own = self.key_defaults.iter().find(|(name, _)| **name == *key);
+        let fact = || {
+            let mut facts = facts::KEY_DEFAULTS.iter();
+            let fact = facts.find(|(owner, name, _)| *name == key && self.is(owner))?;
+            Some(fact.2.into())
+        };
+        own.map(|(_, value)| value.clone()).or_else(fact)
     }
 
     fn is(&self, fact: &str) -> bool {
@@ -176,11 +205,20 @@ impl Type {
 
 impl Shape {
     /// The struct in it, if it is one.
-    pub fn as_struct(&self) -> Option<&'static Type> {
+    pub fn as_struct(&self) -> Option<&Type> {
         match self {
             Shape::Struct(r) => Some(r.get()),
+            Shape::Own(owner) => Some(owner),
             _ => None,
         }
+    }
+
+    /// Whether an object of it has fields or keys.
+    pub fn has_fields(&self) -> bool {
+        matches!(
+            self,
+            Shape::Struct(_) | Shape::Own(_) | Shape::Map { .. } | Shape::Deduced
+        )
     }
 
     /// Name of the type in Go, as its decoder's errors tell it.
@@ -193,7 +231,7 @@ impl Shape {
             Shape::String | Shape::Time | Shape::MicroTime | Shape::Quantity => "string".into(),
             Shape::Bytes => "[]uint8".into(),
             Shape::IntOrString => "intstr.IntOrString".into(),
-            Shape::Any => "map[string]interface {}".into(),
+            Shape::Any | Shape::Own(_) | Shape::Deduced => "map[string]interface {}".into(),
             Shape::Struct(r) => {
                 let name = &r.get().name;
                 let start = name.rmatch_indices('.').nth(1).map_or(0, |(i, _)| i + 1);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::{resources::Resource, status::ApiError};
+use crate::{custom, resources::Resource, status::ApiError};
 
 /// One term: the field is, or is not, that value. A field that is absent is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl FieldSelector {
         let supported = |field: &str| supported(resource, field);
         match self.terms.iter().find(|term| !supported(&term.field)) {
             None => Ok(()),
-            Some(Term { field, .. }) if table(resource).is_empty() => {
+            Some(Term { field, .. }) if resource.custom.is_none() && table(resource).is_empty() => {
                 Err(ApiError::bad_request(format!(
                     "{field:?} is not a known field selector: only \"metadata.name\", \
                      \"metadata.namespace\""
@@ -213,22 +213,39 @@ fn supported(resource: &Resource, field: &str) -> bool {
     match field {
         "metadata.name" => true,
         // Nodes and namespaces have conversions of their own, which leave it out.
-        "metadata.namespace" => resource.namespaced || table(resource).is_empty(),
-        _ => table(resource).iter().any(|(name, ..)| *name == field),
+        "metadata.namespace" => {
+            resource.namespaced || resource.custom.is_none() && table(resource).is_empty()
+        }
+        _ => match resource.custom {
+            Some(custom) => custom.selectable_fields().any(|name| name == field),
+            None => table(resource).iter().any(|(name, ..)| *name == field),
+        },
     }
 }
 
 /// What an object can be selected by. `resource` is the one it was asked for as: events have
 /// other fields in events.k8s.io than in core.
 pub fn selectable_fields(resource: &Resource, object: &Value) -> Vec<(Cow<'static, str>, String)> {
+    let shown = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
     let text = |pointer: &str, absent: &str| match object.pointer(pointer) {
         None | Some(Value::Null) => absent.to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+        Some(value) => shown(value),
     };
     let mut fields = vec![("metadata.name".into(), text("/metadata/name", ""))];
     if resource.namespaced {
         fields.push(("metadata.namespace".into(), text("/metadata/namespace", "")));
+    }
+    if let Some(custom) = resource.custom {
+        fields.extend(custom.selectable_fields().map(|name| {
+            let names = custom::simple(name).into_iter();
+            let found = names.fold(object, |value, name| &value[name]);
+            (name.to_owned().into(), shown(found))
+        }));
+        return fields;
     }
     fields.extend(
         table(resource)

@@ -80,7 +80,9 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
         ],
         "ServiceAccount" => vec![name(), list(&object["secrets"]).len().into(), age()],
         "Lease" => vec![name(), text(&spec["holderIdentity"]).into(), age()],
-        "Role" | "ClusterRole" => vec![name(), meta["creationTimestamp"].clone()],
+        "Role" | "ClusterRole" | "CustomResourceDefinition" => {
+            vec![name(), meta["creationTimestamp"].clone()]
+        }
         "RoleBinding" | "ClusterRoleBinding" => binding_cells(object, age()),
         "RuntimeClass" => vec![name(), text(&object["handler"]).into(), age()],
         "PriorityClass" => vec![

@@ -290,7 +290,7 @@ pub fn columns(resource: &Resource) -> &'static [Column] {
             }
         }
         "Lease" => const { &[NAME, text("Holder", "Who holds the lease."), AGE] },
-        "Role" | "ClusterRole" => const { &[NAME, CREATED_AT] },
+        "Role" | "ClusterRole" | "CustomResourceDefinition" => const { &[NAME, CREATED_AT] },
         "RoleBinding" | "ClusterRoleBinding" => BINDING,
         "RuntimeClass" => {
             const {

@@ -28,7 +28,7 @@ pub fn human_duration(seconds: i64) -> String {
 }
 
 /// How long ago a time of an object was.
-pub(super) fn since(time: &Value, now: Timestamp) -> String {
+pub(crate) fn since(time: &Value, now: Timestamp) -> String {
     match time
         .as_str()
         .and_then(|time| time.parse::<Timestamp>().ok())

@@ -29,10 +29,12 @@ mod workloads;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::custom;
 use crate::resources::Resource;
 
 pub use columns::{Column, columns};
 pub use duration::human_duration;
+pub(crate) use duration::since;
 
 /// What a row holds of its object, beside the cells. Upstream: the `includeObject` parameter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,7 +69,10 @@ pub fn table(
     include: IncludeObject,
     now: Timestamp,
 ) -> Value {
-    let columns: Vec<Value> = columns(resource).iter().map(Column::definition).collect();
+    let columns: Vec<Value> = match resource.custom {
+        Some(custom) => custom::columns::definitions(custom),
+        None => columns(resource).iter().map(Column::definition).collect(),
+    };
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| row(resource, object, include, now))
@@ -82,8 +87,13 @@ pub fn table(
 }
 
 fn row(resource: &Resource, object: &Value, include: IncludeObject, now: Timestamp) -> Value {
-    let mut row = json!({"cells": cells::cells(resource, object, now)});
+    let cells = match resource.custom {
+        Some(custom) => custom::columns::cells(custom, object, now),
+        None => cells::cells(resource, object, now),
+    };
+    let mut row = json!({"cells": cells});
     if resource.kind == "Pod"
+        && resource.custom.is_none()
         && let Some(condition) = pod::completed(object)
     {
         row["conditions"] = json!([condition]);

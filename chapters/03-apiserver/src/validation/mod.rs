@@ -60,12 +60,19 @@ use serde_json::Value;
 
 pub(crate) use check::same;
 
-use crate::{resources::Resource, status::FieldError};
+use crate::{custom, resources::Resource, status::FieldError};
 
 /// What is wrong with a new object; its name has been generated if it was to be.
 pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     metadata::create(&mut errors, resource, object);
+    if let Some(custom) = resource.custom {
+        errors.extend(custom::validate_create(custom, object));
+        return errors;
+    }
+    if resource.plural == "customresourcedefinitions" {
+        errors.extend(custom::definition::validate(object, None));
+    }
     match (resource.group, resource.plural) {
         ("", "pods") => pods::create(&mut errors, object),
         ("apps", "controllerrevisions") => workloads::revision_create(&mut errors, object),
@@ -86,7 +93,14 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
 pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     metadata::update(&mut errors, new, old);
+    if let Some(custom) = resource.custom {
+        errors.extend(custom::validate_update(custom, "", new, old));
+        return errors;
+    }
     match (resource.group, resource.plural) {
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            errors.extend(custom::definition::validate(new, Some(old)));
+        }
         ("", "pods") => pods::update(&mut errors, new, old),
         ("", "services") => services::service_update(&mut errors, new, old),
         ("", "configmaps" | "secrets") => config::update(&mut errors, new, old),
@@ -124,7 +138,14 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
 pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     metadata::update(&mut errors, new, old);
+    if let Some(custom) = resource.custom {
+        errors.extend(custom::validate_update(custom, "status", new, old));
+        return errors;
+    }
     match (resource.group, resource.plural) {
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            custom::definition::validate_status(&mut errors, new);
+        }
         ("", "pods") => pods::status_update(&mut errors, new, old),
         ("apps", "deployments" | "replicasets") | ("", "replicationcontrollers") => {
             apps::status(&mut errors, new);

@@ -100,13 +100,20 @@ fn good(kind: &str) -> Value {
         }),
         "Event" => json!({"involvedObject": {"namespace": "ns"}}),
         "RuntimeClass" => json!({"handler": "sandbox"}),
+        "CustomResourceDefinition" => json!({"spec": {
+            "group": "example.com",
+            "scope": "Cluster",
+            "names": {"kind": "X", "plural": "xs"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        }}),
         _ => samples::good(kind),
     };
-    // The name of an APIService follows from what it is about.
-    let name = if kind == "APIService" {
-        "v1.example.com"
-    } else {
-        "x"
+    // Some names follow from what they are about.
+    let name = match kind {
+        "APIService" => "v1.example.com",
+        "CustomResourceDefinition" => "xs.example.com",
+        _ => "x",
     };
     let mut metadata = json!({ "name": name });
     if resource(kind).namespaced {
