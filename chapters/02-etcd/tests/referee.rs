@@ -13,6 +13,9 @@ use std::process::{Child, Command, Stdio};
 
 use regex::Regex;
 
+#[path = "referee/wire.rs"]
+mod wire;
+
 /// The `etcdctl` that the snapshots are of.
 const RECORDED_WITH: &str = "etcdctl version: 3.4.";
 

@@ -12,7 +12,7 @@ use tower::Service as _;
 
 use super::metrics::{CallCounts, MethodId};
 use super::pb::etcdserverpb as rpc;
-use super::{Server, convert, encode, keep_alive, kv, watch};
+use super::{Server, convert, encode, keep_alive, kv, unknown, watch};
 use crate::api::{RangeRequest, RequestOp, ResponseOp, TxnRequest};
 
 /// What a connection needs to have its calls answered.
@@ -91,13 +91,17 @@ impl grpc::Service for Calls {
         let (passed, request) = server.metrics.calls.pass(request);
         let mut routes = self.routes.clone();
         async move {
-            let response = match request.uri().path() {
+            let path = request.uri().path().to_owned();
+            let response = match path.as_str() {
                 "/etcdserverpb.Watch/Watch" => watch::serve(server, request.into_body()),
                 "/etcdserverpb.Lease/LeaseKeepAlive" => {
                     keep_alive::serve(server, request.into_body())
                 }
                 _ => match routes.call(request).await {
-                    Ok(response) => response,
+                    Ok(response) => {
+                        let calls = &server.metrics.calls;
+                        unknown::named(response, &path, |name| calls.has_service(name))
+                    }
                     Err(never) => match never {},
                 },
             };

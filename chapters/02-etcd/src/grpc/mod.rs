@@ -32,6 +32,7 @@ mod maintenance;
 mod metrics;
 mod pages;
 mod tls;
+mod unknown;
 mod watch;
 
 use std::sync::Arc;

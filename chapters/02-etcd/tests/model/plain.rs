@@ -113,7 +113,7 @@ impl Model {
                 Ok(Applied::Txn(self.run(txn, &before, next)))
             }
             Command::Compact(revision) => {
-                if *revision <= self.compacted {
+                if *revision <= self.compacted && (*revision, self.compacted) != (0, 0) {
                     let compact_revision = self.compacted;
                     return Err(Error::Compacted { compact_revision });
                 }

@@ -1,4 +1,5 @@
 etcdctl member list | cut -d, -f2,3,6
+etcdctl member list -w json | cut -d, -f1,2,3
 etcdctl member add other
 etcdctl member add other --peer-urls nonsense
 etcdctl member add other --peer-urls http://127.0.0.1

@@ -87,6 +87,11 @@ impl CallCounts {
         self.by_path.get(path).copied()
     }
 
+    /// Whether a service is among those that are counted.
+    pub fn has_service(&self, name: &str) -> bool {
+        self.methods.iter().any(|method| method.service == name)
+    }
+
     /// Counts a plain call that has come, with a message of so many bytes.
     pub fn called(&self, method: MethodId, bytes: usize) {
         let method = &self.methods[method];
