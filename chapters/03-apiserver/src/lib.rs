@@ -26,14 +26,14 @@
 //! | [`discovery`], [`openapi`], [`table`] | what a client asks before and after | `kubectl` puzzles |
 //! | [`trace`] | who asked for what, and whom it was told | `cargo xtask trace` draws it |
 //! | [`flowcontrol`] | whose requests would go first | last |
-//! | [`protobuf`] | the other form of a body | never |
+//! | [`protobuf`] | the other form of a body | a client of upstream's puzzles |
 //!
 //! Its states are two: not ready until what every cluster has is there ([`registry::bootstrap`]),
 //! then ready until shutdown, which ends watches first, so that clients go elsewhere.
 //!
 //! Left out: conversion and admission by webhooks, rules in CEL, policies (their configurations are
 //! served, and not followed), disruption budgets, aggregation of other API
-//! servers, audit, priority and fairness, answers in protobuf or YAML.
+//! servers, audit, priority and fairness, bodies in CBOR.
 //!
 //! Upstream: `cmd/kube-apiserver`, `staging/src/k8s.io/apiserver`.
 

@@ -12,12 +12,14 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
+use super::encode;
+use super::negotiate::{self, Offer};
 use crate::status::ApiError;
 
 /// The body of an answer: bytes, or a stream of them that may break off.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// Bodies below this size are sent as they are. Upstream: `defaultGzipThresholdBytes`.
+/// Bodies up to this size are sent as they are. Upstream: `defaultGzipThresholdBytes`.
 const GZIP_FROM: usize = 128 * 1024;
 
 /// A body of known bytes.
@@ -41,6 +43,15 @@ pub fn bytes(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> 
     response
 }
 
+/// An answer in the form that whoever asks takes. JSON where nothing of what they take is served:
+/// who asked for something else has been told so before, or is told of an error.
+pub fn negotiated(headers: &HeaderMap, code: u16, value: &Value) -> Response<Body> {
+    match negotiate::accept(headers, Offer::Plain) {
+        Ok(accepted) => encode::answer(headers, code, accepted, value),
+        Err(_) => json(code, value),
+    }
+}
+
 /// An answer of JSON.
 pub fn json(code: u16, value: &Value) -> Response<Body> {
     let mut text = value.to_string();
@@ -53,9 +64,9 @@ pub fn text(code: u16, text: impl Into<String>) -> Response<Body> {
     bytes(code, "text/plain; charset=utf-8", text.into())
 }
 
-/// An error.
-pub fn error(error: &ApiError) -> Response<Body> {
-    let mut response = json(error.code, &error.to_status());
+/// An error, for whoever sent these headers.
+pub fn error(headers: &HeaderMap, error: &ApiError) -> Response<Body> {
+    let mut response = negotiated(headers, error.code, &error.to_status());
     let retry = error
         .details
         .as_ref()
@@ -114,7 +125,7 @@ pub fn maybe_gzip(
     content_type: &'static str,
     plain: Vec<u8>,
 ) -> Response<Body> {
-    if plain.len() < GZIP_FROM || !accepts_gzip(headers) {
+    if plain.len() <= GZIP_FROM || !accepts_gzip(headers) {
         return bytes(code, content_type, plain);
     }
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::Api;
-use super::negotiate::{self, Form};
+use super::answer::{self, Body};
+use super::negotiate::{self, Offer};
 use super::path::{Query, RequestInfo};
 use super::view::View;
 use crate::authn::User;
@@ -89,15 +90,29 @@ impl<'a> Call<'a> {
     /// # Errors
     /// 406 if none is served.
     pub fn view(&self) -> Result<View<'a>, ApiError> {
-        View::new(self.resource, negotiate::form(&self.headers)?, &self.query)
+        let accepted = negotiate::accept(&self.headers, self.offer())?;
+        View::new(self.resource, accepted, &self.query)
     }
 
-    /// The view of an answer that has one form only.
+    /// The form of the events of a watch.
     ///
     /// # Errors
-    /// As [`Call::view`].
-    pub fn plain_view(&self) -> Result<View<'a>, ApiError> {
-        View::new(self.resource, Form::Object, &self.query)
+    /// 406 if none is served.
+    pub fn stream_view(&self) -> Result<View<'a>, ApiError> {
+        let accepted = negotiate::accept_stream(&self.headers, self.offer())?;
+        View::new(self.resource, accepted, &self.query)
+    }
+
+    fn offer(&self) -> Offer {
+        match self.served.custom() {
+            Some(_) => Offer::Custom,
+            None => Offer::Everything,
+        }
+    }
+
+    /// Answers with something that is no stored object, in the form that is taken.
+    pub fn answer(&self, code: u16, value: &Value) -> Response<Body> {
+        answer::negotiated(&self.headers, code, value)
     }
 
     /// Which objects of the collection.

@@ -10,19 +10,21 @@
 //!
 //! * [`path`] and [`negotiate`] read a request, purely; [`call`] is a request that is allowed.
 //! * [`resource`] and [`patching`] have the verbs, [`watch`] the one that does not end, [`view`]
-//!   the forms of answers.
+//!   the forms of answers, [`encode`] and [`yaml`] their formats.
 //! * [`subresource`], [`token`] and [`reviews`] have what is no plain object, [`streams`]
 //!   what goes on to a kubelet: logs, exec, attach, port-forward; [`proxy`] any other HTTP, by way
 //!   of [`backends`].
 //! * [`paths`] has what is no resource: discovery, health, OpenAPI.
 //!
-//! Left out for now: request priority and fairness, audit logs, and answers in protobuf, in whose place clients get JSON.
+//! Left out for now: request priority and fairness, audit logs, and CBOR, which upstream does not
+//! serve unless told to.
 //!
 //! Upstream: `DefaultBuildHandlerChain` in `apiserver/pkg/server/config.go`.
 
 pub mod answer;
 pub mod backends;
 pub mod call;
+pub mod encode;
 pub mod gate;
 
 pub mod listen;
@@ -40,11 +42,13 @@ pub mod subresource;
 pub mod token;
 pub mod view;
 pub mod watch;
+pub mod yaml;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -95,12 +99,17 @@ pub async fn serve(
     let query = Query::parse(uri.query().unwrap_or_default());
     let info = path::request_info(request.method(), uri.path(), &query);
     let started = std::time::Instant::now();
+    let (accept, audit_id) = (accept_of(request.headers()), audit_id(request.headers()));
     let (verb, resource) = (info.verb, info.resource.clone());
-    let response = if api.tap.is_on() && info.path != trace::PATH {
-        traced(&api, peer, from, request, info, query).await
+    let mut response = if api.tap.is_on() && info.path != trace::PATH {
+        traced(&api, peer, from, request, info, query, &accept).await
     } else {
-        answered(respond(&api, peer, from, request, info, query).await)
+        answered(
+            respond(&api, peer, from, request, info, query).await,
+            &accept,
+        )
     };
+    response.headers_mut().insert("audit-id", audit_id);
     api.metrics.count(
         &api.registry.catalog(),
         verb,
@@ -111,6 +120,26 @@ pub async fn serve(
     response
 }
 
+/// What of a request's headers says how an answer is to look.
+fn accept_of(headers: &HeaderMap) -> HeaderMap {
+    let names = [header::ACCEPT, header::ACCEPT_ENCODING, header::USER_AGENT];
+    let mut kept = HeaderMap::new();
+    for name in names {
+        for value in headers.get_all(&name) {
+            kept.append(&name, value.clone());
+        }
+    }
+    kept
+}
+
+/// What a request is called by those who look into it: as its client says, or by a new name.
+fn audit_id(headers: &HeaderMap) -> HeaderValue {
+    headers.get("audit-id").cloned().unwrap_or_else(|| {
+        let id = uuid::Uuid::new_v4().to_string();
+        HeaderValue::from_str(&id).expect("letters, digits and dashes")
+    })
+}
+
 /// Answers a request, and records it.
 async fn traced(
     api: &Arc<Api>,
@@ -119,6 +148,7 @@ async fn traced(
     request: Request<Incoming>,
     info: RequestInfo,
     query: Query,
+    accept: &HeaderMap,
 ) -> Response<Body> {
     let user = gate::authenticate(api, &peer, request.headers())
         .and_then(|user| gate::impersonate(api, user, request.headers()));
@@ -143,15 +173,15 @@ async fn traced(
         calls: Vec::new(),
     };
     let (result, notes) = trace::noting(respond(api, peer, from, request, info, query)).await;
-    let response = answered(result);
+    let response = answered(result, accept);
     record.code = response.status().as_u16();
     (record.about, record.writes, record.calls) = (notes.about, notes.writes, notes.calls);
     api.tap.record(&trace::Record::Request(record));
     response
 }
 
-fn answered(result: Result<Response<Body>, ApiError>) -> Response<Body> {
-    result.unwrap_or_else(|error| answer::error(&error))
+fn answered(result: Result<Response<Body>, ApiError>, accept: &HeaderMap) -> Response<Body> {
+    result.unwrap_or_else(|error| answer::error(accept, &error))
 }
 
 async fn respond(
@@ -233,6 +263,7 @@ async fn respond(
         return subresource::handle(&call, body).await;
     }
     if !resource.is_stored() {
+        negotiate::accept(&call.headers, negotiate::Offer::Plain)?;
         return reviews::handle(&call, body).await;
     }
     resource::handle(&call, body).await

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
 
 use super::Api;
 use super::answer::{self, Body};
@@ -59,7 +60,7 @@ pub async fn handle<B>(
     let catalog = api.registry.catalog();
     let found = match parts.as_slice() {
         [] => Some(paths(&catalog)),
-        ["api"] | ["apis"] if wants_aggregated(headers) => {
+        ["api"] | ["apis"] if negotiate::wants_aggregated(headers)? => {
             return Ok(aggregated(&catalog, headers, parts[0] == "api"));
         }
         ["api"] => Some(discovery::core_versions(&server_address(api))),
@@ -99,6 +100,10 @@ pub async fn handle<B>(
         _ => None,
     };
     let found = found.ok_or_else(ApiError::no_such_path)?;
+    if matches!(parts.first(), Some(&("api" | "apis"))) {
+        negotiate::accept(headers, negotiate::Offer::Plain)?;
+        return Ok(answer::negotiated(headers, 200, &found));
+    }
     Ok(answer::maybe_gzip(
         headers,
         200,
@@ -172,25 +177,37 @@ fn platform_arch() -> &'static str {
     }
 }
 
-fn wants_aggregated(headers: &HeaderMap) -> bool {
-    let first = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok());
-    first.unwrap_or_default().split(',').any(|media| {
-        let part = |wanted: &str| media.split(';').any(|part| part.trim() == wanted);
-        part("application/json") && part("v=v2") && part("as=APIGroupDiscoveryList")
-    })
-}
-
 fn aggregated(catalog: &Catalog, headers: &HeaderMap, core: bool) -> Response<Body> {
     let bytes = discovery::aggregated(catalog, core)
         .to_string()
         .into_bytes();
-    let mut response = answer::maybe_gzip(headers, 200, discovery::AGGREGATED, bytes);
+    let hash = Sha512::digest(&bytes);
+    let hash: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+    let mut response = if knows(headers, &hash) {
+        answer::bytes(304, discovery::AGGREGATED, Vec::new())
+    } else {
+        answer::maybe_gzip(headers, 200, discovery::AGGREGATED, bytes)
+    };
+    tag(&mut response, &hash);
     response
         .headers_mut()
         .append(header::VARY, HeaderValue::from_static("Accept"));
     response
+}
+
+/// Whether a client has what is tagged so.
+fn knows(headers: &HeaderMap, hash: &str) -> bool {
+    let known = headers.get(header::IF_NONE_MATCH);
+    let known = known.and_then(|value| value.to_str().ok());
+    let is_it = |tag: &str| tag.trim().trim_matches('"') == hash;
+    known.is_some_and(|known| known.split(',').any(is_it))
+}
+
+/// Tags an answer, so that its client need not be told again what it knows.
+fn tag(response: &mut Response<Body>, hash: &str) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
 }
 
 /// `/healthz`, `/livez`, `/readyz`: whether it works, checked part by part.
@@ -260,11 +277,7 @@ async fn off_thread<T: Send + 'static>(
 
 /// An OpenAPI document, which clients keep as long as its tag is the same.
 fn openapi_document(headers: &HeaderMap, document: &openapi::Document) -> Response<Body> {
-    let tag = format!("\"{}\"", document.hash);
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok());
-    let mut response = if known.is_some_and(|known| known.split(',').any(|t| t.trim() == tag)) {
+    let mut response = if knows(headers, &document.hash) {
         answer::bytes(304, document.media_type, Vec::new())
     } else if answer::accepts_gzip(headers) {
         let mut response = answer::bytes(200, document.media_type, document.gzip.clone());
@@ -273,8 +286,6 @@ fn openapi_document(headers: &HeaderMap, document: &openapi::Document) -> Respon
     } else {
         answer::bytes(200, document.media_type, document.plain())
     };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
+    tag(&mut response, &document.hash);
     response
 }

@@ -1,5 +1,7 @@
 //! The verbs: get, list, create, update, patch, delete.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Method, Response};
 use serde_json::{Value, json};
@@ -9,9 +11,10 @@ use super::call::{Call, invalid_option};
 use super::patching;
 use super::watch;
 use crate::custom;
+use crate::registry::cache::Entry;
 use crate::registry::delete::{DeleteOptions, Propagation};
-use crate::registry::list::ListOptions;
-use crate::registry::{Target, events, meta, strategy};
+use crate::registry::list::{ListOptions, parse_version};
+use crate::registry::{Target, events, keys, meta, strategy};
 use crate::status::{ApiError, FieldError};
 
 /// Answers a request about an object or a collection.
@@ -37,25 +40,26 @@ async fn get(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     let registry = &call.api.registry;
     let target = call.target();
     let slot = registry.slot(call.resource)?;
-    let found = match call.query.get("resourceVersion") {
+    let cached = registry.entry(&target)?;
+    let entry = match call.query.get("resourceVersion") {
         // Any version will do: the cache has one, whatever becomes of the store.
-        "0" => registry
-            .entry(&target)?
-            .map(|entry| (entry.stored.clone(), entry.revision)),
-        _ => registry
-            .read(&target)
-            .await?
-            .map(|kv| (kv.value, kv.mod_revision)),
+        "0" => cached,
+        version => {
+            // Not older than that: the store has the newest of all, once there is such a revision.
+            if let Some(revision) = parse_version(version)? {
+                registry.wait_for(revision).await?;
+            }
+            registry.read(&target).await?.map(|kv| match cached {
+                Some(cached) if cached.revision == kv.mod_revision => cached,
+                _ => {
+                    let key = keys::local(target.namespace, target.name);
+                    Arc::new(Entry::new(&slot.resource(), &key, &kv))
+                }
+            })
+        }
     };
-    let (value, revision) = found.ok_or_else(|| ApiError::not_found(target.subject()))?;
-    let mut out = Vec::with_capacity(value.len() + 64);
-    view.write(&mut out, &slot, &value, revision)?;
-    Ok(answer::maybe_gzip(
-        &call.headers,
-        200,
-        "application/json",
-        out,
-    ))
+    let entry = entry.ok_or_else(|| ApiError::not_found(target.subject()))?;
+    view.stored(&call.headers, &slot, &entry)
 }
 
 async fn list(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
@@ -70,13 +74,7 @@ async fn list(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     };
     let registry = &call.api.registry;
     let listed = registry.list(call.resource, &selection, &options).await?;
-    let out = view.list(&*registry.slot(call.resource)?, &listed)?;
-    Ok(answer::maybe_gzip(
-        &call.headers,
-        200,
-        "application/json",
-        out,
-    ))
+    view.list(&call.headers, &*registry.slot(call.resource)?, &listed)
 }
 
 /// What is to be said of a new definition.
@@ -146,7 +144,7 @@ async fn delete(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
     if !call.resource.group.is_empty() {
         details["group"] = call.resource.group.into();
     }
-    let mut response = answer::json(200, &answer::success(details));
+    let mut response = call.answer(200, &answer::success(details));
     answer::warn(&mut response, &warnings);
     Ok(response)
 }
@@ -171,13 +169,7 @@ async fn delete_collection(call: &Call<'_>, body: &[u8]) -> Result<Response<Body
             _ => {}
         }
     }
-    let out = view.list(&*registry.slot(call.resource)?, &listed)?;
-    Ok(answer::maybe_gzip(
-        &call.headers,
-        200,
-        "application/json",
-        out,
-    ))
+    view.list(&call.headers, &*registry.slot(call.resource)?, &listed)
 }
 
 /// `metav1.DeleteOptions` of the body, or, without one, of the query.

@@ -49,7 +49,7 @@ pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiE
     }
     let now = meta::time(jiff::Timestamp::now());
     meta::set(&mut review, "creationTimestamp", Some(now.into()));
-    let mut response = answer::json(201, &review);
+    let mut response = call.answer(201, &review);
     answer::warn(&mut response, &warnings);
     Ok(response)
 }

@@ -6,8 +6,9 @@ use http::Response;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answer::{self, Body};
+use super::answer::Body;
 use super::call::{Call, decode_as};
+use super::negotiate::{self, Offer};
 use super::patching::PatchType;
 use super::resource;
 use super::token;
@@ -21,6 +22,13 @@ use crate::status::{ApiError, FieldError, Subject};
 /// # Errors
 /// What the client reads as a `Status`.
 pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiError> {
+    if matches!(
+        &*call.info.subresource,
+        "scale" | "binding" | "eviction" | "token"
+    ) {
+        // Before anything is done, so that what is done can be told.
+        negotiate::accept(&call.headers, Offer::Plain)?;
+    }
     match call.info.subresource.as_str() {
         // The object itself, of which only a part can be written here.
         "approval" | "status" | "finalize" | "ephemeralcontainers" | "resize" => {
@@ -141,7 +149,7 @@ async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
         }
         _ => return Err(ApiError::method_not_allowed()),
     };
-    Ok(answer::json(200, &scale_in(call.resource, &written)?))
+    Ok(call.answer(200, &scale_in(call.resource, &written)?))
 }
 
 /// A live object with the replicas of its changed `Scale`.
@@ -267,7 +275,7 @@ pub async fn bind(call: &Call<'_>, pod: &str, body: &[u8]) -> Result<Response<Bo
             Ok(object)
         })
         .await?;
-    Ok(answer::json(
+    Ok(call.answer(
         201,
         &json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
         "status": "Success", "code": 201}),
@@ -323,7 +331,7 @@ async fn evict(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
             .await?;
     }
     registry.delete(&target, &options).await?;
-    Ok(answer::json(
+    Ok(call.answer(
         201,
         &json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
         "status": "Success", "code": 201}),

@@ -6,7 +6,7 @@ use http::Response;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answer::{self, Body};
+use super::answer::Body;
 use super::call::{Call, decode_as};
 use crate::authn::{Bound, TokenSpec};
 use crate::registry::{Target, meta};
@@ -91,7 +91,7 @@ pub async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
     request["status"] = json!({"token": token, "expirationTimestamp": meta::time(expires)});
     request["metadata"] = json!({"name": target.name, "namespace": target.namespace,
         "creationTimestamp": meta::time(now)});
-    Ok(answer::json(201, &request))
+    Ok(call.answer(201, &request))
 }
 
 /// The object that a token is to be bound to; for a pod, its node too.

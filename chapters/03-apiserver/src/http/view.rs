@@ -1,13 +1,19 @@
 //! Objects in the form that was asked for: as they are, as rows of a table, or metadata alone.
+//!
+//! What is stored is JSON. In that form it is served without being parsed; its protobuf form is
+//! made once for each revision, when the first client asks for it, and kept in the cache.
 
+use bytes::Bytes;
 use etcd::api::Revision;
 use http::{HeaderMap, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answer::{self, Body};
-use super::negotiate::Form;
-use super::path::Query;
+use super::answer::Body;
+use super::encode;
+use super::negotiate::{self, Accepted, Form, Format};
+use super::path::{self, Query};
+use crate::protobuf;
 use crate::registry::cache::{Entry, Slot};
 use crate::registry::events;
 use crate::registry::list::Listed;
@@ -27,7 +33,7 @@ pub struct View<'a> {
 /// The form of answers that a client takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
-    form: Form,
+    accepted: Accepted,
     include: IncludeObject,
 }
 
@@ -38,7 +44,7 @@ impl<'a> View<'a> {
     /// 400 if `includeObject` is not one of those that exist.
     pub fn new(
         resource: &'a Resource<'a>,
-        form: Form,
+        accepted: Accepted,
         query: &Query,
     ) -> Result<View<'a>, ApiError> {
         let include = match query.get("includeObject") {
@@ -51,78 +57,149 @@ impl<'a> View<'a> {
                 )));
             }
         };
-        let wanted = Wanted { form, include };
+        let pretty = match query.get("pretty") {
+            "" => accepted.pretty,
+            value => path::is_true(value),
+        };
+        let accepted = Accepted { pretty, ..accepted };
+        let wanted = Wanted { accepted, include };
         Ok(View { resource, wanted })
     }
 
-    /// Whether stored bytes can be served without being parsed.
+    /// Whether it shows objects as they are stored.
     fn is_verbatim(&self, slot: &Slot) -> bool {
-        self.wanted.form == Form::Object
+        self.wanted.accepted.form == Form::Object
             && self.resource.custom.is_none()
             && *self.resource == slot.resource()
+    }
+
+    fn format(&self) -> Format {
+        self.wanted.accepted.format
     }
 
     /// A parsed object, as it is stored, in this view.
     pub fn object(&self, object: Value) -> Value {
         let object = events::present(self.resource, object);
-        match self.wanted.form {
+        match self.wanted.accepted.form {
             Form::Object => object,
             Form::Table => {
                 let version = object["metadata"]["resourceVersion"].clone();
                 self.table(&[object], json!({"resourceVersion": version}))
             }
-            Form::Metadata => metadata_of(&object),
+            Form::Metadata => self.metadata_of(&object),
         }
     }
 
     fn table(&self, objects: &[Value], metadata: Value) -> Value {
-        table::table(
+        let mut table = table::table(
             self.resource,
             objects,
             metadata,
             self.wanted.include,
             Timestamp::now(),
-        )
+        );
+        table["apiVersion"] = self.wanted.accepted.version.into();
+        table
     }
 
-    /// Appends a stored object in this view.
-    ///
-    /// # Errors
-    /// 500 if it cannot be parsed.
-    pub fn write(
-        &self,
-        out: &mut Vec<u8>,
-        slot: &Slot,
-        stored: &[u8],
-        revision: Revision,
-    ) -> Result<(), ApiError> {
-        if self.is_verbatim(slot) {
-            slot.codec.serve(out, stored, revision);
+    fn metadata_of(&self, object: &Value) -> Value {
+        json!({"kind": "PartialObjectMetadata", "apiVersion": self.wanted.accepted.version,
+            "metadata": object["metadata"]})
+    }
+
+    /// Appends an object in this view: a whole body, as JSON or protobuf.
+    fn write(&self, out: &mut Vec<u8>, slot: &Slot, entry: &Entry) -> Result<(), ApiError> {
+        if self.format() == Format::Protobuf {
+            let (version, kind) = match self.wanted.accepted.form {
+                Form::Object => (&*self.resource.api_version(), self.resource.kind),
+                _ => (self.wanted.accepted.version, "PartialObjectMetadata"),
+            };
+            out.extend(protobuf::envelope(
+                version,
+                kind,
+                &self.fields(slot, entry)?,
+            ));
             return Ok(());
         }
-        let object = decode(slot, stored, revision)?;
+        if self.is_verbatim(slot) {
+            slot.codec.serve(out, &entry.stored, entry.revision);
+            return Ok(());
+        }
+        let object = parse(slot, entry)?;
         serde_json::to_writer(out, &self.object(object))
             .map_err(|e| ApiError::internal(e.to_string()))
     }
 
-    /// A list in this view.
+    /// The fields of an object in protobuf.
+    fn fields(&self, slot: &Slot, entry: &Entry) -> Result<Bytes, ApiError> {
+        if self.is_verbatim(slot) {
+            return entry.protobuf(slot);
+        }
+        let object = events::present(self.resource, parse(slot, entry)?);
+        let fields = match self.wanted.accepted.form {
+            Form::Object => protobuf::message(self.resource.schema, &object),
+            _ => Some(protobuf::metadata(&object)),
+        };
+        fields
+            .map(Bytes::from)
+            .ok_or_else(|| no_protobuf(self.resource))
+    }
+
+    /// Answers with a stored object.
+    ///
+    /// # Errors
+    /// 500 if it cannot be parsed.
+    pub fn stored(
+        &self,
+        headers: &HeaderMap,
+        slot: &Slot,
+        entry: &Entry,
+    ) -> Result<Response<Body>, ApiError> {
+        let mut out = Vec::with_capacity(entry.stored.len() + 64);
+        self.write(&mut out, slot, entry)?;
+        Ok(encode::body(headers, 200, self.wanted.accepted, out))
+    }
+
+    /// Answers with a list.
     ///
     /// # Errors
     /// 500 if an object cannot be parsed.
-    pub fn list(&self, slot: &Slot, listed: &Listed) -> Result<Vec<u8>, ApiError> {
+    pub fn list(
+        &self,
+        headers: &HeaderMap,
+        slot: &Slot,
+        listed: &Listed,
+    ) -> Result<Response<Body>, ApiError> {
+        let accepted = self.wanted.accepted;
         let metadata = listed.metadata();
+        let (version, kind) = match accepted.form {
+            Form::Object => (
+                self.resource.api_version(),
+                self.resource.list_kind().to_owned(),
+            ),
+            _ => (
+                accepted.version.to_owned(),
+                "PartialObjectMetadataList".to_owned(),
+            ),
+        };
+        let entries = &listed.entries;
+        if accepted.format == Format::Protobuf {
+            let fields = entries.iter().map(|entry| self.fields(slot, entry));
+            let fields = fields.collect::<Result<Vec<Bytes>, ApiError>>()?;
+            let list = protobuf::list(&metadata, fields.iter().map(|bytes| &bytes[..]));
+            let body = protobuf::envelope(&version, &kind, &list);
+            return Ok(encode::body(headers, 200, accepted, body));
+        }
         if self.is_verbatim(slot) {
-            let bytes = listed
-                .entries
+            let bytes = entries
                 .iter()
                 .map(|entry| entry.stored.len())
                 .sum::<usize>();
-            let mut out = Vec::with_capacity(bytes + 40 * listed.entries.len() + 256);
-            let head = json!({"kind": self.resource.list_kind(),
-                "apiVersion": self.resource.api_version(), "metadata": metadata});
+            let mut out = Vec::with_capacity(bytes + 40 * entries.len() + 256);
+            let head = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
             out.extend_from_slice(head.to_string().trim_end_matches('}').as_bytes());
             out.extend_from_slice(b"},\"items\":[");
-            for (i, entry) in listed.entries.iter().enumerate() {
+            for (i, entry) in entries.iter().enumerate() {
                 if i > 0 {
                     out.push(b',');
                 }
@@ -130,35 +207,73 @@ impl<'a> View<'a> {
                     .serve_item(&mut out, &entry.stored, entry.revision);
             }
             out.extend_from_slice(b"]}\n");
-            return Ok(out);
+            return Ok(encode::body(headers, 200, accepted, out));
         }
-        let objects = listed
-            .entries
+        let objects = entries
             .iter()
             .map(|entry| Ok(events::present(self.resource, parse(slot, entry)?)))
             .collect::<Result<Vec<Value>, ApiError>>()?;
-        let list = match self.wanted.form {
+        let list = match accepted.form {
             Form::Table => self.table(&objects, metadata),
-            Form::Metadata => json!({
-                "kind": "PartialObjectMetadataList",
-                "apiVersion": "meta.k8s.io/v1",
-                "metadata": metadata,
-                "items": objects.iter().map(metadata_of).collect::<Vec<_>>(),
-            }),
-            Form::Object => json!({
-                "kind": self.resource.list_kind(),
-                "apiVersion": self.resource.api_version(),
-                "metadata": metadata,
-                "items": objects,
-            }),
+            Form::Metadata => {
+                let items: Vec<Value> = objects.iter().map(|o| self.metadata_of(o)).collect();
+                json!({"kind": kind, "apiVersion": version, "metadata": metadata, "items": items})
+            }
+            Form::Object => {
+                json!({"kind": kind, "apiVersion": version, "metadata": metadata, "items": objects})
+            }
         };
-        Ok(list.to_string().into_bytes())
+        Ok(encode::answer(headers, 200, accepted, &list))
     }
 
-    /// An answer with an object.
+    /// Answers with an object.
     pub fn answer(&self, code: u16, headers: &HeaderMap, object: Value) -> Response<Body> {
-        let bytes = self.object(object).to_string().into_bytes();
-        answer::maybe_gzip(headers, code, "application/json", bytes)
+        encode::answer(headers, code, self.wanted.accepted, &self.object(object))
+    }
+
+    /// The media type of a watch.
+    pub fn stream_type(&self) -> &'static str {
+        match self.format() {
+            Format::Protobuf => negotiate::PROTOBUF_STREAM,
+            _ => Format::Json.media_type(),
+        }
+    }
+
+    /// Appends a watch's event about a stored object.
+    ///
+    /// # Errors
+    /// 500 if it cannot be parsed.
+    pub fn event(
+        &self,
+        out: &mut Vec<u8>,
+        kind: &str,
+        slot: &Slot,
+        entry: &Entry,
+    ) -> Result<(), ApiError> {
+        let mut body = Vec::with_capacity(entry.stored.len() + 64);
+        self.write(&mut body, slot, entry)?;
+        self.frame(out, kind, &body);
+        Ok(())
+    }
+
+    /// Appends a watch's event about anything else: an error, a bookmark.
+    pub fn event_of(&self, out: &mut Vec<u8>, kind: &str, object: &Value) {
+        let body = match self.format() {
+            Format::Protobuf => protobuf::encode(object).unwrap_or_default(),
+            _ => object.to_string().into_bytes(),
+        };
+        self.frame(out, kind, &body);
+    }
+
+    fn frame(&self, out: &mut Vec<u8>, kind: &str, body: &[u8]) {
+        if self.format() == Format::Protobuf {
+            return out.extend(protobuf::event(kind, body));
+        }
+        out.extend_from_slice(b"{\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"object\":");
+        out.extend_from_slice(body);
+        out.extend_from_slice(b"}\n");
     }
 
     /// What a bookmark carries: a revision and no object.
@@ -167,31 +282,25 @@ impl<'a> View<'a> {
         if ends_initial_events {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        match self.wanted.form {
+        match self.wanted.accepted.form {
             Form::Object => json!({"kind": self.resource.kind,
                 "apiVersion": self.resource.api_version(), "metadata": metadata}),
             Form::Table => self.table(&[], metadata),
-            Form::Metadata => json!({"kind": "PartialObjectMetadata",
-                "apiVersion": "meta.k8s.io/v1", "metadata": metadata}),
+            Form::Metadata => self.metadata_of(&json!({"metadata": metadata})),
         }
     }
+}
+
+fn no_protobuf(resource: &Resource) -> ApiError {
+    ApiError::internal(format!("{} has no protobuf form", resource.kind))
 }
 
 /// A cached object, parsed.
 ///
 /// # Errors
 /// 500 if it cannot be parsed.
-pub fn parse(slot: &Slot, entry: &Entry) -> Result<Value, ApiError> {
-    decode(slot, &entry.stored, entry.revision)
-}
-
-fn decode(slot: &Slot, stored: &[u8], revision: Revision) -> Result<Value, ApiError> {
+fn parse(slot: &Slot, entry: &Entry) -> Result<Value, ApiError> {
     slot.codec
-        .decode(stored, revision)
+        .decode(&entry.stored, entry.revision)
         .map_err(|error| ApiError::internal(error.to_string()))
-}
-
-fn metadata_of(object: &Value) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
-        "metadata": object["metadata"]})
 }

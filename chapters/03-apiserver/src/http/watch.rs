@@ -1,4 +1,5 @@
-//! Watches: changes as they happen, as a stream of JSON lines that ends when the client goes.
+//! Watches: changes as they happen, as a stream of events that ends when the client goes. As JSON
+//! each is a line, as protobuf each comes after its length.
 //!
 //! A watch with a selector is a window on part of a resource. An object that changes may enter
 //! that part (`ADDED`), stay in it (`MODIFIED`) or leave it (`DELETED`), whatever happened to it
@@ -15,7 +16,6 @@ use futures::stream;
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Api;
@@ -118,7 +118,7 @@ struct Watch {
 /// 400 or 422 if the options are wrong. A revision that is no longer kept is told as an `ERROR`.
 pub async fn watch(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     let Call { api, query, .. } = call;
-    let (view, selection) = (call.view()?, call.selection()?);
+    let (view, selection) = (call.stream_view()?, call.selection()?);
     let options = Options::parse(query)?;
     let registry = &api.registry;
     let slot = registry.slot(view.resource)?;
@@ -168,7 +168,7 @@ pub async fn watch(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
         let chunk = watch.next().await?;
         Some((Ok(Frame::data(chunk)), watch))
     });
-    let mut response = answer::bytes(200, "application/json", Bytes::new());
+    let mut response = answer::bytes(200, view.stream_type(), Bytes::new());
     *response.body_mut() = StreamBody::new(lines).boxed_unsync();
     Ok(response)
 }
@@ -212,7 +212,7 @@ impl Watch {
                 self.line(&mut out, &view, "ADDED", &entry, true);
             } else if std::mem::take(&mut self.ends_initial) {
                 let bookmark = view.bookmark(self.cursor, true);
-                push_line(&mut out, "BOOKMARK", &bookmark);
+                view.event_of(&mut out, "BOOKMARK", &bookmark);
             } else if let Some(change) = self.changes.next() {
                 self.cursor = change.revision;
                 if let Some(kind) = self.transition(&change) {
@@ -228,7 +228,7 @@ impl Watch {
                     }
                     Ok(changes) => self.changes = changes.into_iter(),
                     Err(error) => {
-                        push_line(&mut out, "ERROR", &error.to_status());
+                        view.event_of(&mut out, "ERROR", &error.to_status());
                         self.over = true;
                         break;
                     }
@@ -255,16 +255,12 @@ impl Watch {
 
     fn line(&mut self, out: &mut Vec<u8>, view: &View, kind: &str, entry: &Entry, initial: bool) {
         let begin = out.len();
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\",\"object\":");
-        if let Err(error) = view.write(out, &self.slot, &entry.stored, entry.revision) {
+        if let Err(error) = view.event(out, kind, &self.slot, entry) {
             out.truncate(begin);
-            push_line(out, "ERROR", &error.to_status());
+            view.event_of(out, "ERROR", &error.to_status());
             self.over = true;
             return;
         }
-        out.extend_from_slice(b"}\n");
         if self.api.tap.is_on() {
             self.trace(kind, entry, initial);
         }
@@ -290,7 +286,7 @@ impl Watch {
             resource: &self.served.resource(),
             wanted: self.wanted,
         };
-        push_line(&mut out, "BOOKMARK", &view.bookmark(self.cursor, false));
+        view.event_of(&mut out, "BOOKMARK", &view.bookmark(self.cursor, false));
         out
     }
 }
@@ -302,10 +298,4 @@ async fn retired(served: &Served) {
         Some(custom) => custom.definition.retired.cancelled().await,
         None => std::future::pending().await,
     }
-}
-
-fn push_line(out: &mut Vec<u8>, kind: &str, object: &Value) {
-    let line = serde_json::json!({"type": kind, "object": object});
-    out.extend_from_slice(line.to_string().as_bytes());
-    out.push(b'\n');
 }

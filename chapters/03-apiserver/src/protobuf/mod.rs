@@ -1,22 +1,26 @@
-//! Protobuf bodies: read, and made JSON of.
+//! Protobuf bodies: the other form of objects, both ways.
 //!
-//! Some of `kubectl`'s commands (`create configmap`, `auth can-i`, `create token`, `drain`) send
-//! their objects in Kubernetes' protobuf form and read the answer as JSON. So this form is read
-//! and never written. Which type a field has is known from the schema; what is missing there are
-//! the numbers of the fields, which `fields.txt` has, a type a line:
+//! Clients that speak for long, such as upstream's controllers, take objects in this form, as it
+//! is smaller and read faster; `kubectl` sends some of its objects in it (`create configmap`,
+//! `create token`, `drain`). Which type a field has is known from the schema; what is missing there
+//! are the numbers of the fields, which `fields.txt` has, a type a line:
 //!
 //! ```text
 //! apps.v1.DeploymentCondition type status 4:reason message     type=1 status=2 reason=4 message=5
 //! core.v1.Volume name @core.v1.VolumeSource                    2 is a struct whose fields are
 //!                                                              the volume's own in JSON
+//! meta.v1.APIResource … ~verbs                                 a list in a struct of one field
 //! ```
 //!
 //! The numbers are those of `generated.proto` in each API package; the envelope (`k8s`, a zero
 //! byte, then `runtime.Unknown`) is that of `apimachinery/pkg/runtime/serializer/protobuf`.
 
+mod encode;
+#[cfg(test)]
+mod round_trip;
 pub(crate) mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use base64::Engine;
@@ -25,6 +29,7 @@ use serde_json::{Map, Value, json};
 
 use crate::resources;
 use crate::schema::{Shape, Type, type_named};
+pub use encode::{encode, envelope, event, list, message, metadata};
 use wire::{Fields, Raw, Wrong};
 
 /// What every body begins with.
@@ -33,7 +38,7 @@ const MAGIC: &[u8] = b"k8s\0";
 const DEPTH_MAX: usize = 64;
 
 /// The fields of a type, by number.
-type Numbers = HashMap<u32, Name>;
+type Numbers = BTreeMap<u32, Name>;
 
 /// What a field is called.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +47,8 @@ enum Name {
     Json(&'static str),
     /// Not at all: the fields of this type are its owner's.
     Inline(&'static str),
+    /// As in JSON, where it is a list; here the list is the one field of a struct.
+    Wrapped(&'static str),
 }
 
 /// The types of `fields.txt`.
@@ -62,9 +69,10 @@ fn numbers(fields: &'static str) -> Numbers {
             None => (next, field),
         };
         next = number + 1;
-        let name = match name.strip_prefix('@') {
-            Some(inline) => Name::Inline(inline),
-            None => Name::Json(name),
+        let name = match (name.strip_prefix('@'), name.strip_prefix('~')) {
+            (Some(inline), _) => Name::Inline(inline),
+            (_, Some(wrapped)) => Name::Wrapped(wrapped),
+            _ => Name::Json(name),
         };
         (number, name)
     });
@@ -120,7 +128,7 @@ pub fn decode(body: &[u8]) -> Result<Value, Error> {
         return Err(Error::UnknownKind { api_version, kind });
     };
     let mut object = Map::new();
-    message(
+    read_message(
         row_name(&r#type.get().name),
         r#type.get(),
         raw,
@@ -132,7 +140,7 @@ pub fn decode(body: &[u8]) -> Result<Value, Error> {
     Ok(Value::Object(object))
 }
 
-/// The type of a kind, of those that are sent.
+/// The type of a kind, of those that are sent or answered with.
 fn schema_of(api_version: &str, kind: &str) -> Option<String> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     if let Some(resource) = resources::by_kind(group, version, kind) {
@@ -141,6 +149,9 @@ fn schema_of(api_version: &str, kind: &str) -> Option<String> {
     Some(match (group, kind) {
         // Sent in the version of what is deleted.
         (_, "DeleteOptions") => "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions".into(),
+        ("", "Status" | "APIVersions" | "APIGroup" | "APIGroupList" | "APIResourceList") => {
+            format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}")
+        }
         ("authentication.k8s.io", "TokenRequest") => {
             "io.k8s.api.authentication.v1.TokenRequest".into()
         }
@@ -170,7 +181,7 @@ fn utf8(bytes: &[u8]) -> Result<String, Wrong> {
 }
 
 /// Reads a message as the struct `r#type`; `row` is the same, but for inlined structs.
-fn message(
+fn read_message(
     row: &str,
     r#type: &Type,
     bytes: &[u8],
@@ -187,7 +198,7 @@ fn message(
         let (number, raw) = field?;
         match (numbers.get(&number), raw) {
             (Some(Name::Inline(inlined)), Raw::Bytes(bytes)) => {
-                message(inlined, r#type, bytes, object, depth + 1)?;
+                read_message(inlined, r#type, bytes, object, depth + 1)?;
             }
             (Some(Name::Json(name)), Raw::Bytes(bytes))
                 if row == JSON_SCHEMA && UNIONS.contains(name) =>
@@ -197,6 +208,12 @@ fn message(
             (Some(Name::Json(name)), raw) => {
                 if let Some(field) = r#type.field(name) {
                     put(object, name, &field.shape, raw, depth)?;
+                }
+            }
+            (Some(Name::Wrapped(name)), raw) => {
+                if let Some(field) = r#type.field(name) {
+                    let list = map_value(&field.shape, raw, depth)?;
+                    object.insert((*name).to_owned(), list);
                 }
             }
             // Of a newer version, as upstream treats it.
@@ -218,7 +235,7 @@ fn union(row: &str, r#type: &Type, bytes: &[u8], depth: usize) -> Result<Value, 
         match field? {
             (1 | 2, Raw::Bytes(bytes)) => {
                 let mut schema = Map::new();
-                message(row, r#type, bytes, &mut schema, depth + 1)?;
+                read_message(row, r#type, bytes, &mut schema, depth + 1)?;
                 return Ok(schema.into());
             }
             (1, Raw::Number(any)) => found = (any != 0).into(),
@@ -310,7 +327,7 @@ fn value(shape: &Shape, raw: Raw, depth: usize) -> Result<Value, Wrong> {
         (Shape::Struct(r#type), Raw::Bytes(bytes)) => {
             let mut object = Map::new();
             let r#type = r#type.get();
-            message(
+            read_message(
                 row_name(&r#type.name),
                 r#type,
                 bytes,

@@ -69,6 +69,62 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Writes field after field.
+#[derive(Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+}
+
+impl Writer {
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// A field that is a number.
+    pub fn number(&mut self, field: u32, value: u64) {
+        self.tag(field, 0);
+        push_number(&mut self.out, value);
+    }
+
+    /// A field of eight bytes.
+    pub fn fixed64(&mut self, field: u32, value: u64) {
+        self.tag(field, 1);
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// A field that is text, bytes, or a message that is written already.
+    pub fn bytes(&mut self, field: u32, bytes: &[u8]) {
+        self.tag(field, 2);
+        push_number(&mut self.out, bytes.len() as u64);
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// A field that is a message.
+    pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Writer)) {
+        self.tag(field, 2);
+        let begin = self.out.len();
+        write(self);
+        // How long it is comes first, and is known only now.
+        let end = self.out.len();
+        push_number(&mut self.out, (end - begin) as u64);
+        let length = self.out.len() - end;
+        self.out[begin..].rotate_right(length);
+    }
+
+    fn tag(&mut self, field: u32, wire_type: u64) {
+        push_number(&mut self.out, u64::from(field) << 3 | wire_type);
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Raw<'a>), Wrong>;
 
@@ -98,6 +154,24 @@ mod tests {
             (3, Raw::Fixed32(1)),
         ];
         assert_eq!(fields, Ok(expected));
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let mut out = Writer::default();
+        out.number(1, u64::MAX);
+        out.message(300, |inner| inner.bytes(2, &[7; 200]));
+        out.fixed64(3, 1);
+        let bytes = out.into_bytes();
+        let fields: Result<Vec<_>, _> = Fields::new(&bytes).collect();
+        let fields = fields.expect("is right");
+        assert_eq!(fields[0], (1, Raw::Number(u64::MAX)));
+        let (300, Raw::Bytes(inner)) = fields[1] else {
+            panic!("{fields:?}");
+        };
+        let inner: Result<Vec<_>, _> = Fields::new(inner).collect();
+        assert_eq!(inner, Ok(vec![(2, Raw::Bytes(&[7; 200][..]))]));
+        assert_eq!(fields[2], (3, Raw::Fixed64(1)));
     }
 
     #[test]

@@ -17,7 +17,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use etcd::api::{EventKind, KeyRange, KeyValue, Revision, WatchBatch};
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use super::codec::Codec;
 use super::keys;
+use crate::protobuf;
 use crate::resources::{self, Catalog, Custom, Definition, Resource, Served};
 use crate::selectors;
 use crate::status::ApiError;
@@ -46,6 +47,8 @@ pub struct Entry {
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// What field selectors look at.
     pub fields: Vec<(Cow<'static, str>, String)>,
+    /// Its fields in protobuf, once somebody has asked for them.
+    protobuf: OnceLock<Bytes>,
 }
 
 impl Entry {
@@ -70,7 +73,24 @@ impl Entry {
                 })
                 .collect(),
             fields: selectors::selectable_fields(resource, object),
+            protobuf: OnceLock::new(),
         }
+    }
+
+    /// Its fields in protobuf: made by whoever asks first, for all who ask after.
+    ///
+    /// # Errors
+    /// 500 if what is stored cannot be read, or the kind has no such form.
+    pub fn protobuf(&self, slot: &Slot) -> Result<Bytes, ApiError> {
+        if let Some(fields) = self.protobuf.get() {
+            return Ok(fields.clone());
+        }
+        let object = slot.codec.decode(&self.stored, self.revision);
+        let object = object.map_err(|error| ApiError::internal(error.to_string()))?;
+        let resource = slot.resource();
+        let fields = protobuf::message(resource.schema, &object)
+            .ok_or_else(|| ApiError::internal(format!("{} has no protobuf form", resource.kind)))?;
+        Ok(self.protobuf.get_or_init(|| fields.into()).clone())
     }
 
     /// Its namespace, empty where it has none.
@@ -306,6 +326,8 @@ impl Slot {
                 observer.remove(&self.resource(), previous.namespace(), previous.name());
                 let last = Entry {
                     revision: kv.mod_revision,
+                    // It tells the revision.
+                    protobuf: OnceLock::new(),
                     ..Entry::clone(&previous)
                 };
                 state.push(Change {
