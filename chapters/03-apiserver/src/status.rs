@@ -108,6 +108,8 @@ pub struct ApiError {
     pub message: String,
     /// `details` of the Status, if any.
     pub details: Option<Map<String, Value>>,
+    /// `metadata.continue` of the Status: where a list can go on nevertheless. Empty elsewhere.
+    pub continue_token: String,
 }
 
 /// Which object an error is about, for its message and details.
@@ -156,6 +158,7 @@ impl ApiError {
             reason,
             message: message.into(),
             details: None,
+            continue_token: String::new(),
         }
     }
 
@@ -186,6 +189,7 @@ impl ApiError {
             reason: "Forbidden",
             message,
             details: Some(subject.details(subject.resource)),
+            continue_token: String::new(),
         }
     }
 
@@ -200,6 +204,7 @@ impl ApiError {
                 subject.name
             ),
             details: Some(subject.details(subject.resource)),
+            continue_token: String::new(),
         }
     }
 
@@ -210,6 +215,7 @@ impl ApiError {
             reason: "NotFound",
             message: "the server could not find the requested resource".into(),
             details: Some(Map::new()),
+            continue_token: String::new(),
         }
     }
 
@@ -233,6 +239,7 @@ impl ApiError {
                 subject.name
             ),
             details: Some(subject.details(subject.resource)),
+            continue_token: String::new(),
         }
     }
 
@@ -248,6 +255,7 @@ impl ApiError {
                 detail.as_ref()
             ),
             details: Some(subject.details(subject.resource)),
+            continue_token: String::new(),
         }
     }
 
@@ -293,6 +301,7 @@ impl ApiError {
             reason: "Invalid",
             message: format!("{kind} {:?} is invalid: {text}", subject.name),
             details: Some(details),
+            continue_token: String::new(),
         }
     }
 
@@ -306,6 +315,7 @@ impl ApiError {
             reason: "InternalError",
             message,
             details: Some(details),
+            continue_token: String::new(),
         }
     }
 
@@ -320,6 +330,9 @@ impl ApiError {
             "reason": self.reason,
             "code": self.code,
         });
+        if !self.continue_token.is_empty() {
+            status["metadata"]["continue"] = self.continue_token.as_str().into();
+        }
         if let Some(details) = &self.details {
             status["details"] = Value::Object(details.clone());
         }

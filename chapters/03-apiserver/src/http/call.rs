@@ -120,8 +120,19 @@ impl<'a> Call<'a> {
     /// # Errors
     /// 400 if a selector cannot be read, or names a field that the kind does not have.
     pub fn selection(&self) -> Result<Selection, ApiError> {
-        let fields = FieldSelector::parse(self.query.get("fieldSelector"))?;
+        let mut fields = FieldSelector::parse(self.query.get("fieldSelector"))?;
         fields.check(self.resource)?;
+        let name = &*self.info.name;
+        if !name.is_empty() {
+            // As the rights were asked for: for one object, named by the path or the selector.
+            if fields.is_empty() {
+                fields = FieldSelector::parse(&format!("metadata.name={name}"))?;
+            } else if fields.exact("metadata.name") != Some(name) {
+                return Err(ApiError::bad_request(
+                    "fieldSelector metadata.name doesn't match requested name",
+                ));
+            }
+        }
         Ok(Selection {
             namespace: self.target().namespace.to_owned(),
             labels: LabelSelector::parse(self.query.get("labelSelector"))?,

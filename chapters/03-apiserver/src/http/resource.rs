@@ -71,6 +71,7 @@ async fn list(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
         version_match: query.get("resourceVersionMatch").to_owned(),
         limit: query.get("limit").parse().unwrap_or(0),
         continue_token: query.get("continue").to_owned(),
+        send_initial_events: query.has("sendInitialEvents"),
     };
     let registry = &call.api.registry;
     let listed = registry.list(call.resource, &selection, &options).await?;

@@ -24,9 +24,9 @@ use super::call::Call;
 use super::path::Query;
 use super::view::{View, Wanted};
 use crate::registry::cache::{Change, Entry, Slot};
-use crate::registry::list::{Selection, parse_version};
+use crate::registry::list::{MATCH, Selection, invalid_options, parse_version};
 use crate::resources::Served;
-use crate::status::{ApiError, Subject};
+use crate::status::{ApiError, FieldError};
 use crate::trace;
 
 /// How long a watch lives whose client does not say: a watch is no place to stay forever, since
@@ -50,20 +50,33 @@ struct Options {
 impl Options {
     fn parse(query: &Query) -> Result<Options, ApiError> {
         let version = parse_version(query.get("resourceVersion"))?;
-        let send_initial = query.flag("sendInitialEvents");
-        let match_given = query.get("resourceVersionMatch");
-        if query.has("sendInitialEvents") && match_given != "NotOlderThan" {
-            return Err(forbidden_options(
-                "resourceVersionMatch",
-                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
+        let wanted = query.get("resourceVersionMatch");
+        let given = query.has("sendInitialEvents");
+        let mut errors = Vec::new();
+        let mut forbid = |detail: &str| errors.push(FieldError::forbidden(MATCH, detail));
+        if given && wanted != "NotOlderThan" {
+            forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
         }
-        if !query.has("sendInitialEvents") && !match_given.is_empty() {
-            return Err(forbidden_options(
-                "resourceVersionMatch",
+        if !given && !wanted.is_empty() {
+            forbid(
                 "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            ));
+            );
         }
+        if !wanted.is_empty() && query.has("continue") {
+            forbid("resourceVersionMatch is forbidden when continue is provided");
+        }
+        if !matches!(wanted, "" | "NotOlderThan") {
+            let known = ["NotOlderThan"];
+            errors.push(FieldError::not_supported(MATCH, &wanted.into(), &known));
+        }
+        invalid_options(&errors)?;
+        // Who names no version is told the objects that are there, and has always been.
+        let from_anywhere = matches!(version, None | Some(0));
+        let send_initial = if given {
+            query.flag("sendInitialEvents")
+        } else {
+            from_anywhere
+        };
         let seconds = query
             .get("timeoutSeconds")
             .parse::<u64>()
@@ -76,19 +89,6 @@ impl Options {
             lifetime: seconds.map_or(LONGEST, Duration::from_secs),
         })
     }
-}
-
-fn forbidden_options(field: &str, detail: &str) -> ApiError {
-    let subject = Subject {
-        group: "meta.k8s.io",
-        resource: "",
-        kind: "ListOptions",
-        name: "",
-    };
-    ApiError::invalid(
-        subject,
-        &[crate::status::FieldError::forbidden(field, detail)],
-    )
 }
 
 /// A watch that is under way.

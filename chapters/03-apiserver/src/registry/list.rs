@@ -1,8 +1,19 @@
 //! Lists: the objects of a resource as of one revision, in pages if asked for.
 //!
+//! How fresh a list is, its client says with `resourceVersion` and `resourceVersionMatch`:
+//!
+//! | version | match | without `limit` | with `limit` |
+//! | --- | --- | --- | --- |
+//! | none | none | the latest | the latest |
+//! | 0 | none, `NotOlderThan` | what is at hand | what is at hand |
+//! | n | none | n or newer | n |
+//! | n | `NotOlderThan` | n or newer | n or newer |
+//! | n | `Exact` | n | n |
+//!
 //! The first page comes from the cache; the next ones from the store as it was at the first one's
-//! revision, which the continue token names. Upstream: KEP-365 and
-//! `apiserver/pkg/storage/continue.go`.
+//! revision, which the continue token names. When that is no longer kept, the answer is 410 with
+//! another token, which goes on with the objects as they are now. Upstream: KEP-365,
+//! `apiserver/pkg/storage/{continue,interfaces}.go` and `apimachinery/pkg/apis/meta/internalversion/validation`.
 
 use std::sync::Arc;
 
@@ -15,7 +26,7 @@ use super::cache::{Entry, Slot};
 use super::{Registry, keys, range};
 use crate::resources::Resource;
 use crate::selectors::{FieldSelector, LabelSelector};
-use crate::status::ApiError;
+use crate::status::{ApiError, FieldError, Subject};
 
 /// Which objects of a resource.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +64,8 @@ pub struct ListOptions {
     pub limit: usize,
     /// Where the last page ended.
     pub continue_token: String,
+    /// `sendInitialEvents` is given, which is for watches.
+    pub send_initial_events: bool,
 }
 
 /// A list, or a page of it.
@@ -95,45 +108,40 @@ impl Registry {
         options: &ListOptions,
     ) -> Result<Listed, ApiError> {
         let slot = self.slot(resource)?;
+        options.check()?;
+        let (namespace, limit) = (&*selection.namespace, options.limit);
         if !options.continue_token.is_empty() {
-            if !options.version_match.is_empty() {
-                return Err(invalid_match(resource, "is forbidden for continue"));
-            }
             let (revision, after) = decode_token(&options.continue_token)?;
-            let entries = self
-                .snapshot(&slot, &selection.namespace, Some(&after), revision)
-                .await?;
-            return Ok(page(entries, revision, selection, options.limit));
+            if !matches!(&*options.resource_version, "" | "0") {
+                return Err(ApiError::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
+            }
+            let Some(revision) = revision else {
+                self.latest().await?;
+                let revision = self.cache.revision();
+                let entries = slot.objects(namespace, Some(&after));
+                return Ok(page(entries, revision, selection, limit));
+            };
+            let entries = self.snapshot(&slot, namespace, Some(&after), revision);
+            return Ok(page(entries.await?, revision, selection, limit));
         }
         let version = parse_version(&options.resource_version)?;
-        match (options.version_match.as_str(), version) {
-            ("Exact", None) => {
-                return Err(invalid_match(
-                    resource,
-                    "is forbidden unless resourceVersion is provided",
-                ));
-            }
-            ("Exact", Some(0)) => {
-                return Err(invalid_match(
-                    resource,
-                    "is forbidden for resourceVersion \"0\"",
-                ));
-            }
-            ("Exact", Some(revision)) => {
+        // Pages of a version that a client names are of exactly that version, since long before
+        // there was `resourceVersionMatch`.
+        let exact = match &*options.version_match {
+            "" => limit > 0 && version != Some(0),
+            other => other == "Exact",
+        };
+        match version {
+            None => self.latest().await?,
+            Some(0) => {}
+            Some(revision) => {
                 self.wait_for(revision).await?;
-                let entries = self
-                    .snapshot(&slot, &selection.namespace, None, revision)
-                    .await?;
-                return Ok(page(entries, revision, selection, options.limit));
-            }
-            ("" | "NotOlderThan", None) => self.latest().await?,
-            ("" | "NotOlderThan", Some(0)) => {}
-            ("" | "NotOlderThan", Some(revision)) => self.wait_for(revision).await?,
-            (other, _) => {
-                return Err(invalid_match(
-                    resource,
-                    &format!("{other:?} is not one of Exact, NotOlderThan"),
-                ));
+                if exact {
+                    let entries = self.snapshot(&slot, namespace, None, revision).await?;
+                    return Ok(page(entries, revision, selection, limit));
+                }
             }
         }
         Ok(self.current(&slot, selection, options.limit))
@@ -173,13 +181,14 @@ impl Registry {
         };
         let mut request = range(KeyRange::Span(start.into(), end.into()));
         request.revision = revision;
-        let found = self.store.range(request).await.map_err(|error| match error {
-            etcd::api::Error::Compacted { .. } if after.is_some() => ApiError::gone(
-                "The provided continue parameter is too old to display a consistent list result. \
-                 You must start a new list without the continue parameter.",
-            ),
-            other => other.into(),
-        })?;
+        let found = self
+            .store
+            .range(request)
+            .await
+            .map_err(|error| match error {
+                etcd::api::Error::Compacted { .. } => expired(after),
+                other => other.into(),
+            })?;
         let entry = |kv: &etcd::api::KeyValue| {
             let key = std::str::from_utf8(&kv.key).unwrap_or_default();
             let key = key.strip_prefix(slot.prefix.as_str()).unwrap_or_default();
@@ -266,34 +275,114 @@ pub fn parse_version(text: &str) -> Result<Option<Revision>, ApiError> {
     }
 }
 
-fn invalid_match(resource: &Resource, detail: &str) -> ApiError {
-    let mut error = ApiError::bad_request(format!(
-        "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
-         resourceVersionMatch {detail}"
-    ));
-    error.code = 422;
-    error.reason = "Invalid";
-    error.details = json!({"group": resource.group, "kind": "ListOptions"})
-        .as_object()
-        .cloned();
+impl ListOptions {
+    /// Checks that the options do not contradict each other.
+    fn check(&self) -> Result<(), ApiError> {
+        let mut errors = Vec::new();
+        let mut forbid = |field: &str, detail: &str| {
+            errors.push(FieldError::forbidden(field, detail));
+        };
+        let wanted = &*self.version_match;
+        if !wanted.is_empty() {
+            if self.resource_version.is_empty() {
+                let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                forbid(MATCH, detail);
+            }
+            if !self.continue_token.is_empty() {
+                forbid(
+                    MATCH,
+                    "resourceVersionMatch is forbidden when continue is provided",
+                );
+            }
+            if wanted == "Exact" && self.resource_version == "0" {
+                let detail =
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                forbid(MATCH, detail);
+            }
+        }
+        if self.send_initial_events {
+            forbid(
+                "sendInitialEvents",
+                "sendInitialEvents is forbidden for list",
+            );
+        }
+        if !matches!(wanted, "" | "Exact" | "NotOlderThan") {
+            let known = ["Exact", "NotOlderThan", ""];
+            errors.push(FieldError::not_supported(MATCH, &wanted.into(), &known));
+        }
+        invalid_options(&errors)
+    }
+}
+
+/// The option that says how a version is meant.
+pub const MATCH: &str = "resourceVersionMatch";
+
+/// 422 for options of a list or watch, if any of them is wrong.
+///
+/// # Errors
+/// If there are errors.
+pub fn invalid_options(errors: &[FieldError]) -> Result<(), ApiError> {
+    let subject = Subject {
+        group: "meta.k8s.io",
+        resource: "",
+        kind: "ListOptions",
+        name: "",
+    };
+    match errors {
+        [] => Ok(()),
+        errors => Err(ApiError::invalid(subject, errors)),
+    }
+}
+
+/// 410: a list of a revision that is no longer kept. Who has a part of it may have the rest as it
+/// is now.
+fn expired(after: Option<&str>) -> ApiError {
+    let Some(after) = after else {
+        return ApiError::gone("The resourceVersion for the provided list is too old.");
+    };
+    let mut error = ApiError::gone(
+        "The provided continue parameter is too old to display a consistent list result. You can \
+         start a new list without the continue parameter, or use the continue token in this \
+         response to retrieve the remainder of the results. Continuing with the provided token \
+         results in an inconsistent list - objects that were created, modified, or deleted between \
+         the time the first chunk was returned and now may show up in the list.",
+    );
+    error.continue_token = encode_token(LATEST, after);
     error
 }
+
+/// In a token: go on with the objects as they are now.
+const LATEST: Revision = -1;
 
 fn encode_token(revision: Revision, last: &str) -> String {
     let token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": last});
     BASE64_URL_SAFE_NO_PAD.encode(token.to_string())
 }
 
-fn decode_token(token: &str) -> Result<(Revision, String), ApiError> {
-    let parsed = || {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-        let token: Value = serde_json::from_slice(&bytes).ok()?;
-        let revision = token["rv"].as_i64().filter(|revision| *revision > 0)?;
-        Some((revision, token["start"].as_str()?.to_owned()))
+/// Of which revision a page is, none for the latest, and after which key it begins.
+fn decode_token(token: &str) -> Result<(Option<Revision>, String), ApiError> {
+    let refuse = |why: &str| {
+        let invalid = "invalid continue token: continue key is not valid";
+        Err(ApiError::bad_request(format!("{invalid}: {why}")))
     };
-    parsed().ok_or_else(|| {
-        ApiError::bad_request("continue key is not valid: it was not made by this server")
-    })
+    let Ok(bytes) = BASE64_URL_SAFE_NO_PAD.decode(token) else {
+        return refuse("it is no base64");
+    };
+    let Ok(token) = serde_json::from_slice::<Value>(&bytes) else {
+        return refuse("it is no JSON");
+    };
+    if token["v"] != "meta.k8s.io/v1" {
+        return refuse("server does not recognize this encoded version");
+    }
+    let revision = token["rv"].as_i64().unwrap_or_default();
+    let start = token["start"].as_str().unwrap_or_default();
+    if revision == 0 {
+        return refuse("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+    }
+    if start.is_empty() {
+        return refuse("encoded start key empty (version meta.k8s.io/v1)");
+    }
+    Ok(((revision > 0).then_some(revision), start.to_owned()))
 }
 
 #[cfg(test)]
@@ -305,9 +394,16 @@ mod tests {
         let token = encode_token(7, "default/web");
         assert_eq!(
             decode_token(&token).expect("is a token"),
-            (7, "default/web".to_owned())
+            (Some(7), "default/web".to_owned())
         );
-        assert_eq!(decode_token("x").expect_err("is none").code, 400);
+        let latest = encode_token(LATEST, "web");
+        assert_eq!(
+            decode_token(&latest).expect("is one"),
+            (None, "web".to_owned())
+        );
+        for wrong in ["x", "e30", &encode_token(0, "web"), &encode_token(7, "")] {
+            assert_eq!(decode_token(wrong).expect_err("is none").code, 400);
+        }
     }
 
     #[test]
