@@ -32,8 +32,8 @@
 //! then ready until shutdown, which ends watches first, so that clients go elsewhere.
 //!
 //! Left out: conversion and admission by webhooks, rules in CEL, policies (their configurations are
-//! served, and not followed), disruption budgets, aggregation of other API
-//! servers, audit, priority and fairness, bodies in CBOR.
+//! served, and not followed), aggregation of other API servers, audit, priority and fairness, bodies
+//! in CBOR.
 //!
 //! Upstream: `cmd/kube-apiserver`, `staging/src/k8s.io/apiserver`.
 

@@ -196,3 +196,93 @@ async fn several_at_once_do_not_overrun_a_quota() {
     );
     server.stop().await;
 }
+
+/// A pod that runs and is ready, behind a budget.
+async fn running(client: &mut Client, name: &str, ready: &str) {
+    let mut object = pod(name, json!({}));
+    object["metadata"]["labels"] = json!({"app": "a"});
+    create(client, PODS, object).await;
+    let status = json!({"status": {"phase": "Running",
+        "conditions": [{"type": "Ready", "status": ready}]}});
+    let path = format!("{PODS}/{name}/status");
+    assert_eq!(
+        client
+            .call_as("PATCH", &path, MERGE, status.to_string())
+            .await
+            .0,
+        200
+    );
+}
+
+async fn evict(client: &mut Client, name: &str) -> (u16, Value) {
+    let object = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+    client
+        .call("POST", &format!("{PODS}/{name}/eviction"), object)
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evictions_honour_budgets() {
+    let (_dir, server, mut admin) = server().await;
+    let budgets = "/apis/policy/v1/namespaces/ns/poddisruptionbudgets";
+    let budget = json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1,
+        "selector": {"matchLabels": {"app": "a"}}}});
+    create(&mut admin, budgets, budget).await;
+    for name in ["a", "b", "c"] {
+        running(&mut admin, name, "True").await;
+    }
+    running(&mut admin, "sick", "False").await;
+
+    // Its controller has not seen it yet.
+    let (code, status) = evict(&mut admin, "a").await;
+    assert_eq!((code, &status["reason"]), (429, &json!("TooManyRequests")));
+    assert_eq!(
+        status["message"],
+        "Cannot evict pod as it would violate the pod's disruption budget."
+    );
+    assert_eq!(
+        status["details"],
+        json!({"retryAfterSeconds": 10, "causes": [{"reason": "DisruptionBudget",
+            "message": "The disruption budget b is still being processed by the server."}]})
+    );
+    let seen = json!({"status": {"observedGeneration": 1, "currentHealthy": 3,
+        "desiredHealthy": 1, "expectedPods": 4, "disruptionsAllowed": 1}});
+    let path = format!("{budgets}/b/status");
+    assert_eq!(
+        admin
+            .call_as("PATCH", &path, MERGE, seen.to_string())
+            .await
+            .0,
+        200
+    );
+
+    // Two at once: there is one to spare.
+    let mut other = server.client("admin").await;
+    let (a, b) = tokio::join!(evict(&mut admin, "a"), evict(&mut other, "b"));
+    let mut codes = [a.0, b.0];
+    codes.sort_unstable();
+    assert_eq!(codes, [201, 429]);
+    let (gone, left) = if a.0 == 201 { ("a", "b") } else { ("b", "a") };
+    let (_, budget) = admin.get(&format!("{budgets}/b")).await;
+    assert_eq!(budget["status"]["disruptionsAllowed"], 0);
+    assert!(budget["status"]["disruptedPods"][gone].is_string());
+    assert_eq!(admin.get(&format!("{PODS}/{gone}")).await.0, 404);
+    assert_eq!(admin.get(&format!("{PODS}/{left}")).await.0, 200);
+
+    // What is not ready is not missed, as long as enough others are.
+    assert_eq!(evict(&mut admin, "sick").await.0, 201);
+    let request = http::Request::post(format!("{PODS}/c/eviction"))
+        .header("host", "localhost")
+        .header("content-type", "application/json");
+    let unseen = json!({"spec": {"minAvailable": 2}}).to_string();
+    let path = format!("{budgets}/b");
+    assert_eq!(admin.call_as("PATCH", &path, MERGE, unseen).await.0, 200);
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": "c"}})
+    .to_string();
+    let request = request.body(eviction.into()).expect("is a request");
+    let response = admin.send(request).await;
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "10");
+    server.stop().await;
+}

@@ -25,6 +25,7 @@ pub mod answer;
 pub mod backends;
 pub mod call;
 pub mod encode;
+pub mod eviction;
 pub mod gate;
 
 pub mod listen;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::Body;
 use super::call::{Call, decode_as};
+use super::eviction;
 use super::negotiate::{self, Offer};
 use super::patching::PatchType;
 use super::resource;
@@ -36,7 +37,7 @@ pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiE
         }
         "scale" => scale(call, &body).await,
         "binding" => bind(call, &call.info.name, &body).await,
-        "eviction" => evict(call, &body).await,
+        "eviction" => eviction::evict(call, body).await,
         "token" => token::create(call, &body).await,
         _ => Err(ApiError::no_such_path()),
     }
@@ -283,7 +284,7 @@ pub async fn bind(call: &Call<'_>, pod: &str, body: &[u8]) -> Result<Response<Bo
 }
 
 /// Adds a condition to a status, or puts it in the place of the one of its type.
-fn set_condition(object: &mut Value, condition: Value) {
+pub(super) fn set_condition(object: &mut Value, condition: Value) {
     if !object["status"]["conditions"].is_array() {
         object["status"]["conditions"] = json!([]);
     }
@@ -291,51 +292,6 @@ fn set_condition(object: &mut Value, condition: Value) {
         conditions.retain(|other| other["type"] != condition["type"]);
         conditions.push(condition);
     }
-}
-
-/// Deletes a pod on somebody's behalf, so that it can be refused when too few would be left. There
-/// are no disruption budgets yet, so nothing is refused.
-async fn evict(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
-    let mode = call.field_validation()?;
-    let schema = "io.k8s.api.policy.v1.Eviction";
-    let (mut eviction, _) = decode_as(schema, "Eviction", "policy/v1", &call.json(body)?, mode)?;
-    call.check_address(&eviction)?;
-    let mut options = resource::parse_delete_options(&eviction["deleteOptions"])?;
-    options.dry_run |= call.dry_run;
-    let target = Target {
-        subresource: "",
-        ..call.target()
-    };
-    let registry = &call.api.registry;
-    registry.admit_part(&call.target(), &mut eviction, &call.user)?;
-    let live = registry.get(&target).await?;
-    let finished = matches!(
-        live["status"]["phase"].as_str(),
-        Some("Failed" | "Succeeded")
-    );
-    if !finished && !options.dry_run {
-        let target = Target {
-            subresource: "status",
-            ..target
-        };
-        let disrupted = json!({"type": "DisruptionTarget", "status": "True",
-            "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
-            "lastProbeTime": null, "lastTransitionTime": meta::time(Timestamp::now())});
-        registry
-            .update(&target, &call.writer(), |live| {
-                let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
-                let mut object = live.clone();
-                set_condition(&mut object, disrupted.clone());
-                Ok(object)
-            })
-            .await?;
-    }
-    registry.delete(&target, &options).await?;
-    Ok(call.answer(
-        201,
-        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
-        "status": "Success", "code": 201}),
-    ))
 }
 
 #[cfg(test)]
