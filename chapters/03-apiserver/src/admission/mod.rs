@@ -23,6 +23,7 @@
 //! webhooks and policies.
 
 mod certificates;
+mod devices;
 pub mod limit_ranger;
 pub mod namespace;
 pub mod node_restriction;
@@ -159,6 +160,7 @@ impl Admission {
         pods::one_default_class(request, lookup)?;
         storage::admit(request, lookup)?;
         certificates::admit(request, lookup)?;
+        devices::admit(request, lookup)?;
         node_restriction::admit(request, lookup)
     }
 

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`pods`] | pods, and the pod templates in everything else |
 //! | [`services`] | Services, Endpoints, EndpointSlices |
-//! | `admission`, `flowcontrol` | webhooks and policies; levels of priority |
+//! | `admission`, `flowcontrol`, [`devices`] | webhooks and policies; levels of priority; claims |
 //! | `storage` | volumes, claims, and classes of both |
 //! | `workloads` | what else keeps pods, and limits of them |
 //! | this one | the rest |
@@ -19,6 +19,7 @@
 //! Upstream: `pkg/apis/*/v1/defaults.go`; `pkg/registry/*/*/strategy.go`.
 
 mod admission;
+pub mod devices;
 mod flowcontrol;
 pub mod pods;
 pub mod services;
@@ -71,6 +72,8 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
         }
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => flowcontrol::flow_schema(object),
         ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::priority_level(object),
+        ("resource.k8s.io", "resourceclaims") => devices::claim(object),
+        ("resource.k8s.io", "resourceclaimtemplates") => devices::template(object),
         ("storage.k8s.io", "storageclasses") => storage::class(object),
         ("storage.k8s.io", "csidrivers") => storage::driver(object),
         _ => {}
@@ -104,6 +107,7 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
         ("storage.k8s.io", "volumeattachments") => json!({"attached": false}),
         ("certificates.k8s.io", _)
         | ("flowcontrol.apiserver.k8s.io", _)
+        | ("resource.k8s.io", "resourceclaims")
         | ("admissionregistration.k8s.io", "validatingadmissionpolicies") => json!({}),
         ("apiregistration.k8s.io", _) => local_api_service(object),
         ("apps", "deployments") => json!({}),

@@ -4,6 +4,7 @@
 //! | field | gate | off since |
 //! | --- | --- | --- |
 //! | `lifecycle.stopSignal` of containers | `ContainerStopSignals` | v1.33 (alpha) |
+//! | `nodeAllocatableResourceMappings` of devices | `DRANodeAllocatableResources` | v1.36 (alpha) |
 //! | `spec.preventPodSchedulingIfMissing` of CSIDrivers | `VolumeLimitScaling` | v1.35 (alpha) |
 //!
 //! Upstream: `pkg/api/pod/util.go`, `DropDisabledPodFields` and `DropDisabledTemplateFields`.
@@ -21,6 +22,18 @@ pub fn drop_disabled(resource: &Resource, new: &mut Value, old: Option<&Value>) 
         let is_used = old.is_some_and(|old| !old["spec"][FIELD].is_null());
         if let Some(spec) = new["spec"].as_object_mut().filter(|_| !is_used) {
             spec.remove(FIELD);
+        }
+    }
+    if (resource.group, resource.plural) == ("resource.k8s.io", "resourceslices") {
+        const FIELD: &str = "nodeAllocatableResourceMappings";
+        let is_used = old.is_some_and(|old| old.to_string().contains(FIELD));
+        let devices = new
+            .pointer_mut("/spec/devices")
+            .and_then(Value::as_array_mut);
+        for device in devices.into_iter().flatten().filter(|_| !is_used) {
+            if let Some(device) = device.as_object_mut() {
+                device.remove(FIELD);
+            }
         }
     }
     let Some(path) = pod_spec_path(resource) else {

@@ -81,6 +81,16 @@ pub(super) fn of(resource: &Resource) -> Option<Rules> {
             status_has_metadata: false,
             ..PLAIN
         },
+        ("resource.k8s.io", "deviceclasses" | "resourceslices") => Rules {
+            generations: Generations::All,
+            returns_deleted: true,
+            ..PLAIN
+        },
+        ("resource.k8s.io", _) => Rules {
+            returns_deleted: true,
+            status_has_metadata: false,
+            ..PLAIN
+        },
         ("apiregistration.k8s.io", _) => Rules {
             unconditional_update: false,
             status_has_metadata: false,

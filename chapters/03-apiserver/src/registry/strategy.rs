@@ -9,7 +9,7 @@ use super::delete::DeleteOptions;
 use super::rules::{self, Generations};
 use super::{certificates, gates, meta};
 use crate::custom;
-use crate::defaults;
+use crate::defaults::{self, devices};
 use crate::resources::Resource;
 
 /// Whether a write without `resourceVersion` may overwrite whatever is there.
@@ -94,6 +94,10 @@ fn counts_generations(resource: &Resource) -> bool {
     )
 }
 
+fn is_slice(resource: &Resource) -> bool {
+    (resource.group, resource.plural) == ("resource.k8s.io", "resourceslices")
+}
+
 /// Whether `status` is a subresource of it.
 fn has_status(resource: &Resource) -> bool {
     resource.subresource("status").is_some()
@@ -108,6 +112,10 @@ pub fn prepare_create(resource: &Resource, object: &mut Value) {
     }
     defaults::prepare_for_create(resource, object);
     gates::drop_disabled(resource, object, None);
+    if is_slice(resource) {
+        let now = object["metadata"]["creationTimestamp"].clone();
+        devices::date_taints(object, now.as_str().unwrap_or_default());
+    }
     let starts = rules::of(resource).is_none_or(|r| r.generations == Generations::All);
     let generation = (starts && counts_generations(resource)).then(|| json!(1));
     meta::set(object, "generation", generation);
@@ -219,13 +227,16 @@ pub fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, o
     );
 }
 
-/// Notes when a PersistentVolume's phase last changed, or the conditions of a request for a
-/// certificate did, unless their writer did.
+/// Notes when a PersistentVolume's phase last changed, the conditions of a request for a certificate
+/// did, or a device was tainted, unless their writer did.
 /// Upstream: `pkg/registry/core/persistentvolume/strategy.go`.
 pub fn note_transition(resource: &Resource, new: &mut Value, old: &Value, now: &str) {
     const AT: &str = "lastPhaseTransitionTime";
     if certificates::is_request(resource) {
         return certificates::note_times(new, old, now);
+    }
+    if is_slice(resource) {
+        return devices::date_taints(new, now);
     }
     let (before, after) = (&old["status"], &new["status"]);
     if resource.plural == "persistentvolumes"

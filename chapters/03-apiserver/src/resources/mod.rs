@@ -24,6 +24,7 @@ mod flowcontrol;
 mod node;
 mod policy;
 mod rbac;
+mod resource;
 mod scheduling;
 mod storage;
 
@@ -161,6 +162,7 @@ static GROUPS: &[&[Resource<'static>]] = &[
     node::RESOURCES,
     discovery::RESOURCES,
     flowcontrol::RESOURCES,
+    resource::RESOURCES,
 ];
 
 /// Everything that is built in, in the order of discovery: groups, then names.

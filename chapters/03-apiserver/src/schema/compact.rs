@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use k8s_openapi::api::{
     admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates,
-    coordination, core, discovery, events, flowcontrol, node, policy, rbac, scheduling, storage,
+    coordination, core, discovery, events, flowcontrol, node, policy, rbac, resource, scheduling,
+    storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta;
@@ -97,6 +98,10 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<rbac::v1::ClusterRoleBinding>()
         .add::<rbac::v1::Role>()
         .add::<rbac::v1::RoleBinding>()
+        .add::<resource::v1::DeviceClass>()
+        .add::<resource::v1::ResourceClaim>()
+        .add::<resource::v1::ResourceClaimTemplate>()
+        .add::<resource::v1::ResourceSlice>()
         .add::<scheduling::v1::PriorityClass>()
         .add::<storage::v1::CSIDriver>()
         .add::<storage::v1::CSINode>()

@@ -200,6 +200,10 @@ fn table(resource: &Resource) -> &'static [Field] {
             ("spec.clusterIP", "/spec/clusterIP", ""),
             ("spec.type", "/spec/type", ""),
         ],
+        ("resource.k8s.io", "resourceslices") => &[
+            ("spec.nodeName", "/spec/nodeName", ""),
+            ("spec.driver", "/spec/driver", ""),
+        ],
         ("certificates.k8s.io", _) => &[("spec.signerName", "/spec/signerName", "")],
         ("apps", "replicasets") | ("", "replicationcontrollers") => {
             &[("status.replicas", "/status/replicas", "0")]

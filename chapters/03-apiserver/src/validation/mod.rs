@@ -13,6 +13,7 @@
 //! | `apps`, `workloads`, `batch`, `cron`, `job_policies`, `job_status` | what keeps pods |
 //! | `limits`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
 //! | `certificates`, `csi`, `webhooks`, `policies`, `flowcontrol`, `api_services` | those by which a cluster is run |
+//! | `devices`, `device_status`, `slices` | devices, and claims of them |
 //! | `conditions`, `forms` | what several of them have |
 //!
 //! A change is checked as a new object is, and then for what may not change.
@@ -29,6 +30,8 @@ mod config;
 mod containers;
 mod cron;
 mod csi;
+mod device_status;
+mod devices;
 mod env;
 mod flowcontrol;
 mod forms;
@@ -48,6 +51,7 @@ mod samples;
 mod scheduling;
 mod security;
 mod services;
+mod slices;
 mod small;
 mod storage;
 #[cfg(test)]
@@ -84,6 +88,8 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     match (resource.group, resource.plural) {
         ("certificates.k8s.io", _) => certificates::create(&mut errors, object),
         ("storage.k8s.io", "volumeattachments") => csi::new_attachment(&mut errors, object),
+        ("resource.k8s.io", "resourceclaims") => devices::claim(&mut errors, object),
+        ("resource.k8s.io", "resourceclaimtemplates") => devices::template(&mut errors, object),
         _ => {}
     }
     errors
@@ -126,6 +132,10 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
             small::priority_class_update(&mut errors, new, old);
         }
         ("storage.k8s.io", "storageclasses") => storage::class_update(&mut errors, new, old),
+        ("resource.k8s.io", "resourceclaims" | "resourceclaimtemplates") => {
+            devices::update(&mut errors, new, old);
+        }
+        ("resource.k8s.io", "resourceslices") => slices::update(&mut errors, new, old),
         ("storage.k8s.io", _) => csi::update(&mut errors, resource, new, old),
         ("certificates.k8s.io", _) => certificates::status_update(&mut errors, new, old, ""),
         _ => {}
@@ -159,6 +169,7 @@ pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> 
         ("admissionregistration.k8s.io", _) => policies::status(&mut errors, new),
         ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::status(&mut errors, new),
         ("apiregistration.k8s.io", _) => api_services::status(&mut errors, new),
+        ("resource.k8s.io", "resourceclaims") => devices::status(&mut errors, new, old),
         ("certificates.k8s.io", _) => {
             certificates::status_update(&mut errors, new, old, "status");
         }
@@ -237,6 +248,8 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         }
         ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::priority_level(errors, object),
         ("apiregistration.k8s.io", _) => api_services::api_service(errors, object),
+        ("resource.k8s.io", "deviceclasses") => devices::class(errors, object),
+        ("resource.k8s.io", "resourceslices") => slices::slice(errors, object),
         ("storage.k8s.io", "csidrivers") => csi::driver(errors, object),
         ("storage.k8s.io", "csinodes") => csi::node(errors, object),
         ("storage.k8s.io", "csistoragecapacities") => csi::capacity(errors, object),

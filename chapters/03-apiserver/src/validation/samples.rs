@@ -26,6 +26,11 @@ pub(super) fn good(kind: &str) -> Value {
             "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}}}),
         "APIService" => json!({"spec": {"group": "example.com", "version": "v1",
             "groupPriorityMinimum": 1000, "versionPriority": 15}}),
+        "ResourceClaim" => json!({"spec": claim()}),
+        "ResourceClaimTemplate" => json!({"spec": {"spec": claim()}}),
+        "ResourceSlice" => json!({"spec": {"driver": "a.example.com", "nodeName": "n",
+            "pool": {"name": "n", "generation": 1, "resourceSliceCount": 1},
+            "devices": [{"name": "one", "attributes": {"model": {"string": "a"}}}]}}),
         "CSIStorageCapacity" => json!({"storageClassName": "fast"}),
         "VolumeAttachment" => json!({"spec": {"attacher": "a.example.com", "nodeName": "n",
             "source": {"persistentVolumeName": "pv"}}}),
@@ -38,4 +43,9 @@ pub(super) fn good(kind: &str) -> Value {
 fn rules() -> Value {
     json!({"resourceRules": [{"operations": ["CREATE"], "apiGroups": ["apps"],
         "apiVersions": ["v1"], "resources": ["deployments"]}]})
+}
+
+fn claim() -> Value {
+    json!({"devices": {"requests": [
+        {"name": "one", "exactly": {"deviceClassName": "gpu"}}]}})
 }

@@ -64,7 +64,18 @@ pub async fn lifecycle(server: &Server, collection: &str, template: Value) {
     let (code, updated) = admin.call("PUT", &path, new).await;
     assert_eq!(code, 200, "{updated}");
     assert_eq!(updated["metadata"]["annotations"]["updated"], "true");
-    for _ in 0..2 {
+    // Somebody else's wish stands beside.
+    let wish = json!({"apiVersion": updated["apiVersion"], "kind": updated["kind"],
+        "metadata": {"name": names[0], "annotations": {"applied": "true"}}});
+    let apply = format!("{path}?fieldManager=test");
+    let media = "application/apply-patch+yaml";
+    let (code, applied) = admin
+        .call_as("PATCH", &apply, media, wish.to_string())
+        .await;
+    assert_eq!(code, 200, "{applied}");
+    assert_eq!(applied["metadata"]["annotations"]["applied"], "true");
+    assert_eq!(applied["metadata"]["annotations"]["patched"], "true");
+    for _ in 0..3 {
         let event = watch.next_event().await;
         assert_eq!(event, ("MODIFIED".into(), names[0].clone()));
     }
