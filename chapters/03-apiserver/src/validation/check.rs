@@ -197,15 +197,6 @@ pub(super) fn too_long(field: &str, max: usize) -> FieldError {
     }
 }
 
-/// More entries than there may be. Upstream: `field.TooMany`.
-pub(super) fn too_many(field: &str, count: usize, max: usize) -> FieldError {
-    FieldError {
-        reason: "FieldValueTooMany",
-        field: field.to_owned(),
-        message: format!("Too many: {count}: must have at most {max} items"),
-    }
-}
-
 /// `path.key`; at the top, `key`.
 pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() {

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 
 use super::{
     check::{
-        Errors, any, has, immutable, join, list, one_of, required, same, text, too_long, too_many,
-        wrongs,
+        Errors, any, has, immutable, join, list, one_of, required, same, text, too_long, wrongs,
     },
     devices::{self, REQUESTS_MAX, distinct, each},
-    names, scheduling,
+    forms, names, scheduling,
 };
 use crate::status::FieldError;
 
@@ -201,7 +200,11 @@ fn allocated_device(errors: &mut Errors, device: &Value, path: &str, allocated: 
     }
     let count = list(device, "conditions").len();
     if count > CONDITIONS_MAX {
-        errors.push(too_many(&join(path, "conditions"), count, CONDITIONS_MAX));
+        errors.push(forms::too_many(
+            &join(path, "conditions"),
+            count,
+            CONDITIONS_MAX,
+        ));
     }
     if has(device, "data") {
         devices::raw(errors, &device["data"], &join(path, "data"), DATA_BYTES_MAX);

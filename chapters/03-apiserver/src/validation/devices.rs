@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::{
     check::{
         Errors, any, has, immutable, join, labels, list, one_of, one_of_if, required, text,
-        too_long, too_many, wrongs,
+        too_long, wrongs,
     },
-    conditions, device_status, metadata, names,
+    conditions, device_status, forms, metadata, names,
 };
 use crate::status::FieldError;
 
@@ -40,7 +40,7 @@ pub(super) fn each(
     let field = at.rsplit('.').next().unwrap_or(at);
     let entries = list(parent, field);
     if entries.len() > max {
-        return errors.push(too_many(at, entries.len(), max));
+        return errors.push(forms::too_many(at, entries.len(), max));
     }
     for (index, entry) in entries.iter().enumerate() {
         check(errors, entry, &format!("{at}[{index}]"));

@@ -5,12 +5,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    check::{
-        Errors, entries, has, immutable, join, list, one_of, text, too_long, too_many, wrongs,
-    },
+    check::{Errors, entries, has, immutable, join, list, one_of, text, too_long, wrongs},
     device_status::binding_conditions,
     devices::{self, distinct, each},
-    names,
+    forms, names,
     quantity::Quantity,
     scheduling,
 };
@@ -379,7 +377,7 @@ fn counters(errors: &mut Errors, set: &Value, path: &str, name_field: &str) {
     if count == 0 {
         errors.push(FieldError::required(at, ""));
     } else if count > COUNTERS_MAX {
-        errors.push(too_many(&at, count, COUNTERS_MAX));
+        errors.push(forms::too_many(&at, count, COUNTERS_MAX));
     } else {
         for (name, _) in entries(set, "counters") {
             let form = names::dns1123_label(name);

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    check::{Errors, has, join, label_selector, list, one_of_if, text, too_many, wrongs},
-    names,
+    check::{Errors, has, join, label_selector, list, one_of_if, text, wrongs},
+    forms, names,
 };
 use crate::status::FieldError;
 
@@ -292,7 +292,7 @@ fn resources(errors: &mut Errors, rule: &Value, at: &str) {
 pub(super) fn match_conditions(errors: &mut Errors, parent: &Value, at: &str) {
     let conditions = list(parent, "matchConditions");
     if conditions.len() > MATCH_CONDITIONS_MAX {
-        errors.push(too_many(at, conditions.len(), MATCH_CONDITIONS_MAX));
+        errors.push(forms::too_many(at, conditions.len(), MATCH_CONDITIONS_MAX));
     }
     let mut names = BTreeSet::new();
     for (index, condition) in conditions.iter().enumerate() {
