@@ -64,6 +64,8 @@ fn starts(args: &[&OsString]) -> bool {
         "stop-node",
         "stop-member",
         "start-member",
+        "partition-member",
+        "heal-member",
         "etcdctl",
         "start-node",
         "logs",
