@@ -116,12 +116,13 @@ fn kubectl_finds_what_it_looks_for() {
 
 #[test]
 fn all_documents_together_are_small() {
-    let v3s: usize = group_versions(&Catalog::default())
+    let catalog = Catalog::default();
+    let v3s: usize = group_versions(&catalog)
         .keys()
-        .map(|path| v3(&Catalog::default(), path).unwrap().gzip.len())
+        .map(|path| v3(&catalog, path).unwrap().gzip.len())
         .sum();
-    let total = v3s + v2(&Catalog::default()).gzip.len();
-    assert!(total < 600_000, "{total}");
+    let total = v3s + v2(&catalog).gzip.len();
+    assert!(total < 800_000, "{total}");
 }
 
 /// Reads a protobuf message's strings, at any depth: names and texts, in their order.

@@ -41,7 +41,7 @@ impl Maker {
                 let is_union =
                     row_name(&r#type.name) == JSON_SCHEMA && UNIONS.contains(&&*field.name);
                 let value = match is_union {
-                    true => self.object(r#type, chance, depth + 1),
+                    true => self.object(r#type, chance / 2, depth + 4),
                     false => self.value(&field.shape, chance, depth),
                 };
                 object.insert(field.name.to_string(), value);
