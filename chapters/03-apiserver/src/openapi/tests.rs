@@ -1,7 +1,13 @@
 use super::*;
 
+/// What is built in, with documents that are made once for all of a test.
+fn catalog() -> &'static Catalog {
+    static BUILT_IN: std::sync::LazyLock<Catalog> = std::sync::LazyLock::new(Catalog::default);
+    &BUILT_IN
+}
+
 fn v3_of(path: &str) -> Value {
-    serde_json::from_slice(&v3(&Catalog::default(), path).unwrap().plain()).unwrap()
+    serde_json::from_slice(&v3(catalog(), path).unwrap().plain()).unwrap()
 }
 
 /// Every reference in a document.
@@ -32,15 +38,11 @@ fn check_references(document: &Value) {
 
 #[test]
 fn every_reference_leads_somewhere() {
-    check_references(&serde_json::from_slice(&v2(&Catalog::default()).plain()).unwrap());
-    for path in v3_index(&Catalog::default())["paths"]
-        .as_object()
-        .unwrap()
-        .keys()
-    {
+    check_references(&serde_json::from_slice(&v2(catalog()).plain()).unwrap());
+    for path in v3_index(catalog())["paths"].as_object().unwrap().keys() {
         check_references(&v3_of(path));
     }
-    assert!(v3(&Catalog::default(), "apis/none/v1").is_none());
+    assert!(v3(catalog(), "apis/none/v1").is_none());
 }
 
 #[test]
@@ -59,11 +61,11 @@ fn no_field_is_null() {
 
 #[test]
 fn the_index_names_each_group_version() {
-    let index = v3_index(&Catalog::default());
+    let index = v3_index(catalog());
     let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
         .as_str()
         .unwrap();
-    let hash = &v3(&Catalog::default(), "apis/apps/v1").unwrap().hash;
+    let hash = &v3(catalog(), "apis/apps/v1").unwrap().hash;
     assert_eq!(url, format!("/openapi/v3/apis/apps/v1?hash={hash}"));
     assert!(index["paths"]["api/v1"].is_object());
 }
@@ -116,12 +118,12 @@ fn kubectl_finds_what_it_looks_for() {
 
 #[test]
 fn all_documents_together_are_small() {
-    let catalog = Catalog::default();
-    let v3s: usize = group_versions(&catalog)
+    let catalog = catalog();
+    let v3s: usize = group_versions(catalog)
         .keys()
-        .map(|path| v3(&catalog, path).unwrap().gzip.len())
+        .map(|path| v3(catalog, path).unwrap().gzip.len())
         .sum();
-    let total = v3s + v2(&catalog).gzip.len();
+    let total = v3s + v2(catalog).gzip.len();
     assert!(total < 800_000, "{total}");
 }
 
@@ -141,8 +143,8 @@ fn fields_at(message: &[u8], path: &[u32]) -> Vec<Vec<u8>> {
 
 #[test]
 fn protobuf_says_what_json_says() {
-    let json: Value = serde_json::from_slice(&v2(&Catalog::default()).plain()).unwrap();
-    let message = v2_protobuf(&Catalog::default()).plain();
+    let json: Value = serde_json::from_slice(&v2(catalog()).plain()).unwrap();
+    let message = v2_protobuf(catalog()).plain();
     let names = |map: &Value| -> Vec<Vec<u8>> {
         let keys = map.as_object().unwrap().keys();
         keys.map(|key| key.clone().into_bytes()).collect()
