@@ -479,6 +479,11 @@ async fn discovery_and_openapi_follow() {
         json!([{"group": "stable.example.com", "version": "v1", "kind": "CronTab"}])
     );
     assert!(model["properties"]["metadata"].is_object());
+    // `kubectl apply` looks there for how to patch.
+    let one = "/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}";
+    let patches = &document["paths"][one]["patch"]["requestBody"]["content"];
+    assert!(patches["application/merge-patch+json"].is_object());
+    assert!(patches["application/strategic-merge-patch+json"].is_null());
     let list = &document["components"]["schemas"]["com.example.stable.v1.CronTabList"];
     assert_eq!(
         list["x-kubernetes-group-version-kind"][0]["kind"],
@@ -561,6 +566,16 @@ async fn apply_merges_by_the_schema() {
     assert_eq!(
         taken["spec"]["ports"],
         json!([{"name": "web", "port": 80, "protocol": "TCP"}])
+    );
+    let twice = "\napiVersion: stable.example.com/v1\nkind: CronTab\nmetadata:\n  name: a\nspec:\n  \
+         cronSpec: a\n  cronSpec: b\n";
+    let to = format!("{path}?fieldManager=two&force=true&fieldValidation=Strict");
+    let (code, refused) = admin.call_as("PATCH", &to, yaml, twice.to_owned()).await;
+    let message = refused["message"].as_str().expect("says why");
+    assert_eq!(code, 400);
+    assert!(
+        message.contains("line 8: key \"cronSpec\" already set in map"),
+        "{message}"
     );
     let (to, body) = apply("two", true, json!({"nonsense": "2"}));
     let (code, unknown) = admin.call_as("PATCH", &to, yaml, body).await;

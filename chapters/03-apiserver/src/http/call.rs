@@ -140,6 +140,11 @@ impl<'a> Call<'a> {
         })
     }
 
+    /// Whether unknown and duplicate fields are an error.
+    pub fn is_strict(&self) -> bool {
+        self.query.get("fieldValidation") == "Strict"
+    }
+
     /// How unknown fields are dealt with.
     ///
     /// # Errors
@@ -193,7 +198,7 @@ impl<'a> Call<'a> {
     pub fn json<'b>(&self, body: &'b [u8]) -> Result<std::borrow::Cow<'b, [u8]>, ApiError> {
         match negotiate::content_type(&self.headers).as_str() {
             "application/json" => Ok(body.into()),
-            "application/yaml" => yaml_to_json(body).map(Into::into),
+            "application/yaml" => yaml_to_json(body, self.is_strict()).map(Into::into),
             "application/vnd.kubernetes.protobuf" => match protobuf::decode(body) {
                 Ok(object) => Ok(object.to_string().into_bytes().into()),
                 Err(error) => Err(ApiError::bad_request(error.to_string())),
@@ -254,20 +259,32 @@ pub fn object_of(catalog: &Catalog, info: &RequestInfo) -> trace::Object {
     }
 }
 
-/// YAML as JSON.
+/// YAML as JSON. Of a key that is there twice the last one counts, unless reading is strict.
 ///
 /// # Errors
-/// 400 if it is no YAML.
-pub fn yaml_to_json(body: &[u8]) -> Result<Vec<u8>, ApiError> {
+/// 400 if it is no YAML, with upstream's words where a key is there twice.
+pub fn yaml_to_json(body: &[u8], strict: bool) -> Result<Vec<u8>, ApiError> {
+    use serde_saphyr::options::DuplicateKeyPolicy;
     // JSON is YAML, and the faster to read.
-    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+    if !strict && body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
         return Ok(body.to_vec());
     }
     let unreadable =
         |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
-    let value: Value =
-        serde_saphyr::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    let options = serde_saphyr::options! {
+        duplicate_keys: if strict { DuplicateKeyPolicy::Error } else { DuplicateKeyPolicy::LastWins },
+        with_snippet: false,
+    };
+    let read: Result<Value, _> = serde_saphyr::from_str_with_options(text, options);
+    let value = read.map_err(|error| match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => unreadable(format!(
+            "yaml: unmarshal errors:\n  line {}: key {:?} already set in map",
+            location.line(),
+            key.unwrap_or_default()
+        )),
+        error => unreadable(error.to_string()),
+    })?;
     Ok(value.to_string().into_bytes())
 }
 

@@ -175,7 +175,7 @@ pub fn apply_config(call: &Call, body: &[u8]) -> Result<Value, ApiError> {
     let resource = call.resource;
     // As it was sent: decoding would add what is always written (`status: {}`), and who applies
     // would come to own it. What the schema does not know, the apply itself refuses.
-    let mut config: Value = serde_json::from_slice(&yaml_to_json(body)?)
+    let mut config: Value = serde_json::from_slice(&yaml_to_json(body, call.is_strict())?)
         .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
     if !config.is_object() {
         let problem = "error decoding YAML: an object is wanted";

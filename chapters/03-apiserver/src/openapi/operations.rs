@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::base_path;
-use super::parameters::{NAME, NAMESPACE, PRETTY, Parameter, parameters};
+use super::parameters::{
+    NAME, NAMESPACE, PATCHES, PATCHES_OF_CUSTOM, PRETTY, Parameter, parameters,
+};
 use crate::resources::{Resource, Subresource};
 
 /// A path and its operations.
@@ -32,6 +34,15 @@ pub(super) struct Operation {
     pub(super) answer: Option<String>,
     /// `x-kubernetes-group-version-kind`
     pub(super) kind: Value,
+    /// Media types of patches. `kubectl apply` takes the one that is there.
+    pub(super) patches: &'static [&'static str],
+}
+
+fn patches(resource: &Resource) -> &'static [&'static str] {
+    match resource.custom {
+        Some(_) => PATCHES_OF_CUSTOM,
+        None => PATCHES,
+    }
 }
 
 /// Every path of a resource.
@@ -177,6 +188,7 @@ fn operation(resource: &Resource, verb: &str) -> Operation {
         body,
         answer: Some(answer),
         kind: kind(resource.group, resource.version, resource.kind),
+        patches: patches(resource),
     }
 }
 
@@ -230,6 +242,7 @@ fn sub_operation(resource: &Resource, subresource: &Subresource, verb: &str) -> 
         },
         answer: known,
         kind: kind(group, version, own_kind),
+        patches: patches(resource),
     }
 }
 

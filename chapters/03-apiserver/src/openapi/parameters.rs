@@ -17,6 +17,13 @@ pub(super) const PATCHES: &[&str] = &[
     "application/strategic-merge-patch+json",
 ];
 
+/// Those of custom resources: nothing says how a strategic merge patch would merge their lists.
+pub(super) const PATCHES_OF_CUSTOM: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
 const fn query(name: &'static str, kind: &'static str, description: &'static str) -> Parameter {
     Parameter {
         name,

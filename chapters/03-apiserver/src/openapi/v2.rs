@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::models::{Form, models, reference};
 use super::operations::{Operation, paths};
-use super::parameters::{PATCHES, Parameter};
+use super::parameters::Parameter;
 use crate::resources::{Catalog, Resource};
 
 const JSON_AND_STREAM: &[&str] = &["application/json", "application/json;stream=watch"];
@@ -51,7 +51,7 @@ fn render(operation: &Operation) -> Value {
         None => json!({"description": "OK", "schema": {"type": "string"}}),
     };
     let consumes = match operation.method {
-        "patch" => PATCHES,
+        "patch" => operation.patches,
         _ => &["*/*"],
     };
     let produces = match (operation.action, &operation.answer) {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::models::{Form, models, reference};
 use super::operations::{Operation, paths};
-use super::parameters::{PATCHES, Parameter};
+use super::parameters::Parameter;
 use crate::resources::Resource;
 
 /// Version of the API that is served.
@@ -55,7 +55,7 @@ fn render(operation: &Operation) -> Value {
     });
     if let Some(body) = &operation.body {
         let types = if operation.method == "patch" {
-            PATCHES
+            operation.patches
         } else {
             &["*/*"]
         };
