@@ -22,7 +22,7 @@
 //! | [`authn`], [`authz`] | who asks; whether they may | a 401 or 403 puzzles |
 //! | [`schema`], [`patch`], [`apply`] | types and fields; three patches; server-side apply | a body puzzles |
 //! | [`admission`], [`defaults`], [`validation`], [`alloc`] | what is written for the client, and what is refused | a 422 puzzles |
-//! | [`custom`] | kinds that clients define | `kubectl get crd` puzzles |
+//! | [`custom`], [`cel`] | kinds that clients define, and the language of their rules | `kubectl get crd` puzzles |
 //! | [`discovery`], [`openapi`], [`table`] | what a client asks before and after | `kubectl` puzzles |
 //! | [`trace`] | who asked for what, and whom it was told | `cargo xtask trace` draws it |
 //! | [`flowcontrol`] | whose requests would go first | last |
@@ -31,7 +31,7 @@
 //! Its states are two: not ready until what every cluster has is there ([`registry::bootstrap`]),
 //! then ready until shutdown, which ends watches first, so that clients go elsewhere.
 //!
-//! Left out: conversion and admission by webhooks, rules in CEL, policies (their configurations are
+//! Left out: conversion and admission by webhooks, policies in CEL (their configurations are
 //! served, and not followed), aggregation of other API servers, audit, priority and fairness, bodies
 //! in CBOR.
 //!
@@ -42,6 +42,7 @@ pub mod alloc;
 pub mod apply;
 pub mod authn;
 pub mod authz;
+pub mod cel;
 pub mod config;
 pub mod custom;
 pub mod defaults;

@@ -611,3 +611,43 @@ async fn a_definition_s_status_is_written_apart() {
     assert_eq!(condition(&told, "StatusPatched")["status"], "True");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_hold() {
+    let dir = tempfile::tempdir().expect("can be made");
+    let server = Server::start(dir.path()).await;
+    let mut admin = server.client("admin").await;
+    let mut ruled = schema();
+    let spec = &mut ruled["properties"]["spec"];
+    spec["x-kubernetes-validations"] = json!([
+        {"rule": "self.replicas <= 5", "message": "at most five", "fieldPath": ".replicas"},
+        {"rule": "!has(oldSelf.image) || self.image == oldSelf.image", "reason": "FieldValueForbidden",
+            "messageExpression": "'image was ' + oldSelf.image"},
+    ]);
+    let mut wrong = ruled.clone();
+    wrong["properties"]["spec"]["x-kubernetes-validations"][0]["rule"] = "self.nothing > 1".into();
+    let (code, refused) = admin.call("POST", CRDS, definition(&["v1"], wrong)).await;
+    assert_eq!(code, 422);
+    let message = refused["message"].as_str().expect("says why");
+    assert!(message.contains("undefined field 'nothing'"), "{message}");
+    let field = &refused["details"]["causes"][0]["field"];
+    let rule = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule";
+    assert_eq!(field, rule);
+
+    define(&server, &mut admin, definition(&["v1"], ruled)).await;
+    let (code, refused) = admin
+        .call("POST", TABS, tab("a", json!({"replicas": 6})))
+        .await;
+    let expected = "CronTab.stable.example.com \"a\" is invalid: spec.replicas: Invalid value: at \
+                    most five";
+    assert_eq!((code, &refused["message"]), (422, &json!(expected)));
+    let made = tab("a", json!({"image": "one"}));
+    assert_eq!(admin.call("POST", TABS, made).await.0, 201);
+    let other = json!({"spec": {"image": "two"}}).to_string();
+    let (code, refused) = admin
+        .call_as("PATCH", &format!("{TABS}/a"), MERGE, other)
+        .await;
+    let expected = "CronTab.stable.example.com \"a\" is invalid: spec: Forbidden: image was one";
+    assert_eq!((code, &refused["message"]), (422, &json!(expected)));
+    server.stop().await;
+}

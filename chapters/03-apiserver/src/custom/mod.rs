@@ -21,6 +21,7 @@
 //! | `decode.rs` | bytes to an object: duplicates, unknown fields, metadata |
 //! | `prune.rs`, `fill.rs` | what goes, and what is filled in |
 //! | `values.rs`, `formats.rs`, `lists.rs`, `scale.rs` | validation of objects |
+//! | `rules.rs` | rules in CEL, which is [`crate::cel`] |
 //! | `columns.rs`, `jsonpath.rs` | what `kubectl get` shows |
 //! | `conditions.rs` | whether a definition's names are free |
 //! | `definition/` | validation of definitions |
@@ -28,7 +29,7 @@
 //! All versions of a kind have one form: conversion changes `apiVersion` and nothing else.
 //!
 //! Left out: conversion by webhooks, which is accepted in a definition and refused when an object
-//! would need it; rules in CEL (`x-kubernetes-validations`), which are kept and not followed.
+//! would need it; an estimate of what rules in CEL will cost, before they are asked.
 //!
 //! Upstream: `staging/src/k8s.io/apiextensions-apiserver`, `k8s.io/kube-openapi/pkg/validation`.
 
@@ -42,6 +43,7 @@ mod jsonpath;
 mod lists;
 mod path;
 mod prune;
+mod rules;
 mod scale;
 mod shape;
 mod structural;
@@ -55,7 +57,7 @@ pub use decode::{check, decode};
 pub use jsonpath::simple;
 pub use scale::{replicas_path, scale_of};
 pub use shape::shape_of;
-pub use structural::Schema;
+pub use structural::{Additional, Schema};
 
 use crate::registry::meta;
 use crate::resources::Custom;
@@ -141,6 +143,7 @@ pub fn validate_create(custom: &Custom, object: &Value) -> Vec<FieldError> {
     let mut errors = values::validate(&custom.schema, object, None, "");
     errors.extend(scale::validate(custom, object, true));
     errors.extend(lists::validate(&custom.schema, object));
+    rules::validate(&mut errors, &custom.schema, object, None);
     errors
 }
 
@@ -166,5 +169,6 @@ pub fn validate_update(
     if lists::validate(&custom.schema, old).is_empty() {
         errors.extend(lists::validate(&custom.schema, new));
     }
+    rules::validate(&mut errors, &custom.schema, new, Some(old));
     errors
 }

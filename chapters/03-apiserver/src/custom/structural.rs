@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde_json::Value;
 
+use super::rules::Rule;
+
 /// What a value may be.
 #[derive(Debug, Clone, Default)]
 pub struct Schema {
@@ -37,6 +39,8 @@ pub struct Schema {
     pub atomic: bool,
     /// Which values will do.
     pub(super) checks: Checks,
+    /// Rules that have to hold.
+    pub(super) rules: Vec<Rule>,
 }
 
 /// `additionalProperties`
@@ -94,6 +98,12 @@ pub(super) struct Pattern {
 impl Schema {
     /// Reads `openAPIV3Schema`, or a schema within one.
     pub fn read(json: &Value) -> Schema {
+        let mut schema = Schema::without_rules(json);
+        schema.rules = Rule::read_all(json, &schema);
+        schema
+    }
+
+    fn without_rules(json: &Value) -> Schema {
         let flag = |key: &str| json[key] == true;
         let properties = json["properties"].as_object().into_iter().flatten();
         let list = match json["x-kubernetes-list-type"].as_str() {
@@ -124,14 +134,22 @@ impl Schema {
             list,
             atomic: json["x-kubernetes-map-type"] == "atomic",
             checks: Checks::read(json),
+            rules: Vec::new(),
         }
     }
 
     /// Reads the schema of a whole object, which has metadata whatever it says.
     pub fn root(json: &Value) -> Schema {
-        let mut schema = Schema::read(json);
+        let mut schema = Schema::without_rules(json);
+        // Rules know it, too.
         schema.embedded = true;
+        schema.rules = Rule::read_all(json, &schema);
         schema
+    }
+
+    /// The format of its text.
+    pub fn format(&self) -> &str {
+        &self.checks.format
     }
 
     /// What the value of a field or a key is.

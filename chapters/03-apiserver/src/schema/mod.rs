@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 pub use decode::{Decoded, FieldValidation, check, decode};
 pub(crate) use decode::{fit, unreadable};
-pub use scalar::canonical_quantity;
+pub use scalar::{canonical_quantity, quantity_nano};
 
 pub(crate) use compact::definitions;
 

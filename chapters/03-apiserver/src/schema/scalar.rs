@@ -13,6 +13,11 @@ pub fn canonical_quantity(text: &str) -> Option<String> {
     Some(parsed.canonical())
 }
 
+/// A quantity in units of 10⁻⁹; `None` where it is none.
+pub fn quantity_nano(text: &str) -> Option<i128> {
+    Parsed::read(text).map(|parsed| parsed.nano)
+}
+
 /// Powers of ten, three apart, and their suffixes.
 const DECIMAL: &[(i32, &str)] = &[
     (-9, "n"),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{list, skeleton, text};
 use crate::custom::structural::Schema;
-use crate::custom::{decode, formats, prune, values};
+use crate::custom::{decode, formats, prune, rules, values};
 use crate::status::FieldError;
 
 const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
@@ -61,6 +61,10 @@ pub(super) fn validate(errors: &mut Errors, schema: &Value, has_status: bool, pa
         no_defaults: None,
     };
     node(errors, schema, path, place);
+    // A schema that is none has no fields that rules could name.
+    if errors.is_empty() {
+        rules::check(errors, schema, &Schema::root(schema), path, None);
+    }
 }
 
 fn at_root(errors: &mut Errors, schema: &Value, path: &str) {
@@ -156,7 +160,7 @@ fn node(errors: &mut Errors, schema: &Value, path: &str, place: Place) {
     }
     node(errors, &schema["items"], &at("items"), below);
     extensions(errors, schema, path);
-    rules(errors, schema, path);
+    rule_forms(errors, schema, path);
 }
 
 /// What the standard has, and Kubernetes has not.
@@ -358,7 +362,7 @@ fn map_keys(errors: &mut Errors, schema: &Value, keys: &[Value], path: &str) {
 }
 
 /// The outer form of rules.
-fn rules(errors: &mut Errors, schema: &Value, path: &str) {
+fn rule_forms(errors: &mut Errors, schema: &Value, path: &str) {
     let broken = |text: &str| text.trim().contains(['\n', '\r']);
     for (i, rule) in list(schema, "x-kubernetes-validations").iter().enumerate() {
         let at = |field: &str| format!("{path}.x-kubernetes-validations[{i}].{field}");

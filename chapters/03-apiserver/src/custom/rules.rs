@@ -1,0 +1,316 @@
+//! Rules in CEL: `x-kubernetes-validations`.
+//!
+//! A rule stands in the schema of what it is about, which is its `self`. One that names `oldSelf`
+//! is asked on updates alone, of values that have a former self: fields and keys have one, and
+//! entries of lists that are told apart by keys.
+//!
+//! Upstream: `apiextensions-apiserver/pkg/apiserver/schema/cel`; KEP-2876.
+
+use serde_json::Value;
+
+use super::path::{Step, below, show};
+use super::structural::{Additional, ListKind, Schema};
+use crate::cel::{Budget, Expression, Failure, OBJECT_COST_MAX, RULE_COST_MAX, Val};
+use crate::status::FieldError;
+
+/// A rule, read.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    text: String,
+    expression: Result<Expression, String>,
+    message: String,
+    message_expression: Option<Result<Expression, String>>,
+    reason: String,
+    field_path: String,
+    optional_old_self: bool,
+}
+
+impl Rule {
+    /// The rules of a schema.
+    pub(super) fn read_all(json: &Value, schema: &Schema) -> Vec<Rule> {
+        let rules = json["x-kubernetes-validations"].as_array();
+        rules
+            .into_iter()
+            .flatten()
+            .map(|rule| Rule::read(rule, schema))
+            .collect()
+    }
+
+    fn read(rule: &Value, schema: &Schema) -> Rule {
+        let text = |field: &str| rule[field].as_str().unwrap_or_default().trim().to_owned();
+        let message_expression = text("messageExpression");
+        Rule {
+            expression: Expression::compile(&text("rule"), schema),
+            message: text("message"),
+            message_expression: (!message_expression.is_empty())
+                .then(|| Expression::compile(&message_expression, schema)),
+            reason: text("reason"),
+            field_path: text("fieldPath").trim_start_matches('.').to_owned(),
+            optional_old_self: rule["optionalOldSelf"] == true,
+            text: text("rule"),
+        }
+    }
+}
+
+/// Errors beside which rules are not asked: the object is not what they take it to be.
+const BLOCKING: &[&str] = &[
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+];
+
+/// Adds what rules have against an object.
+pub(super) fn validate(
+    errors: &mut Vec<FieldError>,
+    schema: &Schema,
+    new: &Value,
+    old: Option<&Value>,
+) {
+    if !has_rules(schema) {
+        return;
+    }
+    if errors.iter().any(|error| BLOCKING.contains(&error.reason)) {
+        let detail = "some validation rules were not checked because the object was invalid; \
+                      correct the existing errors to complete validation";
+        errors.push(FieldError::invalid("<nil>", &Value::Null, detail));
+        return;
+    }
+    let mut walk = Walk {
+        errors,
+        left: OBJECT_COST_MAX,
+        path: Vec::new(),
+        over: false,
+    };
+    walk.node(schema, new, old);
+}
+
+fn has_rules(schema: &Schema) -> bool {
+    let additional = match &schema.additional {
+        Some(Additional::Schema(inner)) => has_rules(inner),
+        _ => false,
+    };
+    !schema.rules.is_empty()
+        || additional
+        || schema.items.as_deref().is_some_and(has_rules)
+        || schema.properties.values().any(has_rules)
+}
+
+struct Walk<'a> {
+    errors: &'a mut Vec<FieldError>,
+    left: u64,
+    path: Vec<Step>,
+    over: bool,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, schema: &Schema, new: &Value, old: Option<&Value>) {
+        if new.is_null() || self.over {
+            return;
+        }
+        self.rules(schema, new, old);
+        match new {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let Some(inner) = schema.field(name) else {
+                        continue;
+                    };
+                    let old = old.and_then(|old| old.get(name)).filter(|_| !schema.atomic);
+                    self.path.push(Step::Key(name.clone()));
+                    self.node(inner, value, old);
+                    self.path.pop();
+                }
+            }
+            Value::Array(list) => {
+                let Some(items) = &schema.items else { return };
+                for (i, entry) in list.iter().enumerate() {
+                    let old = former(schema, old, entry);
+                    self.path.push(Step::Index(i));
+                    self.node(items, entry, old);
+                    self.path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn rules(&mut self, schema: &Schema, new: &Value, old: Option<&Value>) {
+        if schema.rules.is_empty() {
+            return;
+        }
+        let own = Val::from_json(new, Some(schema));
+        let before = old.map(|old| Val::from_json(old, Some(schema)));
+        for rule in &schema.rules {
+            let Ok(expression) = &rule.expression else {
+                continue;
+            };
+            let uses_old = expression.uses_old_self();
+            let unchanged = !uses_old && old == Some(new);
+            if self.over || unchanged || uses_old && old.is_none() && !rule.optional_old_self {
+                continue;
+            }
+            let before = match rule.optional_old_self {
+                true => Some(Val::Optional(before.clone().map(Box::new))),
+                false => before.clone(),
+            };
+            match self.evaluate(expression, &own, before.as_ref()) {
+                Ok(Val::Bool(true)) => {}
+                Ok(_) => self.broken(rule, schema, new, &own, before.as_ref()),
+                Err(failure) => self.failed(rule, schema, failure),
+            }
+        }
+    }
+
+    fn evaluate(
+        &mut self,
+        expression: &Expression,
+        own: &Val,
+        old: Option<&Val>,
+    ) -> Result<Val, Failure> {
+        let mut budget = Budget::new(self.left.min(RULE_COST_MAX));
+        let before = budget.left();
+        let found = expression.evaluate(own, old, &mut budget);
+        self.left -= before - budget.left();
+        found
+    }
+
+    fn at(&self, field: &str) -> String {
+        match (self.path.as_slice(), field) {
+            ([], "") => "<nil>".to_owned(),
+            (path, "") => show(path),
+            (path, field) => below(path, field),
+        }
+    }
+
+    /// A rule that does not hold.
+    fn broken(&mut self, rule: &Rule, schema: &Schema, new: &Value, own: &Val, old: Option<&Val>) {
+        let told = match &rule.message_expression {
+            Some(Ok(expression)) => self.evaluate(expression, own, old).ok(),
+            _ => None,
+        };
+        let detail = match told {
+            Some(Val::Text(text)) if !text.trim().is_empty() && !text.contains('\n') => text,
+            _ if rule.message.is_empty() => format!("failed rule: {}", rule.text),
+            _ => rule.message.clone(),
+        };
+        let at = self.at(&rule.field_path);
+        self.errors
+            .push(match (rule.reason.as_str(), schema.kind.as_str()) {
+                ("FieldValueRequired", _) => FieldError::required(at, detail),
+                ("FieldValueForbidden", _) => FieldError::forbidden(at, detail),
+                ("FieldValueDuplicate", _) => FieldError::duplicate(at, new),
+                // What is large is not shown.
+                (_, "object" | "array") => FieldError {
+                    reason: "FieldValueInvalid",
+                    field: at,
+                    message: format!("Invalid value: {detail}"),
+                },
+                _ => FieldError::invalid(at, new, detail),
+            });
+    }
+
+    /// A rule that could not be asked.
+    fn failed(&mut self, rule: &Rule, schema: &Schema, failure: Failure) {
+        let text = &rule.text;
+        let detail = match failure {
+            Failure::Cost if self.left == 0 => {
+                self.over = true;
+                "validation failed due to running out of cost budget, no further validation rules \
+                 will be run"
+                    .to_owned()
+            }
+            Failure::Cost => {
+                self.over = true;
+                format!(
+                    "'operation cancelled: actual cost limit exceeded': no further validation \
+                     rules will be run due to call cost exceeds limit for rule: {text}"
+                )
+            }
+            Failure::Error(error) if error.starts_with("no such overload") => format!(
+                "'{error}': call arguments did not match a supported operator, function or macro \
+                 signature for rule: {text}"
+            ),
+            Failure::Error(error) => format!("{error} evaluating rule: {text}"),
+        };
+        let kind = Value::from(schema.kind.as_str());
+        self.errors
+            .push(FieldError::invalid(self.at(""), &kind, detail));
+    }
+}
+
+/// What an entry of a list was.
+fn former<'a>(schema: &Schema, old: Option<&'a Value>, entry: &Value) -> Option<&'a Value> {
+    let ListKind::Map(keys) = &schema.list else {
+        return None;
+    };
+    let mut former = old?.as_array()?.iter();
+    former.find(|old| keys.iter().all(|key| old.get(key) == entry.get(key)))
+}
+
+/// What is wrong with the rules of a definition. `apart` is the part of the schema, if any, whose
+/// values have no former self.
+pub(super) fn check(
+    errors: &mut Vec<FieldError>,
+    json: &Value,
+    schema: &Schema,
+    path: &str,
+    apart: Option<&str>,
+) {
+    for (i, rule) in schema.rules.iter().enumerate() {
+        let at = |field: &str| format!("{path}.x-kubernetes-validations[{i}].{field}");
+        let shown = &json["x-kubernetes-validations"][i];
+        let expression = match &rule.expression {
+            Ok(expression) => expression,
+            Err(problem) => {
+                errors.push(FieldError::invalid(at("rule"), shown, problem));
+                continue;
+            }
+        };
+        if let Some(Err(problem)) = &rule.message_expression {
+            let problem = format!("messageExpression {problem}");
+            errors.push(FieldError::invalid(at("messageExpression"), shown, problem));
+        }
+        match (expression.uses_old_self(), apart) {
+            (true, Some(apart)) => {
+                let detail = format!(
+                    "oldSelf cannot be used on the uncorrelatable portion of the schema within {apart}"
+                );
+                errors.push(FieldError::invalid(at("rule"), &shown["rule"], detail));
+            }
+            (false, _) if !shown["optionalOldSelf"].is_null() => {
+                let detail = "may not be set if oldSelf is not used in rule";
+                errors.push(FieldError::invalid(
+                    at("optionalOldSelf"),
+                    &shown["optionalOldSelf"],
+                    detail,
+                ));
+            }
+            _ => {}
+        }
+    }
+    for (name, inner) in &schema.properties {
+        let apart = apart.or(schema.atomic.then_some(path));
+        let below = format!("{path}.properties[{name}]");
+        check(errors, &json["properties"][name], inner, &below, apart);
+    }
+    if let Some(Additional::Schema(inner)) = &schema.additional {
+        check(
+            errors,
+            &json["additionalProperties"],
+            inner,
+            &format!("{path}.additionalProperties"),
+            apart,
+        );
+    }
+    if let Some(items) = &schema.items {
+        let apart = apart.or((!matches!(schema.list, ListKind::Map(_))).then_some(path));
+        check(
+            errors,
+            &json["items"],
+            items,
+            &format!("{path}.items"),
+            apart,
+        );
+    }
+}
