@@ -136,7 +136,7 @@ impl<'a> Call<'a> {
         Ok(Selection {
             namespace: self.target().namespace.to_owned(),
             labels: LabelSelector::parse(self.query.get("labelSelector"))?,
-            fields,
+            fields: fields.as_stored(self.resource),
         })
     }
 

@@ -80,6 +80,21 @@ impl FieldSelector {
         }
     }
 
+    /// The same by the names under which the objects are stored: events are stored as core/v1's.
+    /// Upstream: the conversions of field labels in `pkg/apis/events/v1`.
+    pub fn as_stored(mut self, resource: &Resource) -> FieldSelector {
+        if resource.group == "events.k8s.io" {
+            for term in &mut self.terms {
+                if let Some(rest) = term.field.strip_prefix("regarding.") {
+                    term.field = format!("involvedObject.{rest}");
+                } else if term.field == "reportingController" {
+                    term.field = "reportingComponent".to_owned();
+                }
+            }
+        }
+        self
+    }
+
     /// Whether all terms hold, given the value of each field.
     pub fn matches(&self, field: impl Fn(&str) -> Option<String>) -> bool {
         self.terms
