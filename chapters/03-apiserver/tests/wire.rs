@@ -355,3 +355,46 @@ async fn answers_have_the_headers_of_upstream() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_and_numbers_are_told_as_upstream_tells_them() {
+    let dir = tempfile::tempdir().expect("can be made");
+    let server = Server::start(dir.path()).await;
+    let mut admin = server.client("admin").await;
+    let mut page = async |path: &str| {
+        let answer = get(&mut admin, path, "*/*").await;
+        let text = String::from_utf8(answer.body.to_vec()).expect("is text");
+        (answer.code, text)
+    };
+    assert_eq!(page("/readyz").await, (200, "ok".to_owned()));
+    assert_eq!(page("/livez/etcd").await, (200, "ok".to_owned()));
+    assert_eq!(page("/livez/mouse").await.0, 404);
+    let (_, verbose) = page("/healthz?verbose&exclude=etcd&exclude=mouse").await;
+    for line in [
+        "[+]ping ok\n",
+        "[+]etcd excluded: ok\n",
+        "warn: some health checks cannot be excluded: no matches for \"mouse\"\n",
+        "healthz check passed\n",
+    ] {
+        assert!(verbose.contains(line), "{verbose}");
+    }
+
+    let watch = format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1");
+    page(&watch).await;
+    page(&format!("{CONFIG_MAPS}/none")).await;
+    let (_, metrics) = page("/metrics").await;
+    let labels = "verb=\"GET\",dry_run=\"\",group=\"\",version=\"v1\",resource=\"configmaps\",\
+        subresource=\"\",scope=\"resource\",component=\"apiserver\"";
+    for line in [
+        format!("apiserver_request_total{{{labels},code=\"404\"}} 1\n"),
+        format!("apiserver_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 1\n"),
+        format!("apiserver_request_duration_seconds_count{{{labels}}} 1\n"),
+        // The one that asks is under way.
+        "apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1\n".to_owned(),
+        "apiserver_storage_objects{resource=\"leases.coordination.k8s.io\"} 0\n".to_owned(),
+        "# TYPE process_resident_memory_bytes gauge\n".to_owned(),
+    ] {
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+    server.stop().await;
+}

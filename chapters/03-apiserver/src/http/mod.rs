@@ -14,7 +14,7 @@
 //! * [`subresource`], [`token`] and [`reviews`] have what is no plain object, [`streams`]
 //!   what goes on to a kubelet: logs, exec, attach, port-forward; [`proxy`] any other HTTP, by way
 //!   of [`backends`].
-//! * [`paths`] has what is no resource: discovery, health, OpenAPI.
+//! * [`paths`] has what is no resource: discovery, health, OpenAPI, [`metrics`] and [`process`].
 //!
 //! Left out for now: request priority and fairness, audit logs, and CBOR, which upstream does not
 //! serve unless told to.
@@ -35,6 +35,7 @@ pub mod negotiate;
 pub mod patching;
 pub mod path;
 pub mod paths;
+pub mod process;
 pub mod proxy;
 pub mod resource;
 pub mod reviews;
@@ -101,7 +102,8 @@ pub async fn serve(
     let info = path::request_info(request.method(), uri.path(), &query);
     let started = std::time::Instant::now();
     let (accept, audit_id) = (accept_of(request.headers()), audit_id(request.headers()));
-    let (verb, resource) = (info.verb, info.resource.clone());
+    let counted = info.clone();
+    let under_way = api.metrics.begin(&counted);
     let mut response = if api.tap.is_on() && info.path != trace::PATH {
         traced(&api, peer, from, request, info, query, &accept).await
     } else {
@@ -111,13 +113,10 @@ pub async fn serve(
         )
     };
     response.headers_mut().insert("audit-id", audit_id);
-    api.metrics.count(
-        &api.registry.catalog(),
-        verb,
-        &resource,
-        response.status().as_u16(),
-        started.elapsed(),
-    );
+    drop(under_way);
+    let (code, took) = (response.status().as_u16(), started.elapsed());
+    api.metrics
+        .count(&api.registry.catalog(), &counted, code, took);
     response
 }
 

@@ -247,6 +247,7 @@ async fn health(api: &Api, parts: &[&str], query: &Query) -> Result<Response<Bod
         });
     }
     let excluded: Vec<&str> = query.all("exclude").collect();
+    let names: Vec<&str> = checks.iter().map(|(name, _)| *name).collect();
     let mut page = String::new();
     let mut healthy = true;
     for (name, ok) in checks {
@@ -258,6 +259,18 @@ async fn health(api: &Api, parts: &[&str], query: &Query) -> Result<Response<Bod
             healthy = false;
             page.push_str(&format!("[-]{name} failed: reason withheld\n"));
         }
+    }
+    let known = |name: &&str| names.contains(name);
+    let mut unknown: Vec<String> = (excluded.iter().filter(|name| !known(name)))
+        .map(|name| format!("{name:?}"))
+        .collect();
+    if !unknown.is_empty() {
+        unknown.sort();
+        unknown.dedup();
+        let unknown = unknown.join(",");
+        page.push_str(&format!(
+            "warn: some health checks cannot be excluded: no matches for {unknown}\n"
+        ));
     }
     Ok(match (healthy, query.has("verbose")) {
         (true, false) => answer::text(200, "ok"),

@@ -261,6 +261,7 @@ impl Watch {
             self.over = true;
             return;
         }
+        self.api.metrics.tell(view.resource, 1);
         if self.api.tap.is_on() {
             self.trace(kind, entry, initial);
         }
