@@ -14,6 +14,7 @@
 //! | Priority | create pods, classes | a class's number becomes the pod's |
 //! | DefaultTolerationSeconds | create pods | five minutes on a node that failed |
 //! | StorageObjectInUseProtection, DefaultStorageClass, PersistentVolumeClaimResize | volumes and claims | what is in use stays; a class for each claim; what may grow |
+//! | DefaultIngressClass | create Ingresses | a class for each |
 //! | RuntimeClass | create pods | a class's overhead and wishes for nodes become the pod's |
 //! | CertificateApproval, CertificateSigning, CertificateSubjectRestriction | requests for certificates | by whose leave; never for `system:masters` |
 //! | ResourceQuota | all creates, and what may grow | what is left of the namespace's quotas; charged last, when all else is good ([`quota`]) |
@@ -24,6 +25,7 @@
 
 mod certificates;
 mod devices;
+pub mod ingress;
 pub mod limit_ranger;
 pub mod namespace;
 pub mod node_restriction;
@@ -159,6 +161,7 @@ impl Admission {
         }
         pods::one_default_class(request, lookup)?;
         storage::admit(request, lookup)?;
+        ingress::default_class(request, lookup);
         certificates::admit(request, lookup)?;
         devices::admit(request, lookup)?;
         node_restriction::admit(request, lookup)

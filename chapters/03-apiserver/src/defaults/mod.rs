@@ -10,6 +10,7 @@
 //! | [`services`] | Services, Endpoints, EndpointSlices |
 //! | `admission`, `flowcontrol`, [`devices`] | webhooks and policies; levels of priority; claims |
 //! | `storage` | volumes, claims, and classes of both |
+//! | `networking` | network policies, classes of Ingresses |
 //! | `workloads` | what else keeps pods, and limits of them |
 //! | this one | the rest |
 //!
@@ -21,6 +22,7 @@
 mod admission;
 pub mod devices;
 mod flowcontrol;
+mod networking;
 pub mod pods;
 pub mod services;
 mod storage;
@@ -65,6 +67,8 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
         ("apps", "daemonsets") => workloads::daemon_set(object),
         ("apps", "statefulsets") => workloads::stateful_set(object),
         ("batch", "jobs") => workloads::job(object),
+        ("networking.k8s.io", "networkpolicies") => networking::network_policy(object),
+        ("networking.k8s.io", "ingressclasses") => networking::ingress_class(object),
         ("batch", "cronjobs") => workloads::cron_job(object),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => binding(object),
         ("scheduling.k8s.io", "priorityclasses") => {
@@ -88,7 +92,8 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
     }
     let status = match (resource.group, resource.plural) {
         ("", "pods") => json!({"phase": "Pending", "qosClass": pods::qos_class(&object["spec"])}),
-        ("", "services") => json!({"loadBalancer": {}}),
+        ("", "services") | ("networking.k8s.io", "ingresses") => json!({"loadBalancer": {}}),
+        ("networking.k8s.io", "servicecidrs") => json!({}),
         ("", "namespaces") => {
             // The namespace controller's hold: the namespace goes when what is in it has gone.
             let spec = child(object, "spec");

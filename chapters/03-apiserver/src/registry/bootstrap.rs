@@ -40,7 +40,8 @@ impl Registry {
         self.ensure_all(bootstrap::bootstrap_objects()).await?;
         self.ensure_all(api_services::local()).await?;
         self.bootstrap_flows().await?;
-        self.publish().await
+        self.publish().await?;
+        self.publish_addresses().await
     }
 
     /// Keeps this server's Service there, whoever deletes it, until shutdown.
@@ -130,7 +131,7 @@ impl Registry {
     }
 
     /// Makes an object, unless it is there.
-    async fn ensure(&self, object: Value) -> Result<(), ApiError> {
+    pub(super) async fn ensure(&self, object: Value) -> Result<(), ApiError> {
         let (resource, namespace, name) = address_of(&object)?;
         let target = Target {
             resource,

@@ -133,6 +133,8 @@ impl Registry {
         let removed = self.delete_if(kv.key.clone(), kv.mod_revision).await?;
         if removed.is_some() {
             self.release_service(target.resource, object);
+            self.follow_addresses(target.resource, Some(object), None)
+                .await;
         }
         Ok(removed)
     }

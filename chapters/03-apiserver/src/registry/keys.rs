@@ -19,6 +19,7 @@ pub fn prefix(resource: &Resource) -> String {
         ("", "services") => "services/specs",
         ("", "endpoints") => "services/endpoints",
         ("", "replicationcontrollers") => "controllers",
+        ("networking.k8s.io", "ingresses") => "ingress",
         (_, plural) => plural,
     };
     format!("{ROOT}{place}/")

@@ -29,6 +29,7 @@
 //!
 //! Upstream: `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`.
 
+mod addresses;
 mod api_services;
 pub mod bootstrap;
 pub mod cache;

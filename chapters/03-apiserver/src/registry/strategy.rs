@@ -91,6 +91,9 @@ fn counts_generations(resource: &Resource) -> bool {
             | "jobs"
             | "cronjobs"
             | "poddisruptionbudgets"
+            | "ingresses"
+            | "ingressclasses"
+            | "networkpolicies"
     )
 }
 

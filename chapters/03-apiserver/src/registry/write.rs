@@ -187,6 +187,7 @@ impl Registry {
         match self.put_if(place, stored, lease, 0).await? {
             Some(revision) => {
                 claim.keep();
+                self.follow_addresses(resource, None, Some(&object)).await;
                 meta::set(
                     &mut object,
                     "resourceVersion",
@@ -289,6 +290,8 @@ impl Registry {
             let put = self.put_if(kv.key.clone(), stored, kv.lease, kv.mod_revision);
             if let Some(revision) = put.await? {
                 claim.keep();
+                self.follow_addresses(target.resource, Some(&live), Some(&new))
+                    .await;
                 meta::set(
                     &mut new,
                     "resourceVersion",

@@ -21,6 +21,7 @@ mod custom;
 mod discovery;
 mod events;
 mod flowcontrol;
+mod networking;
 mod node;
 mod policy;
 mod rbac;
@@ -152,6 +153,7 @@ static GROUPS: &[&[Resource<'static>]] = &[
     authorization::RESOURCES,
     batch::RESOURCES,
     certificates::RESOURCES,
+    networking::RESOURCES,
     policy::RESOURCES,
     rbac::RESOURCES,
     storage::RESOURCES,

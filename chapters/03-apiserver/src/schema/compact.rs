@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use k8s_openapi::api::{
     admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates,
-    coordination, core, discovery, events, flowcontrol, node, policy, rbac, resource, scheduling,
-    storage,
+    coordination, core, discovery, events, flowcontrol, networking, node, policy, rbac, resource,
+    scheduling, storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta;
@@ -91,6 +91,11 @@ pub(crate) fn definitions(wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         .add::<events::v1::Event>()
         .add::<flowcontrol::v1::FlowSchema>()
         .add::<flowcontrol::v1::PriorityLevelConfiguration>()
+        .add::<networking::v1::IPAddress>()
+        .add::<networking::v1::Ingress>()
+        .add::<networking::v1::IngressClass>()
+        .add::<networking::v1::NetworkPolicy>()
+        .add::<networking::v1::ServiceCIDR>()
         .add::<node::v1::RuntimeClass>()
         .add::<policy::v1::Eviction>()
         .add::<policy::v1::PodDisruptionBudget>()

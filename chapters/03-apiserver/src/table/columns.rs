@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{admin, workloads};
+use super::{admin, ingress, workloads};
 use crate::resources::Resource;
 
 /// A column of a table.
@@ -320,6 +320,7 @@ pub fn columns(resource: &Resource) -> &'static [Column] {
         "StorageClass" => STORAGE_CLASS,
         _ => admin::columns(resource)
             .or_else(|| workloads::columns(resource))
+            .or_else(|| ingress::columns(resource))
             .unwrap_or(const { &[NAME, AGE] }),
     }
 }

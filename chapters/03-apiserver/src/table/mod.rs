@@ -12,6 +12,7 @@
 //! | `pod.rs` | the cells of a pod, which are the most work |
 //! | `admin.rs` | both of the kinds by which a cluster is run |
 //! | `storage.rs` | those of volumes, claims and classes |
+//! | `ingress.rs` | columns and cells of what leads into a cluster, of policies and addresses |
 //! | `workloads.rs` | columns and cells of what else keeps pods, and of limits |
 //! | `duration.rs` | ages |
 //!
@@ -21,6 +22,7 @@ mod admin;
 mod cells;
 mod columns;
 mod duration;
+mod ingress;
 mod network;
 mod pod;
 mod storage;

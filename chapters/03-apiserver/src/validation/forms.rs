@@ -1,4 +1,4 @@
-//! The less common forms: paths with a domain, reasons of conditions, lists that are too long.
+//! The less common forms: hosts of an Ingress, paths with a domain, reasons of conditions, lists that are too long.
 //!
 //! Upstream: `apimachinery/pkg/util/validation/validation.go`.
 
@@ -31,6 +31,23 @@ pub(super) fn domain_prefixed_path(errors: &mut Errors, value: &str, field: &str
                      '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
         errors.push(FieldError::invalid(field, &json!(path), wrong));
     }
+}
+
+/// `*.example.com`
+pub(super) fn wildcard_subdomain(value: &str) -> Wrongs {
+    let good = value
+        .strip_prefix("*.")
+        .is_some_and(|rest| names::dns1123_subdomain(rest).is_empty());
+    if good {
+        return Wrongs::new();
+    }
+    vec![
+        "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, \
+         which must consist of lower case alphanumeric characters, '-' or '.' and end with an \
+         alphanumeric character (e.g. '*.example.com', regex used for validation is \
+         '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+            .to_owned(),
+    ]
 }
 
 /// The reason of a condition.
@@ -70,7 +87,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_and_reasons() {
+    fn hosts_paths_and_reasons() {
+        assert_eq!(wildcard_subdomain("*.example.com"), Wrongs::new());
+        assert_eq!(wildcard_subdomain("a.*.com").len(), 1);
         assert_eq!(condition_reason("ReasonA:ReasonB"), Wrongs::new());
         assert_eq!(condition_reason("1st").len(), 1);
         let told = |value: &str| {

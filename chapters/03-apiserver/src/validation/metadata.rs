@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
+    addresses,
     check::{Errors, any, entries, has, immutable, labels, list, text, too_long, wrongs},
     names::{self, Wrongs},
 };
@@ -21,6 +22,7 @@ fn name_form(resource: &Resource) -> fn(&str) -> Wrongs {
         ("", "namespaces") | ("apps", "statefulsets") => names::dns1123_label,
         ("", "services") => names::dns1035_label,
         ("rbac.authorization.k8s.io" | "apiregistration.k8s.io", _) => names::path_segment,
+        ("networking.k8s.io", "ipaddresses") => addresses::ip,
         ("certificates.k8s.io", _) => any,
         _ => names::dns1123_subdomain,
     }

@@ -14,12 +14,14 @@
 //! | `limits`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
 //! | `certificates`, `csi`, `webhooks`, `policies`, `flowcontrol`, `api_services` | those by which a cluster is run |
 //! | `devices`, `device_status`, `slices` | devices, and claims of them |
-//! | `conditions`, `forms` | what several of them have |
+//! | `networking` | what leads into a cluster, policies, addresses |
+//! | `conditions`, `forms`, `addresses` | what several of them have |
 //!
 //! A change is checked as a new object is, and then for what may not change.
 //!
 //! Upstream: `pkg/apis/*/validation/`.
 
+mod addresses;
 mod api_services;
 mod apps;
 mod batch;
@@ -40,6 +42,7 @@ mod job_status;
 mod limits;
 mod metadata;
 pub mod names;
+mod networking;
 mod pods;
 mod policies;
 pub mod quantity;
@@ -81,6 +84,9 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
         ("", "pods") => pods::create(&mut errors, object),
         ("apps", "controllerrevisions") => workloads::revision_create(&mut errors, object),
         ("batch", "jobs") => batch::job_create(&mut errors, object),
+        ("networking.k8s.io", "ingresses") => networking::ingress_create(&mut errors, object),
+        ("networking.k8s.io", "ipaddresses") => networking::ip_address(&mut errors, object),
+        ("networking.k8s.io", "servicecidrs") => networking::service_cidr(&mut errors, object),
         ("batch", "cronjobs") => batch::cron_job_create(&mut errors, object),
         _ => {}
     }
@@ -118,6 +124,15 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         ("apps", "statefulsets") => workloads::stateful_set_update(&mut errors, new, old),
         ("apps", "controllerrevisions") => workloads::revision_update(&mut errors, new, old),
         ("batch", "jobs") => batch::job_update(&mut errors, new, old),
+        ("networking.k8s.io", "ingressclasses") => {
+            networking::ingress_class_update(&mut errors, new, old);
+        }
+        ("networking.k8s.io", "ipaddresses") => {
+            networking::ip_address_update(&mut errors, new, old);
+        }
+        ("networking.k8s.io", "servicecidrs") => {
+            networking::service_cidr_update(&mut errors, new, old);
+        }
         ("batch", "cronjobs") => batch::cron_job(&mut errors, new, old),
         ("discovery.k8s.io", "endpointslices") => {
             services::endpoint_slice_update(&mut errors, new, old);
@@ -165,6 +180,7 @@ pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> 
         ("apps", "statefulsets") => workloads::stateful_set_status(&mut errors, new, old),
         ("batch", "jobs") => job_status::job_status(&mut errors, new, old),
         ("policy", "poddisruptionbudgets") => workloads::budget_status(&mut errors, new),
+        ("networking.k8s.io", "ingresses") => networking::ingress_status(&mut errors, new),
         ("storage.k8s.io", "volumeattachments") => csi::attachment(&mut errors, new),
         ("admissionregistration.k8s.io", _) => policies::status(&mut errors, new),
         ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::status(&mut errors, new),
@@ -225,6 +241,9 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         ("", "limitranges") => limits::limit_range(errors, object),
         ("", "resourcequotas") => limits::quota(errors, object),
         ("policy", "poddisruptionbudgets") => workloads::budget(errors, object),
+        ("networking.k8s.io", "ingresses") => networking::ingress(errors, object),
+        ("networking.k8s.io", "ingressclasses") => networking::ingress_class(errors, object),
+        ("networking.k8s.io", "networkpolicies") => networking::network_policy(errors, object),
         ("coordination.k8s.io", "leases") => small::lease(errors, object),
         ("discovery.k8s.io", "endpointslices") => services::endpoint_slice(errors, object),
         ("rbac.authorization.k8s.io", "roles" | "clusterroles") => {

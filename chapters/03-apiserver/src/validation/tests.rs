@@ -1,5 +1,6 @@
 //! Objects that won't do, and what is said of them.
 
+mod networking;
 mod workloads;
 
 use proptest::prelude::*;
@@ -74,6 +75,7 @@ fn good(kind: &str) -> Value {
         | "StatefulSet"
         | "Job"
         | "CronJob" => workloads::good(kind),
+        "Ingress" | "IngressClass" | "IPAddress" | "ServiceCIDR" => networking::good(kind),
         "ControllerRevision" => json!({"revision": 1, "data": {}}),
         "Service" => json!({"spec": {"ports": [{"port": 80}], "clusterIP": "10.96.0.5"}}),
         "RoleBinding" | "ClusterRoleBinding" => json!({
@@ -113,6 +115,7 @@ fn good(kind: &str) -> Value {
     let name = match kind {
         "APIService" => "v1.example.com",
         "CustomResourceDefinition" => "xs.example.com",
+        "IPAddress" => "10.0.0.1",
         _ => "x",
     };
     let mut metadata = json!({ "name": name });
