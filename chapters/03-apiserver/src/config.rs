@@ -50,6 +50,9 @@ pub struct Config {
     /// Issuer, and usual audience, of service accounts' tokens.
     #[arg(long, default_value = "https://kubernetes.default.svc.cluster.local")]
     pub service_account_issuer: String,
+    /// Whether the bootstrap tokens in `kube-system` are accepted.
+    #[arg(long)]
+    pub enable_bootstrap_token_auth: bool,
     /// Addresses of Services.
     #[arg(long, default_value = "10.96.0.0/12")]
     pub service_cluster_ip_range: String,

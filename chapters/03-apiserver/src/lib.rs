@@ -175,7 +175,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             api.registry.compact(&shutdown),
             api.registry.keep_published(&shutdown),
             api.registry.tend_definitions(&shutdown),
-            api.registry.keep_service_cidr(&shutdown)
+            api.registry.keep_service_cidr(&shutdown),
+            api.registry.keep_aggregated(&shutdown)
         );
         // Whatever ended it, those who are served are told.
         api.shutdown.cancel();

@@ -1,20 +1,25 @@
 //! Authentication: who asks.
 //!
-//! A request tells who it is from in one of three ways, tried in this order; then it may ask to be
+//! A request tells who it is from in one of four ways, tried in this order; then it may ask to be
 //! treated as somebody else's ([`impersonate`]).
 //!
 //! | credential | user | groups |
 //! | --- | --- | --- |
 //! | client certificate of the cluster's CA | its subject's CN | its subject's Os |
 //! | `Authorization: Bearer` with a service account's token | `system:serviceaccount:ns:name` | `system:serviceaccounts`, `…:ns` |
+//! | `Authorization: Bearer` with a bootstrap token, if these are enabled | `system:bootstrap:id` | `system:bootstrappers`, and those its Secret names |
 //! | none | `system:anonymous` | `system:unauthenticated` |
 //!
 //! Everyone who is known is also in `system:authenticated`. A credential that is there but wrong
 //! is an error, 401, never anonymity. Whether the certificate is the CA's has been proved by TLS
 //! when it gets here; a token's signature is verified in [`tokens`].
 //!
+//! Left out: the old tokens of service accounts, which stand in Secrets and never end; other issuers
+//! of tokens; authenticators by webhook and by a proxy's headers.
+//!
 //! Upstream: `staging/src/k8s.io/apiserver/pkg/authentication/`, `pkg/serviceaccount/`.
 
+pub mod bootstrap;
 pub mod impersonate;
 mod keys;
 pub mod tokens;
@@ -24,6 +29,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+pub use bootstrap::BootstrapToken;
 pub use impersonate::{Impersonation, impersonation};
 pub use tokens::{Bound, TokenAuthority, TokenSpec, Verified};
 

@@ -218,8 +218,8 @@ impl RbacState {
         self.role_rules(&binding.role_kind, namespace, &binding.role_name)
     }
 
-    /// Works out anew the rules of each cluster role that aggregates. Upstream a controller
-    /// writes them into the role; here they hold at once, whatever the role itself says.
+    /// Works out anew the rules of each cluster role that aggregates. They hold at once, whatever
+    /// the role itself says; the registry writes them into it a moment later.
     fn aggregate(&mut self) {
         let names = self
             .cluster_roles

@@ -11,7 +11,7 @@
 //! * [`path`] and [`negotiate`] read a request, purely; [`call`] is a request that is allowed.
 //! * [`resource`] and [`patching`] have the verbs, [`watch`] the one that does not end, [`view`]
 //!   the forms of answers, [`encode`] and [`yaml`] their formats.
-//! * [`subresource`], [`token`] and [`reviews`] have what is no plain object, [`streams`]
+//! * [`subresource`], [`token`], [`reviews`] and [`access`] have what is no plain object, [`streams`]
 //!   what goes on to a kubelet: logs, exec, attach, port-forward; [`proxy`] any other HTTP, by way
 //!   of [`backends`].
 //! * [`paths`] has what is no resource: discovery, health, OpenAPI, [`metrics`] and [`process`].
@@ -21,6 +21,7 @@
 //!
 //! Upstream: `DefaultBuildHandlerChain` in `apiserver/pkg/server/config.go`.
 
+pub mod access;
 pub mod answer;
 pub mod backends;
 pub mod call;

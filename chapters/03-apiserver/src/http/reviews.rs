@@ -5,15 +5,14 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
 
+use super::access;
 use super::answer::{self, Body};
 use super::call::Call;
 use super::gate;
 use super::subresource;
 use crate::authn::User;
-use crate::authz::{Attributes, Decision};
 use crate::registry::meta;
-use crate::selectors::FieldSelector;
-use crate::status::{ApiError, FieldError};
+use crate::status::ApiError;
 
 /// Answers a question.
 ///
@@ -38,8 +37,13 @@ pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiE
                 .authorizer()
                 .rules_review(&call.user, namespace)
         }
-        "SelfSubjectAccessReview" => access_review(call, &spec, &call.user)?,
-        _ => access_review(call, &spec, &subject_of(call, &spec)?)?,
+        kind => {
+            access::check(call, &review, &spec)?;
+            match kind {
+                "SelfSubjectAccessReview" => access::review(call, &spec, &call.user),
+                _ => access::review(call, &spec, &subject_of(&spec)),
+            }
+        }
     };
     review["status"] = status;
     if !spec.is_null() {
@@ -84,8 +88,8 @@ fn token_review(call: &Call, spec: &Value) -> Value {
 }
 
 /// Whom a `SubjectAccessReview` is about.
-fn subject_of(call: &Call, spec: &Value) -> Result<User, ApiError> {
-    let user = User {
+fn subject_of(spec: &Value) -> User {
+    User {
         name: spec["user"].as_str().unwrap_or_default().to_owned(),
         uid: spec["uid"].as_str().unwrap_or_default().to_owned(),
         groups: strings(&spec["groups"]),
@@ -95,57 +99,5 @@ fn subject_of(call: &Call, spec: &Value) -> Result<User, ApiError> {
             .flatten()
             .map(|(key, values)| (key.clone(), strings(values)))
             .collect(),
-    };
-    let mut errors = Vec::new();
-    if user.name.is_empty() && user.groups.is_empty() {
-        let detail = "at least one of user or group must be specified";
-        errors.push(FieldError::invalid("spec.user", &json!(""), detail));
     }
-    let namespace = spec["resourceAttributes"]["namespace"]
-        .as_str()
-        .unwrap_or_default();
-    if call.resource.kind == "LocalSubjectAccessReview" && namespace != call.info.namespace {
-        let detail = "must match metadata.namespace";
-        let field = "spec.resourceAttributes.namespace";
-        errors.push(FieldError::invalid(field, &namespace.into(), detail));
-    }
-    if errors.is_empty() {
-        Ok(user)
-    } else {
-        Err(ApiError::invalid(call.target().subject(), &errors))
-    }
-}
-
-fn access_review(call: &Call, spec: &Value, user: &User) -> Result<Value, ApiError> {
-    let resource = &spec["resourceAttributes"];
-    let path = &spec["nonResourceAttributes"];
-    if resource.is_null() == path.is_null() {
-        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        let error = FieldError::invalid("spec.resourceAttributes", &Value::Null, detail);
-        return Err(ApiError::invalid(call.target().subject(), &[error]));
-    }
-    fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-        value[field].as_str().unwrap_or_default()
-    }
-    let fields = FieldSelector::parse(text(&resource["fieldSelector"], "rawSelector")).ok();
-    let attributes = if path.is_null() {
-        Attributes {
-            group: text(resource, "group"),
-            version: text(resource, "version"),
-            subresource: text(resource, "subresource"),
-            namespace: text(resource, "namespace"),
-            name: text(resource, "name"),
-            fields: fields.as_ref(),
-            ..Attributes::of(user, text(resource, "verb"), text(resource, "resource"))
-        }
-    } else {
-        Attributes::of_path(user, text(path, "verb"), text(path, "path"))
-    };
-    Ok(
-        match call.api.registry.authorizer().authorize(&attributes) {
-            Decision::Allow(reason) if reason.is_empty() => json!({"allowed": true}),
-            Decision::Allow(reason) => json!({"allowed": true, "reason": reason}),
-            Decision::Deny(_) => json!({"allowed": false}),
-        },
-    )
 }

@@ -37,7 +37,11 @@ impl Registry {
         let namespace = |name: &&str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {}});
         self.ensure_all(NAMESPACES.iter().map(namespace).collect())
             .await?;
-        self.ensure_all(bootstrap::bootstrap_objects()).await?;
+        let (rbac, others) = bootstrap::bootstrap_objects()
+            .into_iter()
+            .partition(|object| object["apiVersion"] == "rbac.authorization.k8s.io/v1");
+        self.reconcile_rbac(rbac).await?;
+        self.ensure_all(others).await?;
         self.ensure_all(api_services::local()).await?;
         self.bootstrap_flows().await?;
         self.publish().await?;

@@ -25,7 +25,8 @@
 //! * `gates`: fields whose feature is switched off.
 //! * [`codec`], [`keys`], [`meta`], [`events`]: forms and places.
 //! * [`quota`]: what a write is charged for before it is done.
-//! * [`bootstrap`]: what has to be there from the start; of that, `api_services`, `flowcontrol`.
+//! * [`bootstrap`]: what has to be there from the start; of that, `api_services`, `flowcontrol`,
+//!   `rbac`.
 //!
 //! Upstream: `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`.
 
@@ -45,6 +46,7 @@ pub mod list;
 pub mod lookup;
 pub mod meta;
 pub mod quota;
+mod rbac;
 mod rules;
 pub mod services;
 pub mod strategy;

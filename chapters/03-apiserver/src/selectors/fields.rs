@@ -60,6 +60,30 @@ impl FieldSelector {
         })
     }
 
+    /// Of `FieldSelectorRequirement`s, as far as they say that a field is, or is not, a value. What
+    /// else they say would only narrow.
+    pub fn of_requirements(requirements: &[Value]) -> FieldSelector {
+        let terms = requirements.iter().filter_map(|requirement| {
+            let values = requirement["values"].as_array()?;
+            let [value] = values.as_slice() else {
+                return None;
+            };
+            let equal = match requirement["operator"].as_str()? {
+                "In" => true,
+                "NotIn" => false,
+                _ => return None,
+            };
+            Some(Term {
+                field: requirement["key"].as_str()?.to_owned(),
+                equal,
+                value: value.as_str()?.to_owned(),
+            })
+        });
+        FieldSelector {
+            terms: terms.collect(),
+        }
+    }
+
     /// Whether the resource can be selected by these fields.
     ///
     /// # Errors

@@ -113,6 +113,11 @@ pub struct Server {
 impl Server {
     /// Starts a server on the data of a folder; waits until it is ready.
     pub async fn start(dir: &Path) -> Server {
+        Server::start_with(dir, &[]).await
+    }
+
+    /// Starts a server with more flags.
+    pub async fn start_with(dir: &Path, more: &[&str]) -> Server {
         component::install_crypto();
         let pki = Pki::new(dir);
         pki.certify("server", "kube-apiserver", None);
@@ -123,7 +128,7 @@ impl Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
         let address = listener.local_addr().expect("is bound");
         let file = |name: &str| pki.path(name).display().to_string();
-        let flags = Flags::parse_from([
+        let flags = [
             "apiserver",
             "--data-dir",
             &file("data"),
@@ -141,7 +146,8 @@ impl Server {
             &file("sa.key"),
             "--kubelet-certificate-authority",
             &file("ca.crt"),
-        ]);
+        ];
+        let flags = Flags::parse_from(flags.iter().chain(more));
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(apiserver::run(flags.config, shutdown.clone()));
         let server = Server {
@@ -307,4 +313,34 @@ pub async fn get_as(client: &mut Client, path: &str, accept: &str) -> Value {
         .await;
     let body = response.into_body().collect().await.expect("is whole");
     serde_json::from_slice(&body.to_bytes()).expect("is JSON")
+}
+
+/// Sends a request with more headers; answers with the code and the JSON that came back.
+pub async fn call_with(
+    client: &mut Client,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: Value,
+) -> (u16, Value) {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let request = request.body(Full::new(body.into())).expect("is a request");
+    let response = client.send(request).await;
+    let code = response.status().as_u16();
+    let body = response.into_body().collect().await.expect("is whole");
+    (
+        code,
+        serde_json::from_slice(&body.to_bytes()).unwrap_or_default(),
+    )
 }

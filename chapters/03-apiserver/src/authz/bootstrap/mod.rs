@@ -2,12 +2,14 @@
 //!
 //! Upstream's, cut to what is served here. `admin`, `edit` and `view` are sums: each gathers the
 //! rules of the cluster roles with its label, so that whoever adds a resource can add it to them.
-//! These objects are made when they are missing, and left alone otherwise.
+//! These objects are made when they are missing; and what they lack is added ([`reconcile`]).
 //!
 //! Upstream: `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`, `controller_policy.go`.
 
+mod addons;
 mod controllers;
 mod people;
+pub mod reconcile;
 mod roles;
 #[cfg(test)]
 mod tests;
@@ -94,6 +96,7 @@ fn service_account(name: &str) -> Value {
 /// Everything that is there from the first start, each with its kind and apiVersion.
 pub fn bootstrap_objects() -> Vec<Value> {
     let mut objects = roles::cluster_roles();
+    objects.extend(addons::cluster_roles());
     objects.extend(controllers::controller_roles());
     objects.extend(cluster_bindings());
     objects.extend(namespaced());

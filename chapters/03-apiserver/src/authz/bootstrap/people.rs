@@ -22,11 +22,14 @@ pub(super) fn user_roles() -> Vec<Value> {
         role
     };
     let workloads = [
+        "daemonsets",
         "deployments",
         "deployments/rollback",
         "deployments/scale",
         "replicasets",
         "replicasets/scale",
+        "statefulsets",
+        "statefulsets/scale",
     ];
     let to_admin = vec![
         rule(
@@ -69,6 +72,8 @@ pub(super) fn user_roles() -> Vec<Value> {
                 "configmaps",
                 "events",
                 "persistentvolumeclaims",
+                "replicationcontrollers",
+                "replicationcontrollers/scale",
                 "secrets",
                 "serviceaccounts",
                 "services",
@@ -77,6 +82,14 @@ pub(super) fn user_roles() -> Vec<Value> {
         ),
         rule(&["create"], &[""], &["serviceaccounts/token"]),
         rule(WRITE, &[APPS], &workloads),
+        rule(WRITE, &["autoscaling"], &["horizontalpodautoscalers"]),
+        rule(WRITE, &["batch"], &["cronjobs", "jobs"]),
+        rule(WRITE, &["policy"], &["poddisruptionbudgets"]),
+        rule(
+            WRITE,
+            &["networking.k8s.io"],
+            &["ingresses", "networkpolicies"],
+        ),
         rule(&[READ, WRITE].concat(), &[COORDINATION], &["leases"]),
     ];
     let to_view = vec![
@@ -89,6 +102,8 @@ pub(super) fn user_roles() -> Vec<Value> {
                 "persistentvolumeclaims",
                 "persistentvolumeclaims/status",
                 "pods",
+                "replicationcontrollers",
+                "replicationcontrollers/scale",
                 "serviceaccounts",
                 "services",
                 "services/status",
@@ -100,9 +115,13 @@ pub(super) fn user_roles() -> Vec<Value> {
             &[
                 "bindings",
                 "events",
+                "limitranges",
                 "namespaces/status",
                 "pods/log",
                 "pods/status",
+                "replicationcontrollers/status",
+                "resourcequotas",
+                "resourcequotas/status",
             ],
         ),
         rule(READ, &[""], &["namespaces"]),
@@ -110,13 +129,42 @@ pub(super) fn user_roles() -> Vec<Value> {
             READ,
             &[APPS],
             &[
+                "controllerrevisions",
+                "daemonsets",
+                "daemonsets/status",
                 "deployments",
                 "deployments/scale",
                 "deployments/status",
                 "replicasets",
                 "replicasets/scale",
                 "replicasets/status",
+                "statefulsets",
+                "statefulsets/scale",
+                "statefulsets/status",
             ],
+        ),
+        rule(
+            READ,
+            &["autoscaling"],
+            &[
+                "horizontalpodautoscalers",
+                "horizontalpodautoscalers/status",
+            ],
+        ),
+        rule(
+            READ,
+            &["batch"],
+            &["cronjobs", "cronjobs/status", "jobs", "jobs/status"],
+        ),
+        rule(
+            READ,
+            &["policy"],
+            &["poddisruptionbudgets", "poddisruptionbudgets/status"],
+        ),
+        rule(
+            READ,
+            &["networking.k8s.io"],
+            &["ingresses", "ingresses/status", "networkpolicies"],
         ),
         rule(READ, &[DISCOVERY], &["endpointslices"]),
     ];

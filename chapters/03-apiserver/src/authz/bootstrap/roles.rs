@@ -130,6 +130,12 @@ fn node_role() -> Vec<Value> {
         rule(READ, &[""], &["services"]),
         rule(&["create", "get", "list", "watch"], &[""], &["nodes"]),
         rule(READ, &["node.k8s.io"], &["runtimeclasses"]),
+        rule(READ, &[STORAGE], &["csidrivers"]),
+        rule(
+            &["create", "get", "list", "watch"],
+            &["certificates.k8s.io"],
+            &["certificatesigningrequests"],
+        ),
         rule(&["patch", "update"], &[""], &["nodes/status"]),
         rule(&["patch", "update"], &[""], &["nodes"]),
         events(),
@@ -184,7 +190,19 @@ fn scheduler_role() -> Vec<Value> {
         rule(&["create"], &[""], &["bindings", "pods/binding"]),
         rule(&["patch", "update"], &[""], &["pods/status"]),
         rule(READ, &[""], &["services"]),
-        rule(READ, &[APPS], &["replicasets"]),
+        rule(READ, &[""], &["replicationcontrollers"]),
+        rule(READ, &[APPS], &["replicasets", "statefulsets"]),
+        rule(READ, &["policy"], &["poddisruptionbudgets"]),
+        rule(
+            READ,
+            &[STORAGE],
+            &[
+                "csidrivers",
+                "csinodes",
+                "csistoragecapacities",
+                "volumeattachments",
+            ],
+        ),
         rule(
             READ,
             &[""],
