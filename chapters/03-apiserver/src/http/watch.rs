@@ -5,6 +5,8 @@
 //! that part (`ADDED`), stay in it (`MODIFIED`) or leave it (`DELETED`), whatever happened to it
 //! itself.
 //!
+//! Left out: watches over a WebSocket, and compressed ones.
+//!
 //! Upstream: KEP-956 (bookmarks), KEP-3157 (lists as the beginning of a watch).
 
 use std::sync::Arc;
