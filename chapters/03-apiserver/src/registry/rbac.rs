@@ -69,8 +69,13 @@ impl Registry {
                     namespace: "",
                     name: meta::name(&role),
                 };
+                let written = tokio::select! {
+                    written = self.write_back(&target, &new) => written,
+                    // A write may wait for a cache that nobody fills any more.
+                    () = shutdown.cancelled() => return,
+                };
                 // Who was faster is seen at the next change, which that was.
-                if let Err(error) = self.write_back(&target, &new).await {
+                if let Err(error) = written {
                     tracing::debug!(%error, role = target.name, "a sum of roles is not written");
                 }
             }
