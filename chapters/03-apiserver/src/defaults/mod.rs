@@ -20,6 +20,7 @@
 //! Upstream: `pkg/apis/*/v1/defaults.go`; `pkg/registry/*/*/strategy.go`.
 
 mod admission;
+mod autoscaling;
 pub mod devices;
 mod flowcontrol;
 mod networking;
@@ -66,6 +67,7 @@ pub fn apply_defaults(resource: &Resource, object: &mut Value) {
         ("apps", "replicasets") => replica_set(object),
         ("apps", "daemonsets") => workloads::daemon_set(object),
         ("apps", "statefulsets") => workloads::stateful_set(object),
+        ("autoscaling", _) => autoscaling::autoscaler(object),
         ("batch", "jobs") => workloads::job(object),
         ("networking.k8s.io", "networkpolicies") => networking::network_policy(object),
         ("networking.k8s.io", "ingressclasses") => networking::ingress_class(object),
@@ -94,6 +96,7 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Value) {
         ("", "pods") => json!({"phase": "Pending", "qosClass": pods::qos_class(&object["spec"])}),
         ("", "services") | ("networking.k8s.io", "ingresses") => json!({"loadBalancer": {}}),
         ("networking.k8s.io", "servicecidrs") => json!({}),
+        ("autoscaling", _) => json!({"desiredReplicas": 0}),
         ("", "namespaces") => {
             // The namespace controller's hold: the namespace goes when what is in it has gone.
             let spec = child(object, "spec");

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::keys;
+use super::{autoscaling, keys};
 use crate::custom;
 use crate::resources::Resource;
 
@@ -28,6 +28,9 @@ pub fn present(resource: &Resource, object: Value) -> Value {
     if keys::stored_as(resource) == *resource {
         return object;
     }
+    if resource.group == "autoscaling" {
+        return autoscaling::to_v1(object);
+    }
     convert(object, "events.k8s.io/v1", |(core, events)| (core, events))
 }
 
@@ -35,6 +38,9 @@ pub fn present(resource: &Resource, object: Value) -> Value {
 pub fn to_stored(resource: &Resource, object: Value) -> Value {
     if keys::stored_as(resource) == *resource {
         return object;
+    }
+    if resource.group == "autoscaling" {
+        return autoscaling::from_v1(object);
     }
     convert(object, "v1", |(core, events)| (events, core))
 }

@@ -35,10 +35,14 @@ pub fn local(namespace: &str, name: &str) -> String {
 }
 
 /// The resource whose storage a resource shares. Events of core/v1 and of events.k8s.io/v1 are
-/// the same objects in two forms, and are kept in the first.
+/// the same objects in two forms, and are kept in the first; so are both versions of an autoscaler,
+/// and are kept in the second.
 pub fn stored_as<'a>(resource: &Resource<'a>) -> Resource<'a> {
     match (resource.group, resource.plural) {
         ("events.k8s.io", "events") => *by_kind("", "v1", "Event").expect("core events are served"),
+        ("autoscaling", "horizontalpodautoscalers") => {
+            *by_kind("autoscaling", "v2", resource.kind).expect("the second version is served")
+        }
         _ => *resource,
     }
 }

@@ -32,6 +32,7 @@
 
 mod addresses;
 mod api_services;
+pub(crate) mod autoscaling;
 pub mod bootstrap;
 pub mod cache;
 mod certificates;

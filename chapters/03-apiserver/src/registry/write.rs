@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Registry, Target, delete, key, meta, strategy};
+use super::{Registry, Target, delete, key, keys, meta, strategy};
 use crate::admission::service_account;
 use crate::apply;
 use crate::authn::User;
@@ -147,14 +147,14 @@ impl Registry {
         strategy::fill_in_requester(resource, &mut object, writer.user);
         if !writer.apply {
             meta::set(&mut object, "managedFields", None);
-            let version = resource.api_version();
+            let version = keys::stored_as(resource).api_version();
             // The status of a new object is the server's, and not its writer's.
             let status = match object.as_object_mut() {
                 Some(fields) if !strategy::takes_status(resource) => fields.remove("status"),
                 _ => None,
             };
             apply::track_update(
-                apply::Typed::of(resource),
+                apply::Typed::of(&keys::stored_as(resource)),
                 None,
                 &mut object,
                 writer.manager,
@@ -349,13 +349,15 @@ impl Registry {
         let now = meta::time(Timestamp::now());
         strategy::note_transition(resource, new, live, &now);
         if !writer.apply {
+            // Here it is in the form that is stored, and its fields are noted as such.
+            let stored_as = keys::stored_as(resource);
             apply::track_update(
-                apply::Typed::of(resource),
+                apply::Typed::of(&stored_as),
                 Some(live),
                 new,
                 writer.manager,
                 target.subresource,
-                &resource.api_version(),
+                &stored_as.api_version(),
                 &now,
             );
         }

@@ -12,6 +12,7 @@ mod apiregistration;
 mod apps;
 mod authentication;
 mod authorization;
+mod autoscaling;
 mod batch;
 mod catalog;
 mod certificates;
@@ -151,6 +152,7 @@ static GROUPS: &[&[Resource<'static>]] = &[
     events::RESOURCES,
     authentication::RESOURCES,
     authorization::RESOURCES,
+    autoscaling::RESOURCES,
     batch::RESOURCES,
     certificates::RESOURCES,
     networking::RESOURCES,

@@ -7,7 +7,7 @@ use super::duration::since;
 use super::network::{
     cluster_ip, endpoints, external_ip, service_ports, slice_addresses, slice_ports,
 };
-use super::{admin, ingress, pod, storage, workloads};
+use super::{admin, autoscaling, ingress, pod, storage, workloads};
 use crate::resources::Resource;
 
 pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -98,6 +98,7 @@ pub(super) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
         _ => admin::cells(resource, object, &age)
             .or_else(|| workloads::cells(resource, object, now))
             .or_else(|| ingress::cells(resource, object, now))
+            .or_else(|| autoscaling::cells(resource, object, now))
             .unwrap_or_else(|| vec![name(), age()]),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{admin, ingress, workloads};
+use super::{admin, autoscaling, ingress, workloads};
 use crate::resources::Resource;
 
 /// A column of a table.
@@ -321,6 +321,7 @@ pub fn columns(resource: &Resource) -> &'static [Column] {
         _ => admin::columns(resource)
             .or_else(|| workloads::columns(resource))
             .or_else(|| ingress::columns(resource))
+            .or_else(|| autoscaling::columns(resource))
             .unwrap_or(const { &[NAME, AGE] }),
     }
 }

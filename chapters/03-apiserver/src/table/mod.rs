@@ -19,6 +19,7 @@
 //! Upstream: `pkg/printers/internalversion/printers.go`.
 
 mod admin;
+mod autoscaling;
 mod cells;
 mod columns;
 mod duration;

@@ -14,6 +14,7 @@
 //! | `limits`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
 //! | `certificates`, `csi`, `webhooks`, `policies`, `flowcontrol`, `api_services` | those by which a cluster is run |
 //! | `devices`, `device_status`, `slices` | devices, and claims of them |
+//! | `autoscaling` | what sets the number of pods |
 //! | `networking` | what leads into a cluster, policies, addresses |
 //! | `conditions`, `forms`, `addresses` | what several of them have |
 //!
@@ -24,6 +25,7 @@
 mod addresses;
 mod api_services;
 mod apps;
+mod autoscaling;
 mod batch;
 pub(crate) mod certificates;
 mod check;
@@ -181,6 +183,7 @@ pub fn validate_status_update(resource: &Resource, new: &Value, old: &Value) -> 
         ("batch", "jobs") => job_status::job_status(&mut errors, new, old),
         ("policy", "poddisruptionbudgets") => workloads::budget_status(&mut errors, new),
         ("networking.k8s.io", "ingresses") => networking::ingress_status(&mut errors, new),
+        ("autoscaling", _) => autoscaling::status(&mut errors, new),
         ("storage.k8s.io", "volumeattachments") => csi::attachment(&mut errors, new),
         ("admissionregistration.k8s.io", _) => policies::status(&mut errors, new),
         ("flowcontrol.apiserver.k8s.io", _) => flowcontrol::status(&mut errors, new),
@@ -241,6 +244,7 @@ fn whole(errors: &mut Vec<FieldError>, resource: &Resource, object: &Value) {
         ("", "limitranges") => limits::limit_range(errors, object),
         ("", "resourcequotas") => limits::quota(errors, object),
         ("policy", "poddisruptionbudgets") => workloads::budget(errors, object),
+        ("autoscaling", _) => autoscaling::autoscaler(errors, object),
         ("networking.k8s.io", "ingresses") => networking::ingress(errors, object),
         ("networking.k8s.io", "ingressclasses") => networking::ingress_class(errors, object),
         ("networking.k8s.io", "networkpolicies") => networking::network_policy(errors, object),

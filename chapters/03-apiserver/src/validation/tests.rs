@@ -76,6 +76,8 @@ fn good(kind: &str) -> Value {
         | "Job"
         | "CronJob" => workloads::good(kind),
         "Ingress" | "IngressClass" | "IPAddress" | "ServiceCIDR" => networking::good(kind),
+        "HorizontalPodAutoscaler" => json!({"spec": {"maxReplicas": 3,
+            "scaleTargetRef": {"kind": "Deployment", "name": "web"}}}),
         "ControllerRevision" => json!({"revision": 1, "data": {}}),
         "Service" => json!({"spec": {"ports": [{"port": 80}], "clusterIP": "10.96.0.5"}}),
         "RoleBinding" | "ClusterRoleBinding" => json!({
