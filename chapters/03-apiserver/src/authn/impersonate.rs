@@ -69,8 +69,10 @@ pub fn impersonation(headers: &HeaderMap) -> Result<Option<Impersonation>, ApiEr
             .map_err(|_| ApiError::bad_request(format!("header {header} is no text")))?
             .to_owned();
         match part {
-            "user" => user.name = value,
-            "uid" => user.uid = value,
+            // Of repeated headers the first counts, as Go's `Header.Get` has it.
+            "user" if user.name.is_empty() => user.name = value,
+            "uid" if user.uid.is_empty() => user.uid = value,
+            "user" | "uid" => {}
             "group" => user.groups.push(value),
             _ => {
                 if let Some(key) = part.strip_prefix("extra-") {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     authn::User,
+    registry::meta,
     resources::Resource,
     status::{ApiError, Subject},
 };
@@ -35,12 +36,13 @@ pub(super) fn check(
         false => String::new(),
     };
     let name = text(&object["metadata"]["name"]);
-    let unchanged = |keys: &[&str]| old.is_some_and(|old| keys.iter().all(|k| old[k] == object[k]));
+    // Anything else counts, a label too: by one, a role comes to be part of another.
+    if old.is_some_and(|old| is_for_garbage_collection(object, old)) {
+        return Ok(());
+    }
+    let mut aggregates = false;
     let wanted = match resource.plural {
         "roles" | "clusterroles" => {
-            if unchanged(&["rules", "aggregationRule"]) {
-                return Ok(());
-            }
             let attributes = Attributes {
                 group: GROUP,
                 namespace: &namespace,
@@ -50,12 +52,10 @@ pub(super) fn check(
             if authorizer.authorize(&attributes).is_allowed() {
                 return Ok(());
             }
-            wanted_by_role(object)
+            aggregates = [Some(object), old].into_iter().flatten().any(has_selectors);
+            Rule::list(&object["rules"])
         }
         "rolebindings" | "clusterrolebindings" => {
-            if unchanged(&["roleRef", "subjects"]) {
-                return Ok(());
-            }
             let (kind, role) = (
                 text(&object["roleRef"]["kind"]),
                 text(&object["roleRef"]["name"]),
@@ -92,34 +92,55 @@ pub(super) fn check(
         }
         _ => return Ok(()),
     };
-    let missing = missing(&authorizer.rbac.rules_for(user, &namespace), &wanted);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let mut lines: Vec<String> = missing.iter().map(Rule::to_string).collect();
-    lines.sort();
-    let subject = Subject {
-        group: GROUP,
-        resource: resource.plural,
-        kind: resource.kind,
-        name: &name,
+    let held = authorizer.rbac.rules_for(user, &namespace);
+    let refused = |why: String| {
+        let subject = Subject {
+            group: GROUP,
+            resource: resource.plural,
+            kind: resource.kind,
+            name: &name,
+        };
+        ApiError::forbidden(subject, why)
     };
-    Err(ApiError::forbidden(
-        subject,
-        format!(
+    let lacking = missing(&held, &wanted);
+    if !lacking.is_empty() {
+        let mut lines: Vec<String> = lacking.iter().map(Rule::to_string).collect();
+        lines.sort();
+        return Err(refused(format!(
             "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             user.name,
             quoted(&user.groups),
             lines.join("\n")
-        ),
-    ))
+        )));
+    }
+    if aggregates && !missing(&held, &everything()).is_empty() {
+        return Err(refused(
+            "must have cluster-admin privileges to use the aggregationRule".into(),
+        ));
+    }
+    Ok(())
 }
 
-/// A role that aggregates others may come to hold anything.
-fn wanted_by_role(role: &Value) -> Vec<Rule> {
-    if !role["aggregationRule"].is_object() {
-        return Rule::list(&role["rules"]);
-    }
+/// Whether only what the garbage collector writes has changed. Upstream: `IsOnlyMutatingGCFields`.
+fn is_for_garbage_collection(new: &Value, old: &Value) -> bool {
+    let stripped = |object: &Value| {
+        let mut object = object.clone();
+        for field in ["ownerReferences", "finalizers", "selfLink"] {
+            meta::set(&mut object, field, None);
+        }
+        object
+    };
+    stripped(new) == stripped(old)
+}
+
+/// Whether a role aggregates others: it may come to hold anything.
+fn has_selectors(role: &Value) -> bool {
+    let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array();
+    selectors.is_some_and(|selectors| !selectors.is_empty())
+}
+
+/// All that there is to be allowed.
+fn everything() -> Vec<Rule> {
     let all = || vec!["*".to_owned()];
     vec![
         Rule {

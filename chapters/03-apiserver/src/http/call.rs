@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
+use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::Api;
@@ -28,6 +29,10 @@ use crate::trace;
 
 /// The largest body that is read. Upstream: `MaxRequestBodyBytes`.
 const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// How much of a YAML document its aliases may say again: more is a bomb.
+const YAML_REPLAYS_MAX: usize = 100_000;
+/// How long a body may take to come. Upstream: `--request-timeout`, of which it is a part.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request about a resource.
 #[derive(Debug)]
@@ -266,16 +271,18 @@ pub fn object_of(catalog: &Catalog, info: &RequestInfo) -> trace::Object {
 pub fn yaml_to_json(body: &[u8], strict: bool) -> Result<Vec<u8>, ApiError> {
     use serde_saphyr::options::DuplicateKeyPolicy;
     // JSON is YAML, and the faster to read.
-    if !strict && body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+    let braced = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    if !strict && braced && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
         return Ok(body.to_vec());
     }
     let unreadable =
         |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
     let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
-    let options = serde_saphyr::options! {
+    let mut options = serde_saphyr::options! {
         duplicate_keys: if strict { DuplicateKeyPolicy::Error } else { DuplicateKeyPolicy::LastWins },
         with_snippet: false,
     };
+    options.alias_limits.max_total_replayed_events = YAML_REPLAYS_MAX;
     let read: Result<Value, _> = serde_saphyr::from_str_with_options(text, options);
     let value = read.map_err(|error| match error {
         serde_saphyr::Error::DuplicateMappingKey { key, location } => unreadable(format!(
@@ -337,9 +344,18 @@ pub fn invalid_option(options: &str, error: FieldError) -> ApiError {
 /// Reads a whole body.
 ///
 /// # Errors
-/// 413 if it is too large, 400 if it breaks off.
-pub async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+/// 413 if it is too large, 400 if it breaks off, 504 if it takes too long.
+pub async fn read_body<B>(body: B, patience: Duration) -> Result<Bytes, ApiError>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let reading = Limited::new(body, BODY_BYTES_MAX).collect();
+    let Ok(read) = tokio::time::timeout(patience, reading).await else {
+        let message = "Timeout: request did not complete within the allotted timeout";
+        return Err(ApiError::new(504, "Timeout", message));
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             413,
@@ -371,4 +387,22 @@ pub fn manager_of(query: &Query, headers: &HeaderMap) -> String {
         .filter(|c| !c.is_control())
         .take(128)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        use futures::StreamExt;
+        let begun = futures::stream::iter([Ok::<_, std::io::Error>(http_body::Frame::data(
+            Bytes::from("{"),
+        ))]);
+        let body = http_body_util::StreamBody::new(begun.chain(futures::stream::pending()));
+        let error = read_body(body, Duration::ZERO)
+            .await
+            .expect_err("never ends");
+        assert_eq!((error.code, error.reason), (504, "Timeout"));
+    }
 }

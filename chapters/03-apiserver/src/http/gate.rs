@@ -1,6 +1,7 @@
 //! Who asks, as whom, and whether they may.
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
+use http::header::{self, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -60,6 +61,39 @@ fn bearer_token(headers: &HeaderMap) -> Option<String> {
         .decode(encoded)
         .ok()?;
     String::from_utf8(bytes).ok()
+}
+
+/// Takes the credentials out of a request's headers, once it is known who asks: what stands behind
+/// this server has no use for them but to be them.
+pub fn forget_credentials(headers: &mut HeaderMap) {
+    headers.remove(header::AUTHORIZATION);
+    let impersonating = |name: &&HeaderName| name.as_str().starts_with("impersonate-");
+    let names: Vec<HeaderName> = headers.keys().filter(impersonating).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let protocols: Vec<&str> = protocols
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    if !protocols.iter().any(|p| p.starts_with(BEARER_PROTOCOL)) {
+        return;
+    }
+    let others: Vec<&str> = protocols
+        .into_iter()
+        .filter(|protocol| !protocol.starts_with(BEARER_PROTOCOL))
+        .collect();
+    // They were a header's text before.
+    match HeaderValue::from_str(&others.join(",")) {
+        Ok(others) if !others.is_empty() => {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, others);
+        }
+        _ => {
+            headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+        }
+    }
 }
 
 /// Verifies a service account's token, or a bootstrap token, for some audiences (none: this server's own).

@@ -217,7 +217,8 @@ async fn respond(
     if !info.rest.is_empty() && info.subresource != "proxy" {
         return Err(ApiError::no_such_path());
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    gate::forget_credentials(&mut parts.headers);
     let mut call = Call {
         api: api.clone(),
         manager: call::manager_of(&query, &parts.headers),
@@ -246,7 +247,7 @@ async fn respond(
     let body = if matches!(call.method, Method::GET | Method::HEAD) {
         bytes::Bytes::new()
     } else {
-        call::read_body(body).await?
+        call::read_body(body, call::BODY_PATIENCE).await?
     };
     if let Some(custom) = call.resource.custom
         && custom.is_deprecated()

@@ -10,6 +10,8 @@
 
 use http::Method;
 
+use crate::selectors::FieldSelector;
+
 /// The parameters of a request, decoded, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
@@ -174,16 +176,21 @@ pub fn request_info(method: &Method, path: &str, query: &Query) -> RequestInfo {
         Method::DELETE => "delete",
         _ => "",
     };
-    // A collection narrowed to one name is authorised as that object is.
-    if collection && matches!(info.verb, "list" | "watch" | "deletecollection") {
-        let selector = query.get("fieldSelector");
-        if let Some(name) = selector.strip_prefix("metadata.name=")
-            && !name.contains([',', '=', '!'])
-        {
+    // A list or watch that is narrowed to one name is authorised as that object is. The deletion of
+    // a collection is not: whoever may delete some names only may not delete collections.
+    if collection && matches!(info.verb, "list" | "watch") {
+        let selector = FieldSelector::parse(query.get("fieldSelector")).ok();
+        let name = selector.as_ref().and_then(|s| s.exact("metadata.name"));
+        if let Some(name) = name.filter(|name| is_segment(name)) {
             info.name = name.to_owned();
         }
     }
     info
+}
+
+/// Whether a name can be a segment of a path. Upstream: `IsValidPathSegmentName`.
+fn is_segment(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '%'])
 }
 
 /// What follows the first `count` segments of a path: empty, or with its slash.
@@ -260,8 +267,20 @@ mod tests {
             get("/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3Db&watch=1"),
             "watch /v1 pods a/b"
         );
+        // The selector as it is read for the list itself: not another reading of the same text.
         assert_eq!(
-            info(Method::DELETE, "/api/v1/namespaces/a/pods"),
+            get("/api/v1/namespaces/a/pods?fieldSelector=spec.nodeName%3Dn,metadata.name%3D%3Db"),
+            "list /v1 pods a/b"
+        );
+        assert_eq!(
+            get("/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3D.."),
+            "list /v1 pods a/"
+        );
+        assert_eq!(
+            info(
+                Method::DELETE,
+                "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3Db"
+            ),
             "deletecollection /v1 pods a/"
         );
         assert_eq!(

@@ -34,6 +34,8 @@ use crate::trace;
 /// How long a watch lives whose client does not say: a watch is no place to stay forever, since
 /// nobody would notice that its other end is gone.
 const LONGEST: Duration = Duration::from_secs(45 * 60);
+/// What a client may ask for at most: a month. An end that no clock can tell would be none.
+const LIFETIME_SECONDS_MAX: u64 = 30 * 24 * 3600;
 /// How often a quiet watch is told the current revision, so that it can resume from there.
 const BOOKMARKS: Duration = Duration::from_secs(60);
 /// At most this many bytes are made ready before they are sent.
@@ -88,7 +90,9 @@ impl Options {
             after: version.filter(|&version| version > 0),
             bookmarks: query.flag("allowWatchBookmarks"),
             send_initial,
-            lifetime: seconds.map_or(LONGEST, Duration::from_secs),
+            lifetime: seconds.map_or(LONGEST, |s| {
+                Duration::from_secs(s.min(LIFETIME_SECONDS_MAX))
+            }),
         })
     }
 }

@@ -12,9 +12,7 @@
 //! Upstream: `Delete` in `apiserver/pkg/registry/generic/registry/store.go`, `BeforeDelete` in
 //! `apiserver/pkg/registry/rest/delete.go`.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Registry, Target, definitions, key, meta, strategy};
@@ -223,8 +221,7 @@ fn step(resource: &Resource, object: &Value, options: &DeleteOptions, now: Times
                 }
                 marked_by(&|marked| {
                     let begun = meta::text(object, "deletionTimestamp").parse::<Timestamp>();
-                    let until = begun.unwrap_or(now) - Duration::from_secs(running as u64);
-                    let until = until + Duration::from_secs(grace as u64);
+                    let until = later(begun.unwrap_or(now), grace.saturating_sub(running));
                     meta::set(marked, "deletionTimestamp", Some(meta::time(until).into()));
                     meta::set(marked, "deletionGracePeriodSeconds", Some(grace.into()));
                 })
@@ -252,7 +249,7 @@ fn mark(object: &mut Value, now: Timestamp, grace: Option<i64>) {
     if meta::is_terminating(object) {
         return;
     }
-    let until = now + Duration::from_secs(grace.unwrap_or(0).max(0) as u64);
+    let until = later(now, grace.unwrap_or(0).max(0));
     meta::set(object, "deletionTimestamp", Some(meta::time(until).into()));
     if let Some(grace) = grace {
         meta::set(object, "deletionGracePeriodSeconds", Some(grace.into()));
@@ -261,6 +258,12 @@ fn mark(object: &mut Value, now: Timestamp, grace: Option<i64>) {
     if generation > 0 {
         meta::set(object, "generation", Some((generation + 1).into()));
     }
+}
+
+/// Some seconds later, or at the end of time: a client may ask for any number.
+fn later(from: Timestamp, seconds: i64) -> Timestamp {
+    let later = SignedDuration::from_secs(seconds);
+    from.saturating_add(later).unwrap_or(Timestamp::MAX)
 }
 
 /// The seconds that an object gets to end by itself; none where its kind ends at once.

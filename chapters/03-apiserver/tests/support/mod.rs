@@ -183,8 +183,8 @@ impl Server {
     }
 }
 
-/// Connects with the certificate of that name.
-async fn connect(pki: &Pki, address: SocketAddr, file: &str) -> TlsStream<TcpStream> {
+/// Connects with the certificate of that name; `""` is none.
+pub async fn connect(pki: &Pki, address: SocketAddr, file: &str) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(pki.path("ca.crt")).expect("is PEM");
     roots.add(ca).expect("is an authority");

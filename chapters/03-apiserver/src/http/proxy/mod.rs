@@ -95,7 +95,6 @@ fn request(
             headers.insert(HeaderName::from_static(name), value);
         }
     }
-    without_credentials(&mut headers);
     let address = &place.address;
     let host = HeaderValue::from_str(&format!("{}:{}", address.host, address.port));
     if let Some(asked) = headers.insert(header::HOST, host.map_err(|error| malformed(&error))?) {
@@ -112,16 +111,6 @@ fn request(
     *request.uri_mut() = target.into();
     *request.headers_mut() = headers;
     Ok(request)
-}
-
-/// Who the client is was between it and this server: a backend that saw it could be it.
-fn without_credentials(headers: &mut HeaderMap) {
-    headers.remove(header::AUTHORIZATION);
-    let impersonation = |name: &&HeaderName| name.as_str().starts_with("impersonate-");
-    let names: Vec<HeaderName> = headers.keys().filter(impersonation).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
 }
 
 fn without_hops(headers: &mut HeaderMap) {

@@ -195,13 +195,21 @@ fn number(port: &str) -> Result<u16, ApiError> {
 }
 
 /// Whoever can write a status could otherwise have the server ask itself, or the cloud's
-/// metadata. Upstream: `proxyutil.IsProxyableIP`.
+/// metadata. Upstream: `proxyutil.IsProxyableIP`; that no address at all (`0.0.0.0`) means this
+/// host to Linux is ours to add.
 fn allowed(ip: &str) -> Result<String, ApiError> {
     let parsed: Option<IpAddr> = ip.parse().ok();
-    let refused = parsed.is_none_or(|ip| match ip {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || in_local_multicast(v4.octets()),
+    // `::ffff:127.0.0.1` leads to 127.0.0.1.
+    let refused = parsed.is_none_or(|ip| match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            v4.is_loopback()
+                || v4.is_unspecified()
+                || v4.is_link_local()
+                || in_local_multicast(v4.octets())
+        }
         IpAddr::V6(v6) => {
             v6.is_loopback()
+                || v6.is_unspecified()
                 || v6.is_unicast_link_local()
                 || matches!(v6.segments()[0], 0xff01 | 0xff02)
         }
@@ -240,7 +248,11 @@ mod tests {
             "127.0.0.1",
             "169.254.169.254",
             "224.0.0.1",
+            "0.0.0.0",
+            "::",
             "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
             "fe80::1",
             "ff02::1",
             "",
