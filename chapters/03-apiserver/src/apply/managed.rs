@@ -186,27 +186,28 @@ pub(super) fn cap(managed: &mut Managed) {
             .and_then(|time| time.parse::<Timestamp>().ok());
         (time, manager.clone())
     });
-    let count = |managed: &Managed| managed.keys().filter(|m| !m.applied).count();
+    let mut left = updaters.len();
+    let mut first_of: BTreeMap<String, Manager> = BTreeMap::new();
     for manager in updaters {
-        // The entry they go into takes one place, so one more has to go for it.
-        if count(managed) <= UPDATERS_MAX {
+        if left <= UPDATERS_MAX {
             break;
         }
-        let bucket = Manager::updater("ancient-changes", &manager.api_version, "");
-        if manager == bucket {
-            continue;
-        }
-        let Some(old) = managed.remove(&manager) else {
+        // The oldest of a version stays who it is until there is a second to join it with.
+        let version = manager.api_version.clone();
+        let Some(first) = first_of.get(&version) else {
+            first_of.insert(version, manager);
             continue;
         };
-        match managed.get_mut(&bucket) {
-            Some(owned) => {
-                owned.set = std::mem::take(&mut owned.set).union(&old.set);
-                owned.time = old.time;
-            }
-            None => {
-                managed.insert(bucket, old);
-            }
+        let bucket = Manager::updater("ancient-changes", &version, "");
+        if !managed.contains_key(&bucket)
+            && let Some(owned) = managed.remove(first)
+        {
+            managed.insert(bucket.clone(), owned);
+        }
+        if let (Some(old), Some(joined)) = (managed.remove(&manager), managed.get_mut(&bucket)) {
+            joined.set = std::mem::take(&mut joined.set).union(&old.set);
+            joined.time = old.time;
+            left -= 1;
         }
     }
 }

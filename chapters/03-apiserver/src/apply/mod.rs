@@ -62,6 +62,13 @@ impl<'a> Typed<'a> {
         }
     }
 
+    fn kind(self) -> &'a str {
+        match self {
+            Typed::Custom(custom) => &custom.definition.kind,
+            Typed::Named(name) => name.rsplit('.').next().unwrap_or(name),
+        }
+    }
+
     fn shape(self) -> Result<Shape, ApiError> {
         let name = match self {
             Typed::Custom(custom) => return Ok(custom.shape.clone()),
@@ -118,7 +125,7 @@ pub fn apply<'a>(
 ) -> Result<Value, ApiError> {
     let typed = typed.into();
     let shape = typed.shape()?;
-    check_config(&shape, config, api_version)?;
+    check_config(&shape, typed.kind(), config, api_version)?;
     let object = match live {
         Some(live) => managed::without(live),
         None => typed.empty()?,
@@ -229,7 +236,21 @@ pub fn same_but_times(live: &Value, new: &Value) -> bool {
     managed::same_but_times(live, new)
 }
 
-fn check_config(shape: &Shape, config: &Value, api_version: &str) -> Result<(), ApiError> {
+/// Checks a configuration of `autoscaling/v1` `Scale`, which is applied to a part of an object.
+///
+/// # Errors
+/// As [`apply`].
+pub fn check_scale(config: &Value) -> Result<(), ApiError> {
+    let typed = Typed::Named("io.k8s.api.autoscaling.v1.Scale");
+    check_config(&typed.shape()?, typed.kind(), config, "autoscaling/v1")
+}
+
+fn check_config(
+    shape: &Shape,
+    kind: &str,
+    config: &Value,
+    api_version: &str,
+) -> Result<(), ApiError> {
     let said = config["apiVersion"].as_str().unwrap_or_default();
     if said != api_version {
         return Err(ApiError::bad_request(format!(
@@ -240,14 +261,18 @@ fn check_config(shape: &Shape, config: &Value, api_version: &str) -> Result<(), 
     if !config["metadata"]["managedFields"].is_null() {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let misfits = misfits::misfits(shape, config);
     let problem = match misfits.as_slice() {
+        _ if config["kind"] != *kind => format!(
+            "no corresponding type for {group}/{version}, Kind={}",
+            text(&config["kind"])
+        ),
         [] => return Ok(()),
         [one] => one.clone(),
         many => format!("errors:\n  {}", many.join("\n  ")),
     };
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut error = ApiError::internal("");
     error.details = None;
     error.message = format!(
@@ -287,6 +312,18 @@ fn as_last_applied(config: &Value) -> String {
 }
 
 fn conflict_error(conflicts: &[Conflict]) -> ApiError {
+    // As upstream sorts them: by name, appliers before updaters.
+    let mut conflicts = conflicts.to_vec();
+    let order = |m: &Manager| {
+        (
+            m.name.clone(),
+            !m.applied,
+            m.api_version.clone(),
+            m.subresource.clone(),
+        )
+    };
+    conflicts.sort_by_key(|conflict| order(&conflict.manager));
+    let conflicts = conflicts.as_slice();
     let shown = |conflict: &Conflict| path::show(&conflict.path);
     let message = match conflicts {
         [one] => {

@@ -416,3 +416,77 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_lone_old_updater_of_a_version_keeps_its_name() {
+    let mut managed = Managed::new();
+    let mut own = |name: &str, version: &str, minute: usize| {
+        let mut set = Set::default();
+        set.insert(&[path::Element::field(name)]);
+        let owned = managed::Owned {
+            set,
+            api_version: version.into(),
+            time: Some(format!("2026-01-01T00:{minute:02}:00Z")),
+        };
+        managed.insert(Manager::updater(name, version, ""), owned);
+    };
+    own("alone", "apps/v1beta1", 0);
+    for minute in 1..=10 {
+        own(&format!("m{minute:02}"), "apps/v1", minute);
+    }
+    managed::cap(&mut managed);
+    let names: Vec<&str> = managed.keys().map(|manager| &*manager.name).collect();
+    assert_eq!(
+        names,
+        [
+            "alone",
+            "ancient-changes",
+            "m03",
+            "m04",
+            "m05",
+            "m06",
+            "m07",
+            "m08",
+            "m09",
+            "m10"
+        ]
+    );
+}
+
+#[test]
+fn a_live_list_may_repeat_itself_and_a_configuration_may_not() {
+    // Before lists were keyed, nothing kept keys apart: such objects must still be applied to.
+    let env = |values: &[(&str, &str)]| {
+        let list: Vec<Value> = values
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect();
+        json!({"template": {"spec": {"containers": [{"name": "c", "env": list}]}}})
+    };
+    let envs =
+        |object: &Value| object["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
+    let mut live = deployment(env(&[("A", "1"), ("A", "2"), ("B", "1")]));
+    track_update(DEPLOYMENT, None, &mut live, "hand", "", "apps/v1", NOW);
+    let other = apply_deployment(Some(&live), env(&[("C", "1")]), "me", false).unwrap();
+    let kept: Value = serde_json::from_str(&envs(&other)).unwrap();
+    let names: Vec<&str> = kept
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names.iter().filter(|name| **name == "A").count(),
+        2,
+        "{kept}"
+    );
+    let one = apply_deployment(Some(&live), env(&[("A", "3")]), "me", true).unwrap();
+    assert_eq!(envs(&one).matches("\"A\"").count(), 1, "{one}");
+    let twice = apply_deployment(Some(&live), env(&[("A", "1"), ("A", "1")]), "me", true);
+    assert!(
+        twice
+            .unwrap_err()
+            .message
+            .contains("duplicate entries for key [name=\"A\"]")
+    );
+}

@@ -95,6 +95,14 @@ pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
         let version = call.resource.api_version();
         registry
             .update(&target, &writer, |live| {
+                let uid = meta::uid(&config);
+                if live.is_none() && !uid.is_empty() {
+                    let why = format!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing \
+                         object was found"
+                    );
+                    return Err(ApiError::conflict(target.subject(), why));
+                }
                 let presented = live.map(|live| events::present(call.resource, live.clone()));
                 let applied = apply::apply(
                     apply::Typed::of(call.resource),

@@ -10,10 +10,12 @@ use super::answer::Body;
 use super::call::{Call, decode_as};
 use super::eviction;
 use super::negotiate::{self, Offer};
-use super::patching::PatchType;
+use super::patching::{self, PatchType};
 use super::resource;
 use super::token;
+use crate::apply;
 use crate::custom;
+use crate::registry::write::Writer;
 use crate::registry::{Target, meta};
 use crate::resources::{self, Resource};
 use crate::status::{ApiError, FieldError, Subject};
@@ -128,14 +130,11 @@ async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
                 .object
         }
         "patch" => {
-            let patch_type = match PatchType::of(call)? {
-                PatchType::Apply => {
-                    return Err(ApiError::unsupported_media_type(
-                        "scale cannot be applied here; apply spec.replicas of the object itself",
-                    ));
-                }
-                other => other,
-            };
+            let patch_type = PatchType::of(call)?;
+            if patch_type == PatchType::Apply {
+                let written = apply_scale(call, &patching::apply_config(call, body)?).await?;
+                return Ok(answer::json(200, &scale_in(call.resource, &written)?));
+            }
             let scale = |live: Option<&Value>| {
                 scaled(&target, live, |scale| {
                     let patched = patch_type.patch(SCALE_SCHEMA, scale, body)?.to_string();
@@ -153,6 +152,72 @@ async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
     Ok(call.answer(200, &scale_in(call.resource, &written)?))
 }
 
+/// Applies a `Scale`: its replicas are a field of the object's, and are owned as that field.
+async fn apply_scale(call: &Call<'_>, config: &Value) -> Result<Value, ApiError> {
+    let target = call.target();
+    let resource = call.resource;
+    let (version, now) = (resource.api_version(), meta::time(Timestamp::now()));
+    let writer = Writer {
+        apply: true,
+        ..call.writer()
+    };
+    let applied = |live: Option<&Value>| {
+        let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
+        apply::check_scale(config)?;
+        let replicas = config["spec"]["replicas"].as_i64();
+        check_replicas(&target, replicas.unwrap_or(0))?;
+        let mut wanted = json!({"apiVersion": version, "kind": resource.kind, "metadata": {}});
+        // Of a scale's metadata, what says which object is meant.
+        for field in ["name", "namespace", "uid", "resourceVersion"] {
+            let said = config["metadata"].get(field).filter(|said| !said.is_null());
+            meta::set(&mut wanted, field, said.cloned());
+        }
+        if let Some(replicas) = replicas {
+            *replicas_in(resource, &mut wanted) = replicas.into();
+        }
+        let mut applied = apply::apply(
+            apply::Typed::of(resource),
+            Some(live),
+            &wanted,
+            &call.manager,
+            call.query.flag("force"),
+            target.subresource,
+            &version,
+            &now,
+        )?;
+        if replicas_in(resource, &mut applied).is_null() {
+            // Nobody says how many any more.
+            *replicas_in(resource, &mut applied) = 0.into();
+        }
+        Ok(applied)
+    };
+    let written = call.api.registry.update(&target, &writer, applied).await?;
+    Ok(written.object)
+}
+
+/// Where an object says how many it wants.
+fn replicas_in<'a>(resource: &Resource, object: &'a mut Value) -> &'a mut Value {
+    let path = resource.custom.map(custom::replicas_path);
+    let path = path.unwrap_or_else(|| vec!["spec", "replicas"]);
+    path.into_iter()
+        .fold(object, |value, name| &mut value[name])
+}
+
+fn check_replicas(target: &Target, replicas: i64) -> Result<(), ApiError> {
+    if replicas >= 0 {
+        return Ok(());
+    }
+    let detail = "must be greater than or equal to 0";
+    let error = FieldError::invalid("spec.replicas", &replicas.into(), detail);
+    let subject = Subject {
+        group: "autoscaling",
+        resource: "",
+        kind: "Scale",
+        name: target.name,
+    };
+    Err(ApiError::invalid(subject, &[error]))
+}
+
 /// A live object with the replicas of its changed `Scale`.
 fn scaled(
     target: &Target,
@@ -164,24 +229,9 @@ fn scaled(
     let scale = scale_in(target.resource, live).unwrap_or_else(|_| scale_of(live));
     let scale = change(&scale)?;
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-    if replicas < 0 {
-        let detail = "must be greater than or equal to 0";
-        let error = FieldError::invalid("spec.replicas", &replicas.into(), detail);
-        let subject = Subject {
-            group: "autoscaling",
-            resource: "",
-            kind: "Scale",
-            name: target.name,
-        };
-        return Err(ApiError::invalid(subject, &[error]));
-    }
+    check_replicas(target, replicas)?;
     let mut object = live.clone();
-    let path = target.resource.custom.map(custom::replicas_path);
-    let path = path.unwrap_or_else(|| vec!["spec", "replicas"]);
-    let place = path
-        .into_iter()
-        .fold(&mut object, |value, name| &mut value[name]);
-    *place = replicas.into();
+    *replicas_in(target.resource, &mut object) = replicas.into();
     let version = scale["metadata"].get("resourceVersion").cloned();
     meta::set(&mut object, "resourceVersion", version);
     Ok(object)
