@@ -10,6 +10,7 @@ mod compare;
 mod exercise;
 mod image;
 mod kubectl;
+mod owners;
 mod soak;
 mod test;
 mod tidy;
@@ -75,6 +76,8 @@ enum Command {
         /// A part of their names
         name: Option<OsString>,
     },
+    /// Who owns a field of an object of the lab's: `who-owns deployment/web spec.replicas`
+    WhoOwns(owners::WhoOwns),
     /// Exercises: list, start, check, hint, reset, solve
     #[command(visible_alias = "ex")]
     Exercise(exercise::Exercise),
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Kubectl { args } => kubectl::run(&args),
         Command::Trace { args } => build::trace(&args),
         Command::Diff(diff) => compare::run(&diff),
+        Command::WhoOwns(asked) => owners::run(&asked),
         Command::Image { name } => image::run(&name),
         Command::Test { args } => test::run(&args),
         Command::Tidy => tidy::run(),
