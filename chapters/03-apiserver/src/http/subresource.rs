@@ -133,7 +133,7 @@ async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
             let patch_type = PatchType::of(call)?;
             if patch_type == PatchType::Apply {
                 let written = apply_scale(call, &patching::apply_config(call, body)?).await?;
-                return Ok(answer::json(200, &scale_in(call.resource, &written)?));
+                return Ok(call.answer(200, &scale_in(call.resource, &written)?));
             }
             let scale = |live: Option<&Value>| {
                 scaled(&target, live, |scale| {
