@@ -83,7 +83,7 @@ enum Command {
     Exercise(exercise::Exercise),
     /// Planted bugs: list, start, check, hint, reset, solve
     Bug(exercise::Bug),
-    /// Let the store's checks run for long
+    /// Let the store's or the API server's checks run for long
     Soak(soak::Soak),
     /// Measure: `bench store`, `bench apiserver`, and the start of labs and pods (`bench --help` lists what)
     #[command(disable_help_flag = true)]

@@ -20,22 +20,27 @@ enum What {
     /// The store: a disk that fails at any step, bytes that nobody wrote, and what clients see of
     /// a server that is killed
     Store,
+    /// The API server: paths, selectors, bodies, patches and applies that nobody wrote
+    Apiserver,
 }
 
 /// Runs the tests that `cargo xtask test` leaves out, one after the other.
 pub fn run(soak: &Soak) -> Result<()> {
-    let What::Store = soak.what;
+    let tests: &[&str] = match soak.what {
+        What::Store => &["--package", "etcd", "--lib", "--test", "history"],
+        What::Apiserver => &["--package", "apiserver", "--test", "soak"],
+    };
     let status = cargo()
+        .arg("test")
+        .args(tests)
         .args([
-            "test",
-            "--package",
-            "etcd",
-            "--lib",
-            "--test",
-            "history",
             "--",
+            "soak",
+            "--ignored",
+            "--nocapture",
+            "--test-threads",
+            "1",
         ])
-        .args(["soak", "--ignored", "--nocapture", "--test-threads", "1"])
         .env("SOAK_MINUTES", soak.minutes.to_string())
         .current_dir(root())
         .status();

@@ -27,22 +27,15 @@ impl FieldSelector {
     /// # Errors
     /// 400 with upstream's words about the part that is no comparison.
     pub fn parse(text: &str) -> Result<FieldSelector, ApiError> {
-        let mut parts: Vec<&str> = text.split(',').filter(|part| !part.is_empty()).collect();
+        let mut parts: Vec<&str> = split_unescaped(text);
         parts.sort_unstable();
         let terms = parts.into_iter().map(|part| {
-            let split = |operator: &str| match part.split(operator).collect::<Vec<_>>()[..] {
-                [field, value] => Some((field.to_owned(), value.to_owned())),
-                _ => None,
-            };
-            let (equal, (field, value)) = split("!=")
-                .map(|halves| (false, halves))
-                .or_else(|| split("==").map(|halves| (true, halves)))
-                .or_else(|| split("=").map(|halves| (true, halves)))
-                .ok_or_else(|| {
-                    ApiError::bad_request(format!(
-                        "invalid selector: '{text}'; can't understand '{part}'"
-                    ))
-                })?;
+            let (field, equal, value) = split_term(part).ok_or_else(|| {
+                ApiError::bad_request(format!(
+                    "invalid selector: '{text}'; can't understand '{part}'"
+                ))
+            })?;
+            let (field, value) = (field.to_owned(), unescaped(value)?);
             // Old clients name a pod's node so.
             let field = if field == "spec.host" {
                 "spec.nodeName".to_owned()
@@ -162,14 +155,81 @@ impl fmt::Display for FieldSelector {
         ) in self.terms.iter().enumerate()
         {
             let comma = if index == 0 { "" } else { "," };
-            write!(
-                f,
-                "{comma}{field}{}{value}",
-                if *equal { "=" } else { "!=" }
-            )?;
+            write!(f, "{comma}{field}{}", if *equal { "=" } else { "!=" })?;
+            for letter in value.chars() {
+                let escape = if is_escaped(letter) { "\\" } else { "" };
+                write!(f, "{escape}{letter}")?;
+            }
         }
         Ok(())
     }
+}
+
+/// What has a backslash before it in a value.
+fn is_escaped(letter: char) -> bool {
+    matches!(letter, '\\' | ',' | '=')
+}
+
+/// The parts between commas that have no backslash before them, without empty ones.
+fn split_unescaped(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut escaped) = (Vec::new(), 0, false);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ',' => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+/// Field, whether it is to be equal, and value: at the first operator.
+fn split_term(term: &str) -> Option<(&str, bool, &str)> {
+    let at = (0..term.len())
+        .filter(|at| term.is_char_boundary(*at))
+        .find(|at| term[*at..].starts_with("!=") || term[*at..].starts_with('='))?;
+    let (field, rest) = term.split_at(at);
+    let (operator, equal) = match rest {
+        _ if rest.starts_with("!=") => ("!=", false),
+        _ if rest.starts_with("==") => ("==", true),
+        _ => ("=", true),
+    };
+    Some((field, equal, &rest[operator.len()..]))
+}
+
+/// A value without its backslashes. Upstream: `fields.UnescapeValue`.
+fn unescaped(value: &str) -> Result<String, ApiError> {
+    let mut plain = String::with_capacity(value.len());
+    let mut letters = value.chars();
+    let invalid = |what: String| {
+        Err(ApiError::bad_request(format!(
+            "invalid field selector: {what}"
+        )))
+    };
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => match letters.next() {
+                Some(next) if is_escaped(next) => plain.push(next),
+                next => {
+                    let sequence: String = [Some(letter), next].into_iter().flatten().collect();
+                    return invalid(format!("invalid escape sequence: {sequence}"));
+                }
+            },
+            // Go prints the number of the character.
+            ',' | '=' => {
+                let number = u32::from(letter);
+                return invalid(format!("unescaped character in value: {number}"));
+            }
+            _ => plain.push(letter),
+        }
+    }
+    Ok(plain)
 }
 
 /// A field, where to find it in the object, and what an absent one counts as.
@@ -339,6 +399,33 @@ mod tests {
             (exact.exact("metadata.name"), exact.exact("spec.nodeName")),
             (Some("a"), None)
         );
+    }
+
+    #[test]
+    fn values_are_escaped() {
+        let selector = FieldSelector::parse(r"a=x\,y\=z\\,b==c").expect("valid");
+        assert_eq!(
+            (selector.exact("a"), selector.exact("b")),
+            (Some(r"x,y=z\"), Some("c"))
+        );
+        assert_eq!(selector.to_string(), r"a=x\,y\=z\\,b=c");
+        for (text, message) in [
+            (
+                "a==b=c",
+                "invalid field selector: unescaped character in value: 61",
+            ),
+            (
+                r"a=\n",
+                r"invalid field selector: invalid escape sequence: \n",
+            ),
+            (
+                "a=\\",
+                r"invalid field selector: invalid escape sequence: \",
+            ),
+        ] {
+            let error = FieldSelector::parse(text).expect_err(text);
+            assert_eq!((error.code, error.message.as_str()), (400, message));
+        }
     }
 
     #[test]
