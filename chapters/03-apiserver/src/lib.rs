@@ -33,7 +33,7 @@
 //!
 //! Left out: conversion and admission by webhooks, policies in CEL (their configurations are
 //! served, and not followed), aggregation of other API servers, audit, priority and fairness, bodies
-//! in CBOR.
+//! in CBOR, `componentstatuses`, which has been deprecated since v1.19.
 //!
 //! Upstream: `cmd/kube-apiserver`, `staging/src/k8s.io/apiserver`.
 
@@ -171,13 +171,20 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             judge,
             api.shutdown.clone(),
         ));
-        tokio::join!(
-            api.registry.compact(&shutdown),
-            api.registry.keep_published(&shutdown),
-            api.registry.tend_definitions(&shutdown),
-            api.registry.keep_service_cidr(&shutdown),
-            api.registry.keep_aggregated(&shutdown)
-        );
+        let keepers = async {
+            tokio::join!(
+                api.registry.compact(&shutdown),
+                api.registry.keep_published(&shutdown),
+                api.registry.tend_definitions(&shutdown),
+                api.registry.keep_service_cidr(&shutdown),
+                api.registry.keep_aggregated(&shutdown)
+            )
+        };
+        // A write waits until the cache has it, and at shutdown the cache follows no longer.
+        tokio::select! {
+            _ = keepers => {}
+            () = shutdown.cancelled() => {}
+        }
         // Whatever ended it, those who are served are told.
         api.shutdown.cancel();
         let _served = serving.await;

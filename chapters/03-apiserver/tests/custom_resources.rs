@@ -651,3 +651,29 @@ async fn rules_hold() {
     assert_eq!((code, &refused["message"]), (422, &json!(expected)));
     server.stop().await;
 }
+
+/// Upstream: `apiextensions-apiserver/pkg/apiserver/conversion/converter.go`; an empty list has
+/// nothing to convert.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_webhook_would_convert_is_not_shown_as_it_is() {
+    let dir = tempfile::tempdir().expect("can be made");
+    let server = Server::start(dir.path()).await;
+    let mut admin = server.client("admin").await;
+    let mut converted = definition(&["v1", "v2"], schema());
+    let url = "https://converter.example.com/convert";
+    converted["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {
+        "conversionReviewVersions": ["v1"], "clientConfig": {"url": url}}});
+    define(&server, &mut admin, converted).await;
+    let other = TABS.replace("/v1/", "/v2/");
+    assert_eq!(admin.get(&other).await.0, 200);
+    let made = tab("a", json!({"cronSpec": "* *"}));
+    assert_eq!(admin.call("POST", TABS, made).await.0, 201);
+    assert_eq!(admin.get(&format!("{TABS}/a")).await.0, 200);
+    for path in [other.clone(), format!("{other}/a")] {
+        let (code, refused) = admin.get(&path).await;
+        let message = refused["message"].as_str().unwrap_or_default();
+        assert!(message.contains("conversion webhook for"), "{message}");
+        assert_eq!(code, 500);
+    }
+    server.stop().await;
+}

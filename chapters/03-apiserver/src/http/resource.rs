@@ -59,7 +59,15 @@ async fn get(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
         }
     };
     let entry = entry.ok_or_else(|| ApiError::not_found(target.subject()))?;
+    check_conversion(call)?;
     view.stored(&call.headers, &slot, &entry)
+}
+
+/// Whether what is stored can be shown in the version that is asked for.
+fn check_conversion(call: &Call) -> Result<(), ApiError> {
+    call.resource
+        .custom
+        .map_or(Ok(()), custom::check_conversion)
 }
 
 async fn list(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
@@ -75,6 +83,9 @@ async fn list(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     };
     let registry = &call.api.registry;
     let listed = registry.list(call.resource, &selection, &options).await?;
+    if !listed.entries.is_empty() {
+        check_conversion(call)?;
+    }
     view.list(&call.headers, &*registry.slot(call.resource)?, &listed)
 }
 
