@@ -150,7 +150,7 @@ fn quantities(random: &mut Random) {
 
 fn bodies(random: &mut Random) {
     let _refused_or_not = protobuf::decode(&random.changed(PROTOBUF));
-    let _refused_or_not = yaml_to_json(&random.changed(YAML.as_bytes()));
+    let _refused_or_not = yaml_to_json(&random.changed(YAML.as_bytes()), random.below(2) == 0);
     let body = random.changed(OBJECT.as_bytes());
     for mode in [FieldValidation::Strict, FieldValidation::Warn] {
         if let Ok(decoded) = schema::decode(DEPLOYMENT, "Deployment", "v1", &body, mode) {
