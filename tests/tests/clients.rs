@@ -39,10 +39,7 @@ fn python_with(module: &str) -> Option<String> {
             .output();
         imported.is_ok_and(|output| output.status.success())
     };
-    let found = named
-        .into_iter()
-        .chain(["python3".to_owned()])
-        .find(has);
+    let found = named.into_iter().chain(["python3".to_owned()]).find(has);
     if found.is_none() {
         assert!(std::env::var_os("CI").is_none(), "Python has no {module}");
         eprintln!("skipped: Python has no {module} (pip install {module}, in WORKSHOP_PYTHON)");
