@@ -121,10 +121,11 @@ impl Registry {
                 self.latest().await?;
                 let revision = self.cache.revision();
                 let entries = slot.objects(namespace, Some(&after));
-                return Ok(page(entries, revision, selection, limit));
+                return Ok(page(entries, 0, revision, selection, limit));
             };
-            let entries = self.snapshot(&slot, namespace, Some(&after), revision);
-            return Ok(page(entries.await?, revision, selection, limit));
+            return self
+                .page_at(&slot, Some(&after), revision, selection, limit)
+                .await;
         }
         let version = parse_version(&options.resource_version)?;
         // Pages of a version that a client names are of exactly that version, since long before
@@ -139,8 +140,7 @@ impl Registry {
             Some(revision) => {
                 self.wait_for(revision).await?;
                 if exact {
-                    let entries = self.snapshot(&slot, namespace, None, revision).await?;
-                    return Ok(page(entries, revision, selection, limit));
+                    return self.page_at(&slot, None, revision, selection, limit).await;
                 }
             }
         }
@@ -158,18 +158,19 @@ impl Registry {
             .iter()
             .map(|entry| entry.revision)
             .fold(revision, Revision::max);
-        page(entries, revision, selection, limit)
+        page(entries, 0, revision, selection, limit)
     }
 
-    /// The objects as they were at a revision.
-    async fn snapshot(
+    /// A page of the objects as they were at a revision.
+    async fn page_at(
         &self,
         slot: &Slot,
-        namespace: &str,
         after: Option<&str>,
         revision: Revision,
-    ) -> Result<Vec<Arc<Entry>>, ApiError> {
-        let prefix = match namespace {
+        selection: &Selection,
+        limit: usize,
+    ) -> Result<Listed, ApiError> {
+        let prefix = match &*selection.namespace {
             "" => slot.prefix.clone(),
             namespace => format!("{}{}", slot.prefix, keys::local(namespace, "")),
         };
@@ -181,6 +182,11 @@ impl Registry {
         };
         let mut request = range(KeyRange::Span(start.into(), end.into()));
         request.revision = revision;
+        // A page of everything is no more than that. Of those that a selector picks nobody knows
+        // where the page ends.
+        if selection.is_whole() {
+            request.limit = i64::try_from(limit).unwrap_or_default();
+        }
         let found = self
             .store
             .range(request)
@@ -192,9 +198,15 @@ impl Registry {
         let entry = |kv: &etcd::api::KeyValue| {
             let key = std::str::from_utf8(&kv.key).unwrap_or_default();
             let key = key.strip_prefix(slot.prefix.as_str()).unwrap_or_default();
-            Arc::new(Entry::new(&slot.resource(), key, kv))
+            // Most have not changed since, and need not be read again.
+            match slot.get(key) {
+                Some(cached) if cached.revision == kv.mod_revision => cached,
+                _ => Arc::new(Entry::new(&slot.resource(), key, kv)),
+            }
         };
-        Ok(found.kvs.iter().map(entry).collect())
+        let beyond = usize::try_from(found.count).unwrap_or_default() - found.kvs.len();
+        let entries = found.kvs.iter().map(entry).collect();
+        Ok(page(entries, beyond, revision, selection, limit))
     }
 
     /// Waits a moment for a revision that a client has seen elsewhere.
@@ -222,9 +234,10 @@ impl Registry {
     }
 }
 
-/// Cuts a page out of what matches.
+/// Cuts a page out of what matches; so many more are `beyond` what was read.
 fn page(
     entries: Vec<Arc<Entry>>,
+    beyond: usize,
     revision: Revision,
     selection: &Selection,
     limit: usize,
@@ -240,7 +253,7 @@ fn page(
         };
     }
     let entries: Vec<_> = matching.by_ref().take(limit).collect();
-    let rest = matching.count();
+    let rest = matching.count() + beyond;
     let continue_token = match entries.last() {
         Some(last) if rest > 0 => encode_token(revision, &last.key),
         _ => String::new(),
