@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The files of a folder: `ca.crt`, `server.{crt,key}`, `admin.{crt,key}`, `sa.key`.
+/// The files of a folder: `ca.crt`, `server.{crt,key}`, `admin.{crt,key}`, `sa.{key,pub}`.
 pub struct Pki {
     dir: PathBuf,
 }
@@ -51,7 +51,9 @@ impl Pki {
             std::fs::write(dir.join(format!("{file}.crt")), certificate.pem())?;
             std::fs::write(dir.join(format!("{file}.key")), key.serialize_pem())?;
         }
-        std::fs::write(dir.join("sa.key"), KeyPair::generate()?.serialize_pem())?;
+        let key = KeyPair::generate()?;
+        std::fs::write(dir.join("sa.key"), key.serialize_pem())?;
+        std::fs::write(dir.join("sa.pub"), key.public_key_pem())?;
         Ok(Pki { dir: dir.into() })
     }
 

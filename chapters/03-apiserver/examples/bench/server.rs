@@ -65,7 +65,7 @@ impl Server {
                 let etcd = start_etcd(etcd, dir, &url, peer_port)?;
                 let mut command = Command::new(path);
                 command.args(["--etcd-servers", &url, "--authorization-mode", "Node,RBAC"]);
-                command.args(["--service-account-key-file", &pki.file("sa.key")]);
+                command.args(["--service-account-key-file", &pki.file("sa.pub")]);
                 command.args([
                     "--service-account-issuer",
                     "https://kubernetes.default.svc.cluster.local",
