@@ -142,17 +142,7 @@ async fn what_is_wrong_is_told() {
     let mut refused = async |plural: &str, mut object: Value| {
         object["metadata"] = json!({"name": "x"});
         let path = format!("{GROUP}/{plural}");
-        let (code, answer) = admin.call("POST", &path, object).await;
-        assert_eq!(code, 422, "{answer}");
-        let causes = answer["details"]["causes"]
-            .as_array()
-            .expect("causes")
-            .clone();
-        let told = causes.iter().map(|cause| {
-            let text = |key: &str| cause[key].as_str().expect("text").to_owned();
-            format!("{}: {}", text("field"), text("message"))
-        });
-        told.collect::<Vec<_>>()
+        admin.refused(&path, object).await
     };
     let mut hook = webhook("short.name");
     hook["clientConfig"] = json!({"url": "http://me@example.com/x?y#z"});

@@ -417,20 +417,9 @@ async fn questions_about_access_are_answered() {
             .any(|rule| rule["resources"] == json!(["namespaces"]))
     );
 
-    let mut refused = async |path: &str, object: Value| {
-        let (code, answer) = admin.call("POST", path, object).await;
-        assert_eq!(code, 422, "{answer}");
-        let causes = answer["details"]["causes"]
-            .as_array()
-            .expect("causes")
-            .clone();
-        let told = causes.iter().map(|cause| {
-            let text = |key: &str| cause[key].as_str().expect("text").to_owned();
-            format!("{}: {}", text("field"), text("message"))
-        });
-        told.collect::<Vec<_>>()
-    };
-    let told = refused(&all, json!({"metadata": {"name": "x"}, "spec": {}})).await;
+    let told = admin
+        .refused(&all, json!({"metadata": {"name": "x"}, "spec": {}}))
+        .await;
     assert_eq!(
         told[..2],
         [
@@ -442,7 +431,7 @@ async fn questions_about_access_are_answered() {
     assert!(told[2].ends_with(": must be empty"), "{told:?}");
     let elsewhere = json!({"verb": "get", "resource": "pods", "namespace": "other",
         "fieldSelector": {"rawSelector": "a=b", "requirements": [{"key": "", "operator": "In"}]}});
-    let told = refused(&local, of("jane", &elsewhere)).await;
+    let told = admin.refused(&local, of("jane", &elsewhere)).await;
     let at = "spec.resourceAttributes.fieldSelector";
     assert_eq!(
         told,

@@ -141,17 +141,7 @@ async fn what_is_wrong_is_told() {
     let mut admin = server.client("admin").await;
     let mut refused = async |path: &str, spec: Value| {
         let object = json!({"metadata": {"name": "x"}, "spec": spec});
-        let (code, answer) = admin.call("POST", path, object).await;
-        assert_eq!(code, 422, "{answer}");
-        let causes = answer["details"]["causes"]
-            .as_array()
-            .expect("causes")
-            .clone();
-        let told = causes.iter().map(|cause| {
-            let text = |key: &str| cause[key].as_str().expect("text").to_owned();
-            format!("{}: {}", text("field"), text("message"))
-        });
-        told.collect::<Vec<_>>()
+        admin.refused(path, object).await
     };
     let name = "must be the name of a request in the claim or the name of a request and a \
                 subrequest separated by '/'";

@@ -165,25 +165,12 @@ async fn what_is_wrong_is_told() {
     let dir = tempfile::tempdir().expect("can be made");
     let server = Server::start(dir.path()).await;
     let mut admin = server.client("admin").await;
-    let mut refused = async |path: &str, object: Value| {
-        let (code, answer) = admin.call("POST", path, object).await;
-        assert_eq!(code, 422, "{answer}");
-        let causes = answer["details"]["causes"]
-            .as_array()
-            .expect("causes")
-            .clone();
-        let told = causes.iter().map(|cause| {
-            let text = |key: &str| cause[key].as_str().expect("text").to_owned();
-            format!("{}: {}", text("field"), text("message"))
-        });
-        told.collect::<Vec<_>>()
-    };
     let schema = json!({"metadata": {"name": "x"}, "spec": {"matchingPrecedence": 1,
         "rules": [{"subjects": [{"kind": "User", "group": {"name": "g"}}],
             "resourceRules": [{"verbs": ["read"], "apiGroups": ["*", "apps"],
                 "resources": ["pods"], "namespaces": ["No"]}],
             "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["a", "/a*"]}]}]}});
-    let told = refused(&format!("{FLOWS}/flowschemas"), schema).await;
+    let told = admin.refused(&format!("{FLOWS}/flowschemas"), schema).await;
     assert_eq!(
         told[..6],
         [
@@ -216,7 +203,9 @@ async fn what_is_wrong_is_told() {
         "lendablePercent": 101, "limitResponse": {"type": "Queue",
             "queuing": {"queues": 512, "handSize": 8}}}}});
     assert_eq!(
-        refused(&format!("{FLOWS}/prioritylevelconfigurations"), level).await,
+        admin
+            .refused(&format!("{FLOWS}/prioritylevelconfigurations"), level)
+            .await,
         [
             "spec.limited.lendablePercent: Invalid value: 101: must be between 0 and 100, \
              inclusive",
@@ -228,7 +217,7 @@ async fn what_is_wrong_is_told() {
         "version": "v1", "groupPriorityMinimum": 20001, "versionPriority": 15,
         "insecureSkipTLSVerify": true}});
     assert_eq!(
-        refused(SERVICES, service).await,
+        admin.refused(SERVICES, service).await,
         [
             "metadata.name: Invalid value: \"x\": must be `spec.version+\".\"+spec.group`: \
              \"v1.example.com\"",

@@ -253,6 +253,18 @@ impl Client {
         (code, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
+    /// Creates what is invalid; answers with what is wrong, `field: message` each.
+    pub async fn refused(&mut self, path: &str, object: Value) -> Vec<String> {
+        let (code, answer) = self.call("POST", path, object).await;
+        assert_eq!(code, 422, "{answer}");
+        let causes = answer["details"]["causes"].as_array().expect("causes");
+        let told = causes.iter().map(|cause| {
+            let text = |key: &str| cause[key].as_str().expect("text");
+            format!("{}: {}", text("field"), text("message"))
+        });
+        told.collect()
+    }
+
     /// Gets a path.
     pub async fn get(&mut self, path: &str) -> (u16, Value) {
         self.call_as("GET", path, "application/json", String::new())
