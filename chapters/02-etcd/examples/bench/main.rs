@@ -24,7 +24,7 @@ use server::{Program, Server};
 
 /// Measure the store beside a real etcd.
 #[derive(Parser)]
-#[command(name = "cargo xtask bench store")]
+#[command(override_usage = "cargo xtask bench store [OPTIONS]")]
 struct Args {
     /// The program of this workshop.
     #[arg(long, hide = true)]

@@ -23,7 +23,7 @@ use server::{Program, Server};
 
 /// Measure the API server beside upstream's.
 #[derive(Parser)]
-#[command(name = "cargo xtask bench apiserver")]
+#[command(override_usage = "cargo xtask bench apiserver [OPTIONS]")]
 struct Args {
     /// The program of this workshop.
     #[arg(long, hide = true)]
