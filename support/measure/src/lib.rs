@@ -4,6 +4,7 @@
 //! are on the same few cores as the server, throughput is bound by both sides' processors, and half
 //! of that is the client's.
 //!
+//! * [`compare`]: the rows of a table, each measured on both servers.
 //! * [`run`]: clients in closed loops, each sending its next request when the last is answered.
 //! * [`process`]: what a process has used.
 //! * [`table`]: the tables that the book shows.
@@ -11,10 +12,11 @@
 pub mod process;
 pub mod table;
 
+use std::fmt::Display;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// What a run of requests took.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,45 @@ impl Measured {
     pub fn middle(mut all: Vec<Self>) -> Option<Self> {
         all.sort_by(|a, b| a.rate.total_cmp(&b.rate));
         all.get(all.len() / 2).copied()
+    }
+}
+
+/// Measures each row in so many rounds on the `peer` of that name, where there is one, and on ours,
+/// in turn, and prints the table; of the rounds the middle one counts.
+///
+/// # Errors
+/// The first error of a measurement.
+pub async fn compare<R: Display, S>(
+    rows: &[R],
+    rounds: usize,
+    (name, peer): (&str, Option<&S>),
+    ours: &S,
+    measure: impl AsyncFn(&R, &S) -> Result<Measured>,
+) -> Result<()> {
+    print!("{}", table::head(name));
+    for row in rows {
+        let (mut of_ours, mut of_peer) = (Vec::new(), Vec::new());
+        for _ in 0..rounds.max(1) {
+            if let Some(peer) = peer {
+                let measured = measure(row, peer).await;
+                of_peer.push(measured.with_context(|| format!("{name}: {row}"))?);
+            }
+            let measured = measure(row, ours).await;
+            of_ours.push(measured.with_context(|| format!("ours: {row}"))?);
+        }
+        let of_ours = Measured::middle(of_ours).context("a round")?;
+        let of_peer = Measured::middle(of_peer);
+        println!("{}", table::row(&row.to_string(), of_peer, of_ours));
+    }
+    println!();
+    Ok(())
+}
+
+/// `1 client`, `10 clients`
+pub fn clients(count: usize) -> String {
+    match count {
+        1 => "1 client".to_owned(),
+        count => format!("{count} clients"),
     }
 }
 

@@ -15,9 +15,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use measure::{Measured, table};
+use measure::table;
 
 use rows::{ROWS, Row};
 use server::{Program, Server};
@@ -88,31 +88,11 @@ async fn loads(args: &Args, rows: &[Row], ours: &Program, etcd: Option<&Program>
         Some(etcd) => Some(Server::start(etcd, dirs[1].path()).await?),
         None => None,
     };
-    print!("{}", table::head("etcd"));
-    for row in rows {
-        let (mut of_ours, mut of_etcd) = (Vec::new(), Vec::new());
-        for _ in 0..args.rounds.max(1) {
-            if let Some(etcd) = &etcd {
-                of_etcd.push(
-                    row.measure(etcd, time)
-                        .await
-                        .with_context(|| format!("etcd: {row}"))?,
-                );
-            }
-            of_ours.push(
-                row.measure(&ours, time)
-                    .await
-                    .with_context(|| format!("ours: {row}"))?,
-            );
-        }
-        let of_ours = Measured::middle(of_ours).context("a round")?;
-        println!(
-            "{}",
-            table::row(&row.to_string(), Measured::middle(of_etcd), of_ours)
-        );
-    }
-    println!();
-    Ok(())
+    let peer = ("etcd", etcd.as_ref());
+    measure::compare(rows, args.rounds, peer, &ours, async |row: &Row, server| {
+        row.measure(server, time).await
+    })
+    .await
 }
 
 /// What one server takes, beside its time.

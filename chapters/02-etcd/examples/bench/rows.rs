@@ -66,13 +66,7 @@ pub const ROWS: &[Row] = &[
 
 impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let clients = |n: &usize| {
-            if *n == 1 {
-                "1 client".to_owned()
-            } else {
-                format!("{n} clients")
-            }
-        };
+        let clients = |n: &usize| measure::clients(*n);
         match self {
             Self::Put(n, bytes) => write!(f, "put {bytes} B, {}", clients(n)),
             Self::Update(n) => write!(f, "compare and put 256 B, {}", clients(n)),

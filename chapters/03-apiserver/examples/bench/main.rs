@@ -14,9 +14,8 @@ mod server;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use measure::{Measured, table};
 
 use rows::{ROWS, Row};
 use server::{Program, Server};
@@ -106,24 +105,9 @@ async fn loads(
     for server in upstream.iter().chain([&ours]) {
         objects::prepare(server, rows.iter().map(|row| row.pods())).await?;
     }
-    print!("{}", table::head("upstream"));
-    for row in rows {
-        let (mut of_ours, mut of_upstream) = (Vec::new(), Vec::new());
-        for _ in 0..args.rounds.max(1) {
-            if let Some(upstream) = &upstream {
-                let measured = row.measure(upstream, time).await;
-                of_upstream.push(measured.with_context(|| format!("upstream: {row}"))?);
-            }
-            let measured = row.measure(&ours, time).await;
-            of_ours.push(measured.with_context(|| format!("ours: {row}"))?);
-        }
-        let of_ours = Measured::middle(of_ours).context("a round")?;
-        let row = row.to_string();
-        println!(
-            "{}",
-            table::row(&row, Measured::middle(of_upstream), of_ours)
-        );
-    }
-    println!();
-    Ok(())
+    let peer = ("upstream", upstream.as_ref());
+    measure::compare(rows, args.rounds, peer, &ours, async |row: &Row, server| {
+        row.measure(server, time).await
+    })
+    .await
 }

@@ -82,13 +82,7 @@ pub const ROWS: &[Row] = &[
 
 impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let clients = |n: &usize| {
-            if *n == 1 {
-                "1 client".to_owned()
-            } else {
-                format!("{n} clients")
-            }
-        };
+        let clients = |n: &usize| measure::clients(*n);
         match self {
             Row::Create(n) => write!(f, "create, {}", clients(n)),
             Row::Update(n) => write!(f, "update, {}", clients(n)),
