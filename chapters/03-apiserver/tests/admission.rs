@@ -67,9 +67,7 @@ async fn every_kind_lives_and_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_left_out_is_filled_in_and_changes_are_counted() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let hooks = format!("{GROUP}/mutatingwebhookconfigurations");
     let hook = json!({"metadata": {"name": "h"}, "webhooks": [webhook("a.example.com")]});
     let (code, made) = admin.call("POST", &hooks, hook).await;
@@ -136,9 +134,7 @@ async fn what_is_left_out_is_filled_in_and_changes_are_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_told() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut refused = async |plural: &str, mut object: Value| {
         object["metadata"] = json!({"name": "x"});
         let path = format!("{GROUP}/{plural}");

@@ -58,9 +58,7 @@ fn owners(object: &Value, field: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_applied_is_refused_in_upstream_s_words() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut check = async |options: &str, change: Value, code: u16, message: &str| {
         let mut config = map(json!({"a": "1"}));
         for (field, value) in change.as_object().into_iter().flatten() {
@@ -138,9 +136,7 @@ async fn what_cannot_be_applied_is_refused_in_upstream_s_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_applied_is_owned_shared_and_taken() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let rehearsed = apply(
         &mut admin,
         MAP,
@@ -200,9 +196,7 @@ async fn what_is_applied_is_owned_shared_and_taken() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_writes_own_what_they_change() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     // Who does not say, is the program that it says it is.
     let request = Request::post("/api/v1/namespaces/default/configmaps")
         .header("host", "localhost")
@@ -258,9 +252,7 @@ async fn other_writes_own_what_they_change() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_of_objects_are_owned_by_who_writes_them() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let (code, made) = apply(
         &mut admin,
         DEPLOYMENT,

@@ -84,9 +84,7 @@ async fn a_bootstrap_token_is_good_for_a_certificate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_says_for_whom_it_is_and_ends_with_what_it_is_bound_to() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let account = make(&mut admin, ACCOUNTS, json!({"metadata": {"name": "web"}})).await;
     let secret = json!({"metadata": {"name": "hold"}});
     let secret = make(&mut admin, "/api/v1/namespaces/default/secrets", secret).await;
@@ -163,9 +161,7 @@ async fn a_token_says_for_whom_it_is_and_ends_with_what_it_is_bound_to() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_issuer_can_be_asked_by_accounts() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     make(&mut admin, ACCOUNTS, json!({"metadata": {"name": "web"}})).await;
     let made = make(
         &mut admin,
@@ -204,9 +200,7 @@ async fn the_issuer_can_be_asked_by_accounts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_acts_for_others_must_be_allowed_each_part() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let as_joe = [
         ("impersonate-user", "joe"),
         ("impersonate-group", "dev"),
@@ -269,9 +263,7 @@ async fn who_acts_for_others_must_be_allowed_each_part() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sums_of_roles_follow_their_parts() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let roles = format!("{RBAC}/clusterroles");
     let label = json!({"example.com/to-sum": "true"});
     let sum = json!({"metadata": {"name": "sum"}, "rules": [],
@@ -352,9 +344,7 @@ async fn what_the_system_s_roles_lack_comes_back_at_the_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn questions_about_access_are_answered() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let all = format!("{AUTHORIZATION}/subjectaccessreviews");
     let local = format!("{AUTHORIZATION}/namespaces/default/localsubjectaccessreviews");
     let pods = json!({"verb": "list", "resource": "pods", "namespace": "default"});

@@ -12,9 +12,7 @@ const MERGE: &str = "application/merge-patch+json";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_versions_are_one_object() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let (_, group) = admin.get("/apis/autoscaling").await;
     let versions: Vec<&Value> = group["versions"]
         .as_array()

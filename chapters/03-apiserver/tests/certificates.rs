@@ -174,9 +174,7 @@ fn certificate() -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_request_is_told() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut refused = async |change: &dyn Fn(&mut Value)| {
         let mut wanted = request("x", "example.com/e2e");
         change(&mut wanted["spec"]);
@@ -277,9 +275,7 @@ fn to_pem(der: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_approve_and_sign_is_said_by_signer() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     let all = "certificatesigningrequests";
     let role = json!({"metadata": {"name": "signer"}, "rules": [

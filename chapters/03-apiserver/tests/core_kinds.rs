@@ -67,9 +67,7 @@ async fn names(client: &mut Client, path: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_one_thing_in_two_forms() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let new = "/apis/events.k8s.io/v1/namespaces/default/events";
     let old = format!("{DEFAULT}/events");
     let path = format!("{new}/event-test");
@@ -122,9 +120,7 @@ async fn events_are_one_thing_in_two_forms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_and_doubled_fields_are_told() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let deployments = "/apis/apps/v1/namespaces/default/deployments";
     let strict = format!("{deployments}?fieldValidation=Strict&fieldManager=field_validation_mgr");
     let rest = r#""selector": {"matchLabels": {"app": "nginx"}}, "template": {"metadata":
@@ -161,9 +157,7 @@ async fn unknown_and_doubled_fields_are_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_status_is_written_apart() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let merge = "application/merge-patch+json";
     let condition = json!({"type": "StatusPatched", "status": "True", "reason": "E2E",
         "message": "Set by a test", "lastTransitionTime": "2026-01-02T03:04:05Z"});
@@ -238,9 +232,7 @@ async fn a_status_is_written_apart() {
 /// Upstream: `test/e2e/apimachinery/watch.go`, "concurrent watches in same order".
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_watches_tell_the_same_in_the_same_order() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let collection = format!("{DEFAULT}/configmaps");
     let (_, list) = admin.get(&collection).await;
     let version = list["metadata"]["resourceVersion"]

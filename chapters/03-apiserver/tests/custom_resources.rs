@@ -162,9 +162,7 @@ async fn a_kind_comes_serves_and_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watches_tell_of_custom_objects() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     define(&server, &mut admin, definition(&["v1"], schema())).await;
     let red = format!("{TABS}?watch=1&fieldSelector=spec.image%3Dred");
     let mut all = server
@@ -217,9 +215,7 @@ async fn watches_tell_of_custom_objects() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn defaults_are_filled_in_from_the_store() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     define(&server, &mut admin, definition(&["v1"], schema())).await;
     assert_eq!(
         admin
@@ -247,9 +243,7 @@ async fn defaults_are_filled_in_from_the_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_and_scale_have_paths_of_their_own() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     define(&server, &mut admin, definition(&["v1"], schema())).await;
     let mut with_status = tab("a", json!({"replicas": 2}));
     with_status["status"] = json!({"replicas": 9});
@@ -289,9 +283,7 @@ async fn status_and_scale_have_paths_of_their_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_told() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     define(&server, &mut admin, definition(&["v1"], schema())).await;
     let (code, wrong) = admin
         .call("POST", TABS, tab("a", json!({"replicas": -1, "image": 3})))
@@ -364,9 +356,7 @@ async fn what_is_wrong_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_have_the_columns_of_the_definition() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     define(&server, &mut admin, definition(&["v1"], schema())).await;
     assert_eq!(
         admin
@@ -417,9 +407,7 @@ async fn tables_have_the_columns_of_the_definition() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn discovery_and_openapi_follow() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let (_, before) = admin.get("/openapi/v3").await;
     define(
         &server,
@@ -516,9 +504,7 @@ async fn discovery_and_openapi_follow() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn apply_merges_by_the_schema() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     define(&server, &mut admin, definition(&["v1"], schema())).await;
     let path = format!("{TABS}/a");
     let apply = |manager: &str, force: bool, spec: Value| {
@@ -591,9 +577,7 @@ async fn apply_merges_by_the_schema() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_definition_s_status_is_written_apart() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     define(&server, &mut admin, definition(&["v1"], schema())).await;
     let path = format!("{CRDS}/crontabs.stable.example.com/status");
     let (_, mut own) = admin.get(&path).await;
@@ -614,9 +598,7 @@ async fn a_definition_s_status_is_written_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_hold() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut ruled = schema();
     let spec = &mut ruled["properties"]["spec"];
     spec["x-kubernetes-validations"] = json!([
@@ -656,9 +638,7 @@ async fn rules_hold() {
 /// nothing to convert.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_webhook_would_convert_is_not_shown_as_it_is() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut converted = definition(&["v1", "v2"], schema());
     let url = "https://converter.example.com/convert";
     converted["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {

@@ -45,9 +45,7 @@ async fn every_kind_lives_and_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_is_allocated_and_used_by_its_status() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let wanted = json!({"metadata": {"name": "c"}, "spec": claim()});
     let (code, made) = admin.call("POST", CLAIMS, wanted).await;
     assert_eq!(code, 201, "{made}");
@@ -104,9 +102,7 @@ async fn a_claim_is_allocated_and_used_by_its_status() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slice_is_a_driver_s_of_a_node() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let slices = format!("{GROUP}/resourceslices");
     let wanted = json!({"metadata": {"name": "s"}, "spec": slice()});
     let (code, made) = admin.call("POST", &slices, wanted).await;
@@ -136,9 +132,7 @@ async fn a_slice_is_a_driver_s_of_a_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_told() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut refused = async |path: &str, spec: Value| {
         let object = json!({"metadata": {"name": "x"}, "spec": spec});
         admin.refused(path, object).await

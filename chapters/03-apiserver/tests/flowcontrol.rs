@@ -162,9 +162,7 @@ async fn what_every_cluster_has_is_there_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_told() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let schema = json!({"metadata": {"name": "x"}, "spec": {"matchingPrecedence": 1,
         "rules": [{"subjects": [{"kind": "User", "group": {"name": "g"}}],
             "resourceRules": [{"verbs": ["read"], "apiGroups": ["*", "apps"],
@@ -231,9 +229,7 @@ async fn what_is_wrong_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_group_has_its_service() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let (code, apps) = admin.get(&format!("{SERVICES}/v1.apps")).await;
     assert_eq!(code, 200);
     assert_eq!(

@@ -39,9 +39,7 @@ fn version(object: &Value) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_is_as_fresh_as_asked_for() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let (_, first) = admin.call("POST", CONFIG_MAPS, config_map("a")).await;
     let (_, second) = admin.call("POST", CONFIG_MAPS, config_map("b")).await;
     let (old, new) = (version(&first), version(&second));
@@ -116,9 +114,7 @@ async fn a_list_is_as_fresh_as_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_go_on_where_they_ended() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     for name in ["a", "b", "c", "d", "e"] {
         let object = json!({"metadata": {"name": name, "labels": {"x": "y"}}});
         assert_eq!(admin.call("POST", CONFIG_MAPS, object).await.0, 201);
@@ -152,9 +148,7 @@ async fn pages_go_on_where_they_ended() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_of_one_name_tells_of_no_other() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     for name in ["a", "b"] {
         assert_eq!(
             admin.call("POST", CONFIG_MAPS, config_map(name)).await.0,

@@ -117,9 +117,7 @@ async fn watches_tell_everything_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_come_in_pages_of_one_moment() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     for name in ["a", "b", "c"] {
         assert_eq!(
             admin.call("POST", CONFIG_MAPS, config_map(name)).await.0,
@@ -193,9 +191,7 @@ async fn who_asks_matters() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_told() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut codes = Vec::new();
     let json = "application/json";
     for (method, path, content_type, body) in [
@@ -288,9 +284,7 @@ async fn kubelet(tls: Arc<rustls::ServerConfig>, listener: tokio::net::TcpListen
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_go_to_the_kubelet() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("loopback is there");

@@ -47,9 +47,7 @@ async fn every_kind_lives_and_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_left_out_is_filled_in_and_what_is_settled_stays() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let drivers = format!("{STORAGE}/csidrivers");
     let driver = json!({"metadata": {"name": "a.example.com"}, "spec": {}});
     let (code, made) = admin.call("POST", &drivers, driver).await;
@@ -116,9 +114,7 @@ async fn what_is_left_out_is_filled_in_and_what_is_settled_stays() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attachment_s_status_has_its_own_door() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let path = format!("{STORAGE}/volumeattachments");
     let mut wanted = attachment("va");
     wanted["status"] = json!({"attached": true});

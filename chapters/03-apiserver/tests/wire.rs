@@ -94,9 +94,7 @@ fn fields(mut message: &[u8]) -> Vec<(u64, &[u8])> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn protobuf_goes_both_ways() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let both = [("content-type", PROTOBUF), ("accept", PROTOBUF)];
 
     // Create, read, change and delete, without a word of JSON.
@@ -151,9 +149,7 @@ async fn protobuf_goes_both_ways() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_and_watches_come_in_protobuf() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     for name in ["a", "b"] {
         let (code, _) = admin.call("POST", CONFIG_MAPS, config_map(name)).await;
         assert_eq!(code, 201);
@@ -212,9 +208,7 @@ async fn lists_and_watches_come_in_protobuf() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_form_is_negotiated() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     assert_eq!(
         admin.call("POST", CONFIG_MAPS, config_map("a")).await.0,
         201
@@ -281,9 +275,7 @@ async fn the_form_is_negotiated() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_have_the_headers_of_upstream() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     let apis = get(&mut admin, "/apis", aggregated).await;
     assert_eq!(apis.media_type(), aggregated);
@@ -358,9 +350,7 @@ async fn answers_have_the_headers_of_upstream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_and_numbers_are_told_as_upstream_tells_them() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut page = async |path: &str| {
         let answer = get(&mut admin, path, "*/*").await;
         let text = String::from_utf8(answer.body.to_vec()).expect("is text");

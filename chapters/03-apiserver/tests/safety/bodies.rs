@@ -71,9 +71,7 @@ async fn a_body_is_read_up_to_its_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_body_is_deeper_or_larger_than_it_looks() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let made = admin
         .call("POST", CONFIG_MAPS, json!({"metadata": {"name": "x"}}))
         .await;
@@ -139,9 +137,7 @@ async fn no_body_is_deeper_or_larger_than_it_looks() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_patch_makes_no_more_than_a_body_could() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let word = "x".repeat(1 << 10);
     let object = json!({"metadata": {"name": "x", "annotations": {"a": word}}});
     assert_eq!(admin.call("POST", CONFIG_MAPS, object).await.0, 201);
@@ -183,9 +179,7 @@ async fn a_patch_makes_no_more_than_a_body_could() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lengths_that_lie_are_not_believed() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let magic = b"k8s\0";
     let longest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     let field =

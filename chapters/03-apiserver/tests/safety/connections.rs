@@ -94,9 +94,7 @@ async fn what_is_long_is_refused_or_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn numbers_at_their_ends_are_numbers() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let maps = "/api/v1/namespaces/default/configmaps";
     for number in [
         "18446744073709551615",

@@ -57,9 +57,7 @@ async fn send_with(client: &mut Client, path: &str, headers: &[(&str, &str)]) ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_right_to_one_name_is_no_right_to_others() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     for name in ["mine", "yours"] {
         let object = json!({"metadata": {"name": name}});
         assert_eq!(admin.call("POST", CONFIG_MAPS, object).await.0, 201);
@@ -130,9 +128,7 @@ async fn a_right_to_one_name_is_no_right_to_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_begins_in_its_own_namespace() {
     use base64::Engine;
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let secret = json!({"metadata": {"name": "s"}});
     let made = admin
         .call("POST", "/api/v1/namespaces/default/secrets", secret.clone())
@@ -161,9 +157,7 @@ async fn a_page_begins_in_its_own_namespace() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_makes_a_role_that_is_more_than_they_are() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let all = ["create", "update", "patch", "get"];
     let own = json!([
         rule(&all, "rbac.authorization.k8s.io", "clusterroles"),
@@ -292,9 +286,7 @@ async fn nobody_makes_a_role_that_is_more_than_they_are() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_whom_they_may_not_be() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let mut users = rule(&["impersonate"], "", "users");
     users["resourceNames"] = json!(["bob"]);
     grant(&mut admin, "as-bob", json!([users])).await;
@@ -371,9 +363,7 @@ async fn nobody_is_whom_they_may_not_be() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_path_means_to_its_judge_what_it_means_to_its_server() {
-    let dir = tempfile::tempdir().expect("can be made");
-    let server = Server::start(dir.path()).await;
-    let mut admin = server.client("admin").await;
+    let (server, mut admin) = Server::fresh().await;
     let secrets = "/api/v1/namespaces/kube-system/secrets";
     let secret = json!({"metadata": {"name": "s"}, "stringData": {"word": "hidden"}});
     assert_eq!(admin.call("POST", secrets, secret).await.0, 201);

@@ -22,6 +22,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -108,9 +109,20 @@ pub struct Server {
     pub pki: Arc<Pki>,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), apiserver::Error>>,
+    /// Its folder, where nobody else keeps that.
+    folder: Option<TempDir>,
 }
 
 impl Server {
+    /// Starts a server on a folder of its own, and connects as its admin.
+    pub async fn fresh() -> (Server, Client) {
+        let folder = tempfile::tempdir().expect("can be made");
+        let mut server = Server::start(folder.path()).await;
+        server.folder = Some(folder);
+        let admin = server.client("admin").await;
+        (server, admin)
+    }
+
     /// Starts a server on the data of a folder; waits until it is ready.
     pub async fn start(dir: &Path) -> Server {
         Server::start_with(dir, &[]).await
@@ -155,6 +167,7 @@ impl Server {
             pki: Arc::new(pki),
             shutdown,
             running,
+            folder: None,
         };
         let mut client = server.client("admin").await;
         while client.get("/readyz").await.0 != 200 {
