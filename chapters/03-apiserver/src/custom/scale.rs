@@ -2,9 +2,10 @@
 //!
 //! Upstream: `apiextensions-apiserver/pkg/registry/customresource/etcd.go`, `validator.go`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::jsonpath::simple;
+use crate::registry::scale::scale;
 use crate::resources::Custom;
 use crate::status::{ApiError, FieldError};
 
@@ -45,29 +46,9 @@ pub fn scale_of(custom: &Custom, object: &Value) -> Result<Value, ApiError> {
             .and_then(Value::as_i64)
             .unwrap_or(0)
     };
-    let mut status = json!({"replicas": count("statusReplicasPath")});
     let selector = at(object, path(custom, "labelSelectorPath")).and_then(Value::as_str);
-    if let Some(selector) = selector.filter(|selector| !selector.is_empty()) {
-        status["selector"] = selector.into();
-    }
-    let metadata: Map<String, Value> = [
-        "name",
-        "namespace",
-        "uid",
-        "resourceVersion",
-        "creationTimestamp",
-    ]
-    .into_iter()
-    .filter_map(|field| Some((field.to_owned(), object["metadata"].get(field)?.clone())))
-    .collect();
-    let spec = match replicas {
-        0 => json!({}),
-        replicas => json!({"replicas": replicas}),
-    };
-    Ok(
-        json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec,
-        "status": status}),
-    )
+    let there = count("statusReplicasPath");
+    Ok(scale(object, replicas, there, selector.unwrap_or_default()))
 }
 
 /// Checks that what the paths lead to are counts.

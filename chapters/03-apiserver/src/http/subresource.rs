@@ -16,7 +16,7 @@ use super::token;
 use crate::apply;
 use crate::custom;
 use crate::registry::write::Writer;
-use crate::registry::{Target, meta};
+use crate::registry::{Target, meta, scale};
 use crate::resources::{self, Resource};
 use crate::status::{ApiError, FieldError, Subject};
 
@@ -47,28 +47,10 @@ pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiE
 
 /// `autoscaling/v1` `Scale` of an object: its replicas alone, whatever its kind.
 fn scale_of(object: &Value) -> Value {
-    let metadata: serde_json::Map<String, Value> = [
-        "name",
-        "namespace",
-        "uid",
-        "resourceVersion",
-        "creationTimestamp",
-    ]
-    .into_iter()
-    .filter_map(|field| Some((field.to_owned(), object["metadata"].get(field)?.clone())))
-    .collect();
-    let mut spec = json!({});
-    match object["spec"]["replicas"].as_i64().unwrap_or(0) {
-        0 => {}
-        replicas => spec["replicas"] = replicas.into(),
-    }
-    let mut status = json!({"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)});
+    let count = |value: &Value| value.as_i64().unwrap_or(0);
+    let (wanted, there) = (&object["spec"]["replicas"], &object["status"]["replicas"]);
     let selector = selector_text(&object["spec"]["selector"]);
-    if !selector.is_empty() {
-        status["selector"] = selector.into();
-    }
-    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec,
-        "status": status})
+    scale::scale(object, count(wanted), count(there), &selector)
 }
 
 /// `Scale` of an object of a resource.

@@ -23,7 +23,7 @@
 //! * `definitions`: custom resources come and go.
 //! * [`strategy`]: what each kind sets by itself; `rules`, `certificates`: more of that.
 //! * `gates`: fields whose feature is switched off.
-//! * [`codec`], [`keys`], [`meta`], [`events`]: forms and places.
+//! * [`codec`], [`keys`], [`meta`], [`events`], [`scale`]: forms and places.
 //! * [`quota`]: what a write is charged for before it is done.
 //! * [`bootstrap`]: what has to be there from the start; of that, `api_services`, `flowcontrol`,
 //!   `rbac`.
@@ -49,6 +49,7 @@ pub mod meta;
 pub mod quota;
 mod rbac;
 mod rules;
+pub mod scale;
 pub mod services;
 pub mod strategy;
 pub mod write;

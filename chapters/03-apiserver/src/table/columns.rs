@@ -189,20 +189,7 @@ pub fn columns(resource: &Resource) -> &'static [Column] {
                 ]
             }
         }
-        "ReplicaSet" => {
-            const {
-                &[
-                    NAME,
-                    number("Desired", "Number of pods that are desired."),
-                    number("Current", "Number of pods that are there."),
-                    number("Ready", "Number of pods that are ready."),
-                    AGE,
-                    CONTAINERS,
-                    IMAGES,
-                    SELECTOR,
-                ]
-            }
-        }
+        "ReplicaSet" => workloads::CONTROLLER,
         "Service" => {
             const {
                 &[

@@ -11,7 +11,8 @@ use super::columns::{
 use super::duration::{human_duration, since};
 use crate::resources::Resource;
 
-const CONTROLLER: &[Column] = &[
+/// Of ReplicaSets and their elders.
+pub(super) const CONTROLLER: &[Column] = &[
     NAME,
     number("Desired", "Number of pods that are desired."),
     number("Current", "Number of pods that are there."),
