@@ -148,6 +148,14 @@ impl Graph {
         work
     }
 
+    /// Takes in that a resource is no longer served, and nothing of it is there.
+    pub fn forget(&mut self, resource: usize) -> Vec<Work> {
+        let of_it = self.nodes.iter();
+        let of_it = of_it.filter(|(_, node)| node.identity.resource == resource);
+        let uids: Vec<String> = of_it.map(|(uid, _)| uid.clone()).collect();
+        uids.iter().flat_map(|uid| self.remove(uid)).collect()
+    }
+
     fn waiting<'a>(&self, owners: impl Iterator<Item = &'a OwnerReference>) -> Vec<Work> {
         owners
             .filter(|owner| {

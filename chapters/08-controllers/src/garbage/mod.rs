@@ -4,10 +4,11 @@
 //! and asks the API before it deletes anything: a store that lags must never cost an object that
 //! still has an owner. Upstream: `pkg/controller/garbagecollector/garbagecollector.go`.
 //!
-//! Resources are found once, at the start: kinds that come later (custom resources are not served
-//! yet) need a restart.
+//! Resources are found at the start, and again whenever a CustomResourceDefinition has come, changed
+//! or gone. (Upstream looks every thirty seconds.)
 
 pub mod graph;
+mod resources;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -22,11 +23,13 @@ use kube::api::{
 };
 use kube::core::PartialObjectMeta;
 use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
 
 use crate::context::{Context, Outcome};
 use crate::discovery::{self, Deletable};
 use crate::error::{Error, ignore_not_found, is_conflict};
 use graph::{FOREGROUND, Graph, Identity, Node, ORPHAN, OwnerState, Verdict, Work};
+use resources::Resources;
 
 /// Workers that look at objects at the same time.
 const WORKERS: usize = 5;
@@ -34,10 +37,13 @@ const WORKERS: usize = 5;
 const DISCOVERY_RETRY: Duration = Duration::from_millis(250);
 
 /// What the workers share.
+#[derive(Default)]
 struct Collector {
-    resources: Vec<Deletable>,
+    resources: Mutex<Resources>,
     graph: Mutex<Graph>,
     queue: WorkQueue<Work>,
+    /// A definition of custom resources has come, changed or gone.
+    redefined: Notify,
 }
 
 /// Starts the collector.
@@ -45,25 +51,33 @@ pub fn start(context: &Context) {
     let context = context.clone();
     let tasks = context.tasks.clone();
     tasks.spawn(async move {
-        let Some(resources) = discover(&context).await else {
+        let collector = Arc::new(Collector::default());
+        let Some(synced) = collector.find(&context).await else {
             return;
         };
-        let collector = Arc::new(Collector {
-            resources,
-            graph: Mutex::default(),
-            queue: WorkQueue::default(),
-        });
-        collector.watch(&context).await;
-        let queue = collector.queue.clone();
+        // The graph has to be whole: an object whose owner has not been listed yet must not look
+        // like garbage. (The API would be asked, but for nothing.)
+        for mut synced in synced {
+            // An informer that is gone was shut down, and so are we.
+            let _ = synced.wait_for(|synced| *synced).await;
+        }
+        let (queue, workers) = (collector.queue.clone(), collector.clone());
         context.work(
             "garbage-collector",
             &queue,
             WORKERS,
             move |context, work| {
-                let collector = collector.clone();
+                let collector = workers.clone();
                 Box::pin(async move { collector.handle(&context, work).await })
             },
         );
+        let shutdown = &context.shutdown;
+        while let Some(()) = shutdown
+            .run_until_cancelled(collector.redefined.notified())
+            .await
+        {
+            collector.find(&context).await;
+        }
     });
 }
 
@@ -85,25 +99,32 @@ async fn discover(context: &Context) -> Option<Vec<Deletable>> {
 }
 
 impl Collector {
-    /// Watches everything; returns once the graph is whole. An object whose owner has not been
-    /// listed yet must not look like garbage (the API would be asked, but for nothing).
-    async fn watch(self: &Arc<Self>, context: &Context) {
-        let mut synced = Vec::new();
-        for (index, Deletable { resource, .. }) in self.resources.iter().enumerate() {
+    /// Watches what is served and not watched yet, and leaves what is no longer served. Answers
+    /// with what tells that a new one is listed; `None` if told to stop.
+    async fn find(self: &Arc<Self>, context: &Context) -> Option<Vec<watch::Receiver<bool>>> {
+        let served = discover(context).await?;
+        let (gone, new) = self.resources().replace(served, &context.shutdown);
+        for number in gone {
+            let work = self.graph().forget(number);
+            work.into_iter().for_each(|work| self.queue.add(work));
+        }
+        let watched = new.into_iter().map(|(number, resource, stop)| {
             let mut informer = SharedInformer::new(&[]).with_transform(keep_ownership);
             let collector = self.clone();
-            informer.on_event(move |event| collector.take_in(index, event));
-            synced.push(informer.synced());
-            let api = Api::<DynamicObject>::all_with(context.client.clone(), resource);
+            let is_definition = resource.plural == "customresourcedefinitions";
+            informer.on_event(move |event| {
+                collector.take_in(number, event);
+                if is_definition {
+                    collector.redefined.notify_one();
+                }
+            });
+            let synced = informer.synced();
+            let api = Api::<DynamicObject>::all_with(context.client.clone(), &resource);
             let reflector = Reflector::new(MetadataListerWatcher::new(api));
-            context
-                .tasks
-                .spawn(informer.run(reflector, context.shutdown.clone()));
-        }
-        for mut synced in synced {
-            // An informer that is gone was shut down, and so are we.
-            let _ = synced.wait_for(|synced| *synced).await;
-        }
+            context.tasks.spawn(informer.run(reflector, stop));
+            synced
+        });
+        Some(watched.collect())
     }
 
     fn take_in(&self, resource: usize, event: &Event<'_, PartialObjectMeta<DynamicObject>>) {
@@ -146,7 +167,9 @@ impl Collector {
         let Some(node) = self.graph().get(uid).cloned() else {
             return Ok(());
         };
-        let api = self.api(context, &node.identity);
+        let Some(api) = self.api(context, &node.identity) else {
+            return Ok(());
+        };
         let live = ignore_not_found(api.get_metadata(&node.identity.name).await)?;
         let Some(live) = live.filter(|live| live.metadata.uid.as_deref() == Some(uid)) else {
             let work = self.graph().remove(uid);
@@ -239,7 +262,9 @@ impl Collector {
         };
         let dependents = self.graph().dependents(uid);
         for (dependent_uid, dependent) in dependents {
-            let api = self.api(context, &dependent.identity);
+            let Some(api) = self.api(context, &dependent.identity) else {
+                continue;
+            };
             let live = ignore_not_found(api.get_metadata(&dependent.identity.name).await)?;
             if let Some(live) = live
                 && live.metadata.uid.as_deref() == Some(&dependent_uid)
@@ -247,7 +272,9 @@ impl Collector {
                 drop_owners(&api, &live.metadata, &[uid.to_owned()]).await?;
             }
         }
-        let api = self.api(context, &node.identity);
+        let Some(api) = self.api(context, &node.identity) else {
+            return Ok(());
+        };
         match ignore_not_found(api.get_metadata(&node.identity.name).await)? {
             Some(live) if live.metadata.uid.as_deref() == Some(uid) => {
                 remove_finalizer(&api, &live.metadata, ORPHAN).await
@@ -271,18 +298,11 @@ impl Collector {
                 OwnerState::Solid
             });
         }
-        let (group, version) = owner
+        let group = owner
             .api_version
             .split_once('/')
-            .unwrap_or(("", &owner.api_version));
-        let served = self
-            .resources
-            .iter()
-            .position(|Deletable { resource, .. }| {
-                resource.group == group
-                    && resource.version == version
-                    && resource.kind == owner.kind
-            });
+            .map_or("", |(group, _)| group);
+        let served = self.resources().of_kind(group, &owner.kind);
         // An owner of a kind that is not served cannot be shown to be gone.
         let Some(resource) = served else {
             return Ok(OwnerState::Solid);
@@ -292,7 +312,10 @@ impl Collector {
             namespace: dependent.identity.namespace.clone(),
             name: owner.name.clone(),
         };
-        let live = self.api(context, &identity).get_metadata(&owner.name).await;
+        let Some(api) = self.api(context, &identity) else {
+            return Ok(OwnerState::Solid);
+        };
+        let live = api.get_metadata(&owner.name).await;
         // A namespaced owner of a cluster-wide object cannot be: the path is not found either.
         Ok(match ignore_not_found(live)? {
             Some(live) if live.metadata.uid.as_ref() == Some(&owner.uid) => OwnerState::Solid,
@@ -300,17 +323,23 @@ impl Collector {
         })
     }
 
-    fn api(&self, context: &Context, identity: &Identity) -> Api<DynamicObject> {
+    /// The way to an object; none where its kind is no longer served.
+    fn api(&self, context: &Context, identity: &Identity) -> Option<Api<DynamicObject>> {
+        let resources = self.resources();
         let Deletable {
             resource,
             namespaced,
-        } = &self.resources[identity.resource];
+        } = resources.get(identity.resource)?;
         let client = context.client.clone();
-        if !namespaced || identity.namespace.is_empty() {
+        Some(if !namespaced || identity.namespace.is_empty() {
             Api::all_with(client, resource)
         } else {
             Api::namespaced_with(client, &identity.namespace, resource)
-        }
+        })
+    }
+
+    fn resources(&self) -> MutexGuard<'_, Resources> {
+        self.resources.lock().expect("no holder of the lock panics")
     }
 
     fn graph(&self) -> MutexGuard<'_, Graph> {
