@@ -4,6 +4,10 @@
 mod bugs;
 #[path = "exercises/patches.rs"]
 mod patches;
+#[path = "exercises/requests.rs"]
+mod requests;
+#[path = "exercises/rights.rs"]
+mod rights;
 
 #[allow(dead_code, reason = "the server's own test uses all of it")]
 mod support;

@@ -151,40 +151,13 @@ impl TokenAuthority {
         if claims["iss"].as_str() != Some(self.issuer.as_str()) {
             return Err(rejected("invalid bearer token"));
         }
-        let meant_for = strings(&claims["aud"]);
         let asked_for = match audiences {
             [] => std::slice::from_ref(&self.issuer),
             audiences => audiences,
         };
-        let common: Vec<String> = asked_for
-            .iter()
-            .filter(|audience| meant_for.contains(audience))
-            .cloned()
-            .collect();
-        if common.is_empty() {
-            return Err(Rejected(format!(
-                "token audiences {} is invalid for the target audiences {}",
-                quoted(&meant_for),
-                quoted(asked_for)
-            )));
-        }
-        if claims["exp"]
-            .as_i64()
-            .is_none_or(|expiry| now > expiry + LEEWAY_SECONDS)
-        {
-            return Err(rejected("service account token has expired"));
-        }
-        if claims["nbf"]
-            .as_i64()
-            .is_some_and(|start| now < start - LEEWAY_SECONDS)
-        {
-            return Err(rejected("service account token is not valid yet"));
-        }
+        let audiences = audiences_of(&claims, asked_for, now)?;
         let user = bound_user(&claims, lookup)?;
-        Ok(Verified {
-            user,
-            audiences: common,
-        })
+        Ok(Verified { user, audiences })
     }
 
     /// The claims of a token that this key has signed.
@@ -231,6 +204,42 @@ impl TokenAuthority {
             "id_token_signing_alg_values_supported": ["ES256"],
         })
     }
+}
+
+/// Those of the audiences asked for that a token is meant for, if now is its time.
+fn audiences_of(
+    claims: &Map<String, Value>,
+    asked_for: &[String],
+    now: i64,
+) -> Result<Vec<String>, Rejected> {
+    // ANCHOR: exercise-03.3
+    let meant_for = strings(&claims["aud"]);
+    let common: Vec<String> = asked_for
+        .iter()
+        .filter(|audience| meant_for.contains(audience))
+        .cloned()
+        .collect();
+    if common.is_empty() {
+        return Err(meant_for_others(&meant_for, asked_for));
+    }
+    let expiry = claims["exp"].as_i64();
+    if expiry.is_none_or(|expiry| now > expiry + LEEWAY_SECONDS) {
+        return Err(rejected("service account token has expired"));
+    }
+    let start = claims["nbf"].as_i64();
+    if start.is_some_and(|start| now < start - LEEWAY_SECONDS) {
+        return Err(rejected("service account token is not valid yet"));
+    }
+    Ok(common)
+    // ANCHOR_END: exercise-03.3
+}
+
+fn meant_for_others(meant_for: &[String], asked_for: &[String]) -> Rejected {
+    Rejected(format!(
+        "token audiences {} is invalid for the target audiences {}",
+        quoted(meant_for),
+        quoted(asked_for)
+    ))
 }
 
 /// The user of the claims, if all that they name is still there.

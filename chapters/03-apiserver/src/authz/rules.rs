@@ -74,6 +74,7 @@ impl Rule {
 
     /// Whether it allows this.
     pub fn allows(&self, attributes: &Attributes) -> bool {
+        // ANCHOR: exercise-03.4
         if !has_or_all(&self.verbs, attributes.verb) {
             return false;
         }
@@ -89,10 +90,12 @@ impl Rule {
                 .iter()
                 .any(|resource| resource_is(resource, attributes))
             && (self.resource_names.is_empty() || has(&self.resource_names, attributes.name))
+        // ANCHOR_END: exercise-03.4
     }
 
     /// Whether whoever has this rule has the other, which is of one verb and one resource.
     fn covers_part(&self, part: &Rule) -> bool {
+        // ANCHOR: exercise-03.5
         let all = |mine: &[String], theirs: &[String]| theirs.iter().all(|t| has_or_all(mine, t));
         all(&self.verbs, &part.verbs)
             && all(&self.api_groups, &part.api_groups)
@@ -111,6 +114,7 @@ impl Rule {
                     .iter()
                     .any(|mine| url_covers(mine, url))
             })
+        // ANCHOR_END: exercise-03.5
     }
 
     fn covers_resource(&self, resource: &str) -> bool {

@@ -143,17 +143,8 @@ pub fn request_info(method: &Method, path: &str, query: &Query) -> RequestInfo {
         rest.next();
     }
     let rest: Vec<String> = rest.collect();
-    let own = match rest.get(2).map(String::as_str) {
-        None | Some("status" | "finalize") => true,
-        Some(_) => false,
-    };
-    let rest = match rest.first().map(String::as_str) {
-        Some("namespaces") if rest.len() > 1 => {
-            info.namespace = rest[1].clone();
-            if own { &rest[..] } else { &rest[2..] }
-        }
-        _ => &rest[..],
-    };
+    let (namespace, rest) = in_namespace(&rest);
+    info.namespace = namespace.to_owned();
     let part = |at: usize| rest.get(at).cloned().unwrap_or_default();
     info.resource = part(0);
     info.name = part(1);
@@ -186,6 +177,25 @@ pub fn request_info(method: &Method, path: &str, query: &Query) -> RequestInfo {
         }
     }
     info
+}
+
+/// Of the segments after the version: the namespace, empty where there is none, and those that
+/// name the object in it. `namespaces/a/pods/b/log` is `pods/b/log` in `a`; a Namespace itself is
+/// in its own: `namespaces/a/status` stays as it is, in `a`.
+fn in_namespace(segments: &[String]) -> (&str, &[String]) {
+    // ANCHOR: exercise-03.2
+    let [first, namespace, within @ ..] = segments else {
+        return ("", segments);
+    };
+    if first != "namespaces" {
+        return ("", segments);
+    }
+    // No resource is called like a part of a Namespace.
+    match within.first().map(String::as_str) {
+        None | Some("status" | "finalize") => (namespace, segments),
+        Some(_) => (namespace, within),
+    }
+    // ANCHOR_END: exercise-03.2
 }
 
 /// Whether a name can be a segment of a path. Upstream: `IsValidPathSegmentName`.
