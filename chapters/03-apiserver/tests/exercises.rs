@@ -8,6 +8,8 @@ mod patches;
 mod requests;
 #[path = "exercises/rights.rs"]
 mod rights;
+#[path = "exercises/writes.rs"]
+mod writes;
 
 #[allow(dead_code, reason = "the server's own test uses all of it")]
 mod support;

@@ -12,7 +12,7 @@
 //! are many: `pkg/registry/core/service/{ipallocator,portallocator}/`, `…/storage/alloc.go`. Left
 //! out: IPv6, and the health check port of a load balancer.
 
-mod range;
+pub mod range;
 mod services;
 #[cfg(test)]
 mod tests;

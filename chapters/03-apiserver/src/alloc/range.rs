@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// Numbers from `first`, `size` of them, the first `reserved` of which are given out only by value
 /// (or when all others are taken).
 #[derive(Debug)]
-pub(super) struct Range {
+pub struct Range {
     first: u32,
     size: u32,
     reserved: u32,
@@ -14,14 +14,18 @@ pub(super) struct Range {
 
 /// Why a number can't be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub enum Refused {
+    /// Somebody has it.
     Taken,
+    /// It is none of the range.
     OutOfRange,
+    /// Somebody has each of them.
     Full,
 }
 
 impl Range {
-    pub(super) fn new(first: u32, size: u32, reserved: u32) -> Range {
+    /// A range of which none is taken yet.
+    pub fn new(first: u32, size: u32, reserved: u32) -> Range {
         Range {
             first,
             size,
@@ -31,7 +35,10 @@ impl Range {
     }
 
     /// Takes this number.
-    pub(super) fn claim(&mut self, number: u32) -> Result<(), Refused> {
+    ///
+    /// # Errors
+    /// It is taken, or out of range.
+    pub fn claim(&mut self, number: u32) -> Result<(), Refused> {
         match number.checked_sub(self.first) {
             Some(offset) if offset < self.size => {
                 if self.taken.insert(offset) {
@@ -45,7 +52,11 @@ impl Range {
     }
 
     /// Takes any number that is free; the first one at or after a random place.
-    pub(super) fn claim_any(&mut self, random: u128) -> Result<u32, Refused> {
+    ///
+    /// # Errors
+    /// All are taken.
+    pub fn claim_any(&mut self, random: u128) -> Result<u32, Refused> {
+        // ANCHOR: exercise-03.9
         let upper = self.size - self.reserved;
         let band = |start: u32, length: u32| {
             let turn = (random % u128::from(length.max(1))) as u32;
@@ -57,10 +68,11 @@ impl Range {
             .ok_or(Refused::Full)?;
         self.taken.insert(offset);
         Ok(self.first + offset)
+        // ANCHOR_END: exercise-03.9
     }
 
     /// Gives a number back.
-    pub(super) fn release(&mut self, number: u32) {
+    pub fn release(&mut self, number: u32) {
         if let Some(offset) = number.checked_sub(self.first) {
             self.taken.remove(&offset);
         }

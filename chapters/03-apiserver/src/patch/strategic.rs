@@ -274,6 +274,7 @@ fn merge_entry(
             "map: {entry} does not contain declared merge key: {key}"
         )));
     };
+    // ANCHOR: exercise-03.6
     match directive {
         None => {}
         Some("delete") => {
@@ -300,6 +301,7 @@ fn merge_entry(
         None => merged.extend(clean(entry.clone())),
     }
     Ok(())
+    // ANCHOR_END: exercise-03.6
 }
 
 /// Where `entry` is in `list`: the entry of the same key.
