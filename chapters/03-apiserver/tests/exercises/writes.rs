@@ -1,8 +1,12 @@
-//! Exercises about what is written for a client.
+//! Exercises about what is written for a client, and what it costs.
 
+use apiserver::admission::Operation;
 use apiserver::admission::pods::tolerate;
+use apiserver::admission::quota::{Write, charge};
 use apiserver::alloc::range::Range;
+use apiserver::resources::by_kind;
 use exercise::Check;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 #[test]
@@ -40,6 +44,109 @@ fn exercise_03_7() {
     check(json!([every_effect]), json!([every_effect]), rule);
     let everything = json!({"operator": "Exists"});
     check(json!([everything]), json!([everything]), rule);
+}
+
+#[test]
+fn exercise_03_8() {
+    let service = |kind: &str, ports: usize| {
+        let ports = vec![json!({"port": 80}); ports];
+        json!({"spec": {"type": kind, "ports": ports}})
+    };
+    let check = |hard: Value, old: Option<&Value>, new: Value, expected: &str, rule: &str| {
+        let used = json!({"services": "1", "services.nodeports": "2",
+            "services.loadbalancers": "0"});
+        let named = |(name, _): (&String, &Value)| (name.clone(), used[name].clone());
+        let used: serde_json::Map<String, Value> =
+            hard.as_object().into_iter().flatten().map(named).collect();
+        let quota = json!({"metadata": {"name": "q"}, "status": {"hard": hard, "used": used}});
+        let resource = by_kind("", "v1", "Service").expect("are served");
+        let operation = match old {
+            None => Operation::Create,
+            Some(_) => Operation::Update,
+        };
+        let write = Write {
+            resource,
+            subresource: "",
+            operation,
+            new: &new,
+            old,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let saw = match charge(&quota, &write) {
+            Ok(Some(used)) => format!("used: {used}"),
+            Ok(None) => "nothing to pay".to_owned(),
+            Err(why) => why,
+        };
+        let told = |service: &Value| {
+            let ports = service["spec"]["ports"].as_array().map_or(0, Vec::len);
+            format!("{} with ports: {ports}", service["spec"]["type"])
+        };
+        let tried = match old {
+            None => format!("a new Service, {}", told(&new)),
+            Some(old) => format!("a Service, {}, becomes {}", told(old), told(&new)),
+        };
+        Check::new(format!(
+            "{tried}; the quota {hard}, of which are used {used:?}"
+        ))
+        .because(rule)
+        .expect_text(&saw, expected);
+    };
+    let hard =
+        || json!({"services": "5", "services.nodeports": "3", "services.loadbalancers": "1"});
+    let rule = "a new object pays for all that it uses";
+    check(
+        hard(),
+        None,
+        service("NodePort", 1),
+        "used: {\"services\":\"2\",\"services.loadbalancers\":\"0\",\"services.nodeports\":\"3\"}",
+        rule,
+    );
+    check(
+        hard(),
+        None,
+        service("NodePort", 2),
+        "exceeded quota: q, requested: services.nodeports=2, used: services.nodeports=2, limited: \
+         services.nodeports=3",
+        rule,
+    );
+    let rule = "a changed object pays for what it uses more than before";
+    check(
+        hard(),
+        Some(&service("NodePort", 2)),
+        service("NodePort", 3),
+        "used: {\"services\":\"1\",\"services.loadbalancers\":\"0\",\"services.nodeports\":\"3\"}",
+        rule,
+    );
+    check(
+        hard(),
+        Some(&service("NodePort", 2)),
+        service("NodePort", 2),
+        "nothing to pay",
+        rule,
+    );
+    let rule = "what it uses less is given back by the controller, when it has counted";
+    check(
+        hard(),
+        Some(&service("NodePort", 2)),
+        service("ClusterIP", 2),
+        "nothing to pay",
+        rule,
+    );
+    let rule = "what the quota does not name costs nothing in it";
+    check(
+        json!({"services": "5"}),
+        None,
+        service("NodePort", 9),
+        "used: {\"services\":\"2\"}",
+        rule,
+    );
+    check(
+        json!({"services.loadbalancers": "1"}),
+        None,
+        service("NodePort", 9),
+        "nothing to pay",
+        rule,
+    );
 }
 
 #[test]

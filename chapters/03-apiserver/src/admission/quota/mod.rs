@@ -75,17 +75,12 @@ pub fn charge(quota: &Value, write: &Write) -> Result<Option<Value>, String> {
         ));
     }
 
-    let mut needed = usage::of(write, write.new);
-    if let Some(old) = write.old.filter(|old| matches(old)) {
-        for (resource, (before, _)) in usage::of(write, old) {
-            if let Some((now, _)) = needed.get_mut(&resource) {
-                *now = (*now - before).max(Quantity::default());
-            }
-        }
-    }
-    needed.retain(|resource, (quantity, _)| {
-        !quantity.is_zero() && names.contains(&resource.as_str())
-    });
+    let old = write.old.filter(|old| matches(old));
+    let needed = needed(
+        usage::of(write, write.new),
+        old.map(|old| usage::of(write, old)),
+        &names,
+    );
     if needed.is_empty() {
         return Ok(None);
     }
@@ -115,6 +110,23 @@ pub fn charge(quota: &Value, write: &Write) -> Result<Option<Value>, String> {
         .map(|(name, amount)| (name, show(amount).into()))
         .collect();
     Ok(Some(after.into()))
+}
+
+/// What a write needs, of what the quota names: all that a new object uses; of a changed one, what
+/// it uses more than `before`. What it uses less is the controller's to give back.
+fn needed(now: Totals, before: Option<Totals>, names: &[&str]) -> Totals {
+    // ANCHOR: exercise-03.8
+    let mut needed = now;
+    for (resource, (before, _)) in before.into_iter().flatten() {
+        if let Some((now, _)) = needed.get_mut(&resource) {
+            *now = (*now - before).max(Quantity::default());
+        }
+    }
+    needed.retain(|resource, (quantity, _)| {
+        !quantity.is_zero() && names.contains(&resource.as_str())
+    });
+    needed
+    // ANCHOR_END: exercise-03.8
 }
 
 fn keys(map: &Value) -> impl Iterator<Item = &str> {
