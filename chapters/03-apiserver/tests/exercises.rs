@@ -2,8 +2,12 @@
 
 #[path = "exercises/bugs.rs"]
 mod bugs;
+#[path = "exercises/evictions.rs"]
+mod evictions;
 #[path = "exercises/patches.rs"]
 mod patches;
+#[path = "exercises/reads.rs"]
+mod reads;
 #[path = "exercises/requests.rs"]
 mod requests;
 #[path = "exercises/rights.rs"]

@@ -57,7 +57,8 @@ pub async fn evict(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiEr
         let version = meta::text(&live, "resourceVersion").to_owned();
         let mut asked = options.clone();
         let (free, must_be_same) = match way(&live, &budgets(call, &live)?)? {
-            Way::Free { while_unchanged } => (true, while_unchanged),
+            Way::Free => (true, false),
+            Way::FreeWhileUnchanged => (true, true),
             Way::Budget(name) => {
                 take(call, &name, &options).await?;
                 (false, false)
@@ -103,34 +104,32 @@ fn selects(budget: &Value, pod: &Value) -> bool {
 
 /// How a pod may go.
 #[derive(Debug, PartialEq)]
-enum Way {
-    /// Without asking a budget; `while_unchanged`: it may not have changed since this was said.
-    Free { while_unchanged: bool },
+pub enum Way {
+    /// Without asking a budget.
+    Free,
+    /// The same, if it has not changed since this was said.
+    FreeWhileUnchanged,
     /// If this budget has one to spare.
     Budget(String),
 }
 
 /// Decides how a pod that is selected by these budgets may go.
-fn way(pod: &Value, budgets: &[Value]) -> Result<Way, ApiError> {
+///
+/// # Errors
+/// 500 if there is more than one: nobody knows which of them to ask.
+pub fn way(pod: &Value, budgets: &[Value]) -> Result<Way, ApiError> {
+    // ANCHOR: exercise-03.14
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
-    let ends = meta::is_terminating(pod) || matches!(phase, "Succeeded" | "Failed");
-    if ends || phase == "Pending" {
-        return Ok(Way::Free {
-            while_unchanged: !ends,
-        });
+    if meta::is_terminating(pod) || matches!(phase, "Succeeded" | "Failed") {
+        return Ok(Way::Free);
+    }
+    if phase == "Pending" {
+        return Ok(Way::FreeWhileUnchanged);
     }
     let budget = match budgets {
-        [] => {
-            return Ok(Way::Free {
-                while_unchanged: false,
-            });
-        }
+        [] => return Ok(Way::Free),
         [budget] => budget,
-        _ => {
-            let wrong = "This pod has more than one PodDisruptionBudget, which the eviction \
-                         subresource does not support.";
-            return Err(ApiError::new(500, "", wrong));
-        }
+        _ => return Err(several_budgets()),
     };
     let status = &budget["status"];
     let (healthy, desired) = (
@@ -139,11 +138,16 @@ fn way(pod: &Value, budgets: &[Value]) -> Result<Way, ApiError> {
     );
     let always = budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
     if !is_ready(pod) && (always || healthy >= desired && desired > 0) {
-        return Ok(Way::Free {
-            while_unchanged: true,
-        });
+        return Ok(Way::FreeWhileUnchanged);
     }
     Ok(Way::Budget(meta::name(budget).to_owned()))
+    // ANCHOR_END: exercise-03.14
+}
+
+fn several_budgets() -> ApiError {
+    let wrong = "This pod has more than one PodDisruptionBudget, which the eviction subresource \
+                 does not support.";
+    ApiError::new(500, "", wrong)
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -342,19 +346,27 @@ mod tests {
 
     #[test]
     fn ways() {
-        let free = |while_unchanged| Ok(Way::Free { while_unchanged });
         let asks = || Ok(Way::Budget("b".into()));
         let short = || [budget(json!({"currentHealthy": 1, "desiredHealthy": 2}))];
         let enough = || [budget(json!({"currentHealthy": 2, "desiredHealthy": 2}))];
         let mut always = short();
         always[0]["spec"]["unhealthyPodEvictionPolicy"] = json!("AlwaysAllow");
-        assert_eq!(way(&pod("Succeeded", "False"), &short()), free(false));
-        assert_eq!(way(&pod("Pending", "False"), &short()), free(true));
-        assert_eq!(way(&pod("Running", "True"), &[]), free(false));
+        assert_eq!(way(&pod("Succeeded", "False"), &short()), Ok(Way::Free));
+        assert_eq!(
+            way(&pod("Pending", "False"), &short()),
+            Ok(Way::FreeWhileUnchanged)
+        );
+        assert_eq!(way(&pod("Running", "True"), &[]), Ok(Way::Free));
         assert_eq!(way(&pod("Running", "True"), &enough()), asks());
-        assert_eq!(way(&pod("Running", "False"), &enough()), free(true));
+        assert_eq!(
+            way(&pod("Running", "False"), &enough()),
+            Ok(Way::FreeWhileUnchanged)
+        );
         assert_eq!(way(&pod("Running", "False"), &short()), asks());
-        assert_eq!(way(&pod("Running", "False"), &always), free(true));
+        assert_eq!(
+            way(&pod("Running", "False"), &always),
+            Ok(Way::FreeWhileUnchanged)
+        );
         let two = [enough(), enough()].concat();
         assert_eq!(
             way(&pod("Running", "True"), &two).map_err(|e| e.code),

@@ -221,7 +221,7 @@ impl Watch {
                 view.event_of(&mut out, "BOOKMARK", &bookmark);
             } else if let Some(change) = self.changes.next() {
                 self.cursor = change.revision;
-                if let Some(kind) = self.transition(&change) {
+                if let Some(kind) = transition(&self.selection, &change) {
                     self.line(&mut out, &view, kind, &change.entry, false);
                 }
             } else {
@@ -242,21 +242,6 @@ impl Watch {
             }
         }
         out
-    }
-
-    /// What a change is to this watch.
-    fn transition(&self, change: &Change) -> Option<&'static str> {
-        let is = !change.deleted && self.selection.matches(&change.entry);
-        let was = change
-            .previous
-            .as_ref()
-            .is_some_and(|entry| self.selection.matches(entry));
-        match (was, is) {
-            (false, true) => Some("ADDED"),
-            (true, true) => Some("MODIFIED"),
-            (true, false) => Some("DELETED"),
-            (false, false) => None,
-        }
     }
 
     fn line(&mut self, out: &mut Vec<u8>, view: &View, kind: &str, entry: &Entry, initial: bool) {
@@ -296,6 +281,23 @@ impl Watch {
         view.event_of(&mut out, "BOOKMARK", &view.bookmark(self.cursor, false));
         out
     }
+}
+
+/// What a change is to a watch of this selection, if it is anything.
+pub fn transition(selection: &Selection, change: &Change) -> Option<&'static str> {
+    // ANCHOR: exercise-03.13
+    let is = !change.deleted && selection.matches(&change.entry);
+    let was = change
+        .previous
+        .as_ref()
+        .is_some_and(|entry| selection.matches(entry));
+    match (was, is) {
+        (false, true) => Some("ADDED"),
+        (true, true) => Some("MODIFIED"),
+        (true, false) => Some("DELETED"),
+        (false, false) => None,
+    }
+    // ANCHOR_END: exercise-03.13
 }
 
 /// Waits until what is watched is no longer served as it was: a custom resource's definition has

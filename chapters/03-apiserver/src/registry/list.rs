@@ -128,20 +128,13 @@ impl Registry {
                 .await;
         }
         let version = parse_version(&options.resource_version)?;
-        // Pages of a version that a client names are of exactly that version, since long before
-        // there was `resourceVersionMatch`.
-        let exact = match &*options.version_match {
-            "" => limit > 0 && version != Some(0),
-            other => other == "Exact",
-        };
-        match version {
-            None => self.latest().await?,
-            Some(0) => {}
-            Some(revision) => {
+        match freshness(version, &options.version_match, limit) {
+            Freshness::Latest => self.latest().await?,
+            Freshness::AtHand => {}
+            Freshness::NotOlderThan(revision) => self.wait_for(revision).await?,
+            Freshness::Exactly(revision) => {
                 self.wait_for(revision).await?;
-                if exact {
-                    return self.page_at(&slot, None, revision, selection, limit).await;
-                }
+                return self.page_at(&slot, None, revision, selection, limit).await;
             }
         }
         Ok(self.current(&slot, selection, options.limit))
@@ -234,14 +227,43 @@ impl Registry {
     }
 }
 
+/// As of when a list is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As of now: nothing that was written before it was asked for is missing.
+    Latest,
+    /// Whatever is at hand.
+    AtHand,
+    /// As of this revision, or a later one.
+    NotOlderThan(Revision),
+    /// As of this revision, and no other.
+    Exactly(Revision),
+}
+
+/// How fresh a client wants its list: the table above.
+pub fn freshness(version: Option<Revision>, version_match: &str, limit: usize) -> Freshness {
+    // ANCHOR: exercise-03.11
+    match (version, version_match) {
+        (None, _) => Freshness::Latest,
+        (Some(0), _) => Freshness::AtHand,
+        (Some(revision), "Exact") => Freshness::Exactly(revision),
+        // Pages of a version that a client names are of exactly that version, since long before
+        // there was `resourceVersionMatch`.
+        (Some(revision), "") if limit > 0 => Freshness::Exactly(revision),
+        (Some(revision), _) => Freshness::NotOlderThan(revision),
+    }
+    // ANCHOR_END: exercise-03.11
+}
+
 /// Cuts a page out of what matches; so many more are `beyond` what was read.
-fn page(
+pub fn page(
     entries: Vec<Arc<Entry>>,
     beyond: usize,
     revision: Revision,
     selection: &Selection,
     limit: usize,
 ) -> Listed {
+    // ANCHOR: exercise-03.12
     let mut matching = entries.into_iter().filter(|entry| selection.matches(entry));
     if limit == 0 {
         let entries = matching.collect();
@@ -265,6 +287,7 @@ fn page(
         continue_token,
         remaining,
     }
+    // ANCHOR_END: exercise-03.12
 }
 
 /// A `resourceVersion` as sent; none where it is empty.
@@ -373,7 +396,10 @@ fn encode_token(revision: Revision, last: &str) -> String {
 }
 
 /// Of which revision a page is, none for the latest, and after which key it begins.
-fn decode_token(token: &str) -> Result<(Option<Revision>, String), ApiError> {
+///
+/// # Errors
+/// 400 if it is no token of this server's.
+pub fn decode_token(token: &str) -> Result<(Option<Revision>, String), ApiError> {
     let refuse = |why: &str| {
         let invalid = "invalid continue token: continue key is not valid";
         Err(ApiError::bad_request(format!("{invalid}: {why}")))

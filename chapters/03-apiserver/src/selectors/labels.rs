@@ -112,6 +112,7 @@ impl Requirement {
     }
 
     fn matches(&self, labels: &(impl Labels + ?Sized)) -> bool {
+        // ANCHOR: exercise-03.10
         let value = labels.get(&self.key);
         let is_among = |value: &str| self.values.iter().any(|v| v == value);
         let number = |text: &str| text.parse::<i64>().ok();
@@ -130,6 +131,7 @@ impl Requirement {
                 .is_some_and(|(value, limit)| value < limit),
             (_, None) => false,
         }
+        // ANCHOR_END: exercise-03.10
     }
 }
 
