@@ -2,6 +2,8 @@
 
 #[path = "exercises/bugs.rs"]
 mod bugs;
+#[path = "exercises/custom.rs"]
+mod custom;
 #[path = "exercises/evictions.rs"]
 mod evictions;
 #[path = "exercises/patches.rs"]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::structural::{Additional, Schema};
 
 /// Removes fields that are null, may not be, and have no default.
-pub(super) fn drop_nulls(value: &mut Value, schema: &Schema) {
+pub fn drop_nulls(value: &mut Value, schema: &Schema) {
     match value {
         Value::Object(fields) => fields.retain(|name, value| {
             let Some(inner) = schema.field(name) else {
@@ -31,9 +31,10 @@ pub(super) fn drop_nulls(value: &mut Value, schema: &Schema) {
 }
 
 /// Fills in what is left out, or null where it may not be.
-pub(super) fn defaults(value: &mut Value, schema: &Schema) {
+pub fn defaults(value: &mut Value, schema: &Schema) {
     match value {
         Value::Object(fields) => {
+            // ANCHOR: exercise-03.16
             for (name, inner) in &schema.properties {
                 let Some(default) = &inner.default else {
                     continue;
@@ -56,6 +57,7 @@ pub(super) fn defaults(value: &mut Value, schema: &Schema) {
                 };
                 defaults(value, inner);
             }
+            // ANCHOR_END: exercise-03.16
         }
         Value::Array(list) => {
             let Some(items) = &schema.items else { return };

@@ -11,11 +11,39 @@ use super::structural::{Additional, Schema};
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
 /// Prunes an object; answers with the paths of what went, in order.
-pub(super) fn prune(object: &mut Value, schema: &Schema) -> Vec<String> {
+pub fn prune(object: &mut Value, schema: &Schema) -> Vec<String> {
     let mut gone = Vec::new();
     walk(object, Some(schema), &mut Vec::new(), &mut gone);
     gone.sort();
     gone
+}
+
+/// What becomes of a field.
+enum Fate<'a> {
+    /// It goes.
+    Goes,
+    /// It stays, with all that is in it.
+    Stays,
+    /// It stays, and what is in it is pruned by this schema; without one, nothing of it is known.
+    Pruned(Option<&'a Schema>),
+}
+
+/// What becomes of a field of an object that has this schema.
+fn fate<'a>(schema: Option<&'a Schema>, name: &str) -> Fate<'a> {
+    // ANCHOR: exercise-03.15
+    let Some(schema) = schema else {
+        return Fate::Goes;
+    };
+    if schema.embedded && META.contains(&name) {
+        return Fate::Stays;
+    }
+    match (schema.properties.get(name), &schema.additional) {
+        (Some(inner), _) => Fate::Pruned(Some(inner)),
+        (None, Some(Additional::Schema(inner))) => Fate::Pruned(Some(inner)),
+        (None, Some(Additional::Any(_))) => Fate::Pruned(None),
+        (None, None) => Fate::Goes,
+    }
+    // ANCHOR_END: exercise-03.15
 }
 
 fn walk(value: &mut Value, schema: Option<&Schema>, path: &mut Vec<Step>, gone: &mut Vec<String>) {
@@ -23,28 +51,17 @@ fn walk(value: &mut Value, schema: Option<&Schema>, path: &mut Vec<Step>, gone: 
         return keep(value, schema, path, gone);
     }
     match value {
-        Value::Object(fields) => fields.retain(|name, value| {
-            let below_of = |inner: Option<&Schema>, value, path: &mut Vec<Step>, gone: &mut _| {
+        Value::Object(fields) => fields.retain(|name, value| match fate(schema, name) {
+            Fate::Goes => {
+                gone.push(below(path, name));
+                false
+            }
+            Fate::Stays => true,
+            Fate::Pruned(inner) => {
                 path.push(Step::Key(name.clone()));
                 walk(value, inner, path, gone);
                 path.pop();
                 true
-            };
-            let Some(schema) = schema else {
-                gone.push(below(path, name));
-                return false;
-            };
-            if schema.embedded && META.contains(&name.as_str()) {
-                return true;
-            }
-            match (schema.properties.get(name), &schema.additional) {
-                (Some(inner), _) => below_of(Some(inner), value, path, gone),
-                (None, Some(Additional::Schema(inner))) => below_of(Some(inner), value, path, gone),
-                (None, Some(Additional::Any(_))) => below_of(None, value, path, gone),
-                (None, None) => {
-                    gone.push(below(path, name));
-                    false
-                }
             }
         }),
         Value::Array(list) => {
@@ -64,14 +81,8 @@ fn keep(value: &mut Value, schema: &Schema, path: &mut Vec<Step>, gone: &mut Vec
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if schema.embedded && META.contains(&name.as_str()) {
+                let Fate::Pruned(inner) = fate(Some(schema), name) else {
                     continue;
-                }
-                let inner = match (schema.properties.get(name), &schema.additional) {
-                    (Some(inner), _) => Some(inner),
-                    (None, Some(Additional::Schema(inner))) => Some(&**inner),
-                    (None, Some(Additional::Any(_))) => None,
-                    (None, None) => continue,
                 };
                 path.push(Step::Key(name.clone()));
                 walk(value, inner, path, gone);
