@@ -36,7 +36,6 @@ impl Registry {
             Some(_) => Operation::Update,
             None => Operation::Create,
         };
-        let mut checked = new.clone();
         let request = admission::Request {
             user: writer.user,
             operation,
@@ -44,10 +43,10 @@ impl Registry {
             subresource: target.subresource,
             namespace: target.namespace,
             name: meta::name(new),
-            object: Some(&mut checked),
+            object: None,
             old: live,
         };
-        admission::limit_ranger::check(&request, self)?;
+        admission::limit_ranger::check(&request, new, self)?;
         let write = quota::Write {
             resource: target.resource,
             subresource: target.subresource,

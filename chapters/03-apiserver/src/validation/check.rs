@@ -51,10 +51,12 @@ pub(super) fn required(
     key: &str,
     form: fn(&str) -> Wrongs,
 ) {
-    let field = join(path, key);
     match text(parent, key) {
-        "" => errors.push(FieldError::required(field, "")),
-        value => wrongs(errors, &field, &parent[key], form(value)),
+        "" => errors.push(FieldError::required(join(path, key), "")),
+        value => match form(value) {
+            good if good.is_empty() => {}
+            wrong => wrongs(errors, &join(path, key), &parent[key], wrong),
+        },
     }
 }
 
@@ -209,22 +211,27 @@ pub(super) fn join(path: &str, key: &str) -> String {
 /// Whether two values mean the same: what is empty is as good as absent.
 /// Upstream: `apiequality.Semantic.DeepEqual`.
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    // Mostly nothing has changed at all.
+    if a == b {
+        return true;
+    }
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
-            let nothing = Value::Null;
-            let get =
-                |map: &Map<String, Value>, key: &String| map.get(key).unwrap_or(&nothing).clone();
-            a.keys().chain(b.keys()).all(|key| {
-                let (a, b) = (get(a, key), get(b, key));
-                same(&a, &b)
-                    || (is_plain_bool(key) && a != Value::Bool(true) && b != Value::Bool(true))
-            })
+            let only_in_b = b.keys().filter(|key| !a.contains_key(*key));
+            a.keys()
+                .chain(only_in_b)
+                .all(|key| same_field(key, a.get(key), b.get(key)))
         }
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
-        _ => a == b || (is_empty(a) && is_empty(b)),
+        _ => is_empty(a) && is_empty(b),
     }
+}
+
+fn same_field(key: &str, a: Option<&Value>, b: Option<&Value>) -> bool {
+    let (a, b) = (a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null));
+    same(a, b) || (is_plain_bool(key) && *a != Value::Bool(true) && *b != Value::Bool(true))
 }
 
 /// A boolean that, unlike most, does not tell absent from false.
