@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::{Map, Value};
 
 use super::{Shape, Type, scalar};
@@ -87,6 +89,10 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Value>, D::Error> {
+        if *self.shape == Shape::Any {
+            // There is nothing to check: managed fields, say, are half of many an object.
+            return Option::deserialize(deserializer);
+        }
         deserializer.deserialize_any(self)
     }
 }
