@@ -120,6 +120,23 @@ impl<'a> Call<'a> {
         answer::negotiated(&self.headers, code, value)
     }
 
+    /// Answers with what has been written, or would have been.
+    ///
+    /// # Errors
+    /// 500 if it has no form that is taken.
+    pub fn written(
+        &self,
+        view: &View,
+        code: u16,
+        object: Value,
+    ) -> Result<Response<Body>, ApiError> {
+        if self.dry_run {
+            return Ok(view.answer(code, &self.headers, object));
+        }
+        let slot = self.api.registry.slot(self.resource)?;
+        view.written(code, &self.headers, &slot, object)
+    }
+
     /// Which objects of the collection.
     ///
     /// # Errors

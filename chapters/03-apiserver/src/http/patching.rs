@@ -138,7 +138,7 @@ pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
             .await?
     };
     let code = if written.created { 201 } else { 200 };
-    let mut response = view.answer(code, &call.headers, written.object);
+    let mut response = call.written(&view, code, written.object)?;
     answer::warn(&mut response, &warnings);
     Ok(response)
 }

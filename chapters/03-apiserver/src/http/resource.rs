@@ -108,7 +108,7 @@ async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
         .create(&call.target(), object, &call.writer())
         .await?;
     warnings.extend(definition_warnings(call, &created));
-    let mut response = view.answer(201, &call.headers, created);
+    let mut response = call.written(&view, 201, created)?;
     answer::warn(&mut response, &warnings);
     Ok(response)
 }
@@ -132,7 +132,7 @@ async fn update(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
         })
         .await?;
     let code = if written.created { 201 } else { 200 };
-    let mut response = view.answer(code, &call.headers, written.object);
+    let mut response = call.written(&view, code, written.object)?;
     answer::warn(&mut response, &warnings);
     Ok(response)
 }

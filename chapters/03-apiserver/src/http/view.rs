@@ -15,8 +15,8 @@ use super::negotiate::{self, Accepted, Form, Format};
 use super::path::{self, Query};
 use crate::protobuf;
 use crate::registry::cache::{Entry, Slot};
-use crate::registry::events;
 use crate::registry::list::Listed;
+use crate::registry::{events, keys, meta};
 use crate::resources::Resource;
 use crate::status::ApiError;
 use crate::table::{self, IncludeObject};
@@ -158,6 +158,37 @@ impl<'a> View<'a> {
         let mut out = Vec::with_capacity(entry.stored.len() + 64);
         self.write(&mut out, slot, entry)?;
         Ok(encode::body(headers, 200, self.wanted.accepted, out))
+    }
+
+    /// Answers with an object that has just been written. It is in the cache by now, in the form
+    /// that everyone else is told, unless somebody has changed it since.
+    ///
+    /// # Errors
+    /// 500 if it has no such form.
+    pub fn written(
+        &self,
+        code: u16,
+        headers: &HeaderMap,
+        slot: &Slot,
+        object: Value,
+    ) -> Result<Response<Body>, ApiError> {
+        let accepted = self.wanted.accepted;
+        let is_text = accepted.format == Format::Json && !accepted.pretty;
+        let revision = meta::resource_version(&object);
+        let key = keys::local(meta::namespace(&object), meta::name(&object));
+        let entry = slot.get(&key).filter(|entry| {
+            let same_form = is_text || accepted.format == Format::Protobuf;
+            same_form && self.is_verbatim(slot) && entry.revision == revision
+        });
+        let Some(entry) = entry else {
+            return Ok(self.answer(code, headers, object));
+        };
+        let mut out = Vec::with_capacity(entry.stored.len() + 64);
+        self.write(&mut out, slot, &entry)?;
+        if is_text {
+            out.push(b'\n');
+        }
+        Ok(encode::body(headers, code, accepted, out))
     }
 
     /// Answers with a list.
