@@ -25,7 +25,22 @@ pub use node::{NodeGraph, PodGraph, authorize_node};
 pub use rbac::RbacState;
 pub use rules::Rule;
 
-use crate::{authn::User, selectors::FieldSelector, status::ApiError};
+use crate::{authn::User, resources::Resource, selectors::FieldSelector, status::ApiError};
+
+/// Whether rights follow from all that objects of a resource say, so that they have to be read as
+/// a whole.
+pub fn looks_at_whole(resource: &Resource) -> bool {
+    let of = (resource.group, resource.plural);
+    resource.group == "rbac.authorization.k8s.io" || of == ("", "persistentvolumes")
+}
+
+/// Where in the objects of any other resource it shows whether rights may follow from them.
+pub fn places(resource: &Resource) -> &'static [&'static [&'static str]] {
+    match (resource.group, resource.plural) {
+        ("", "pods") => PodGraph::POD_PLACES,
+        _ => &[],
+    }
+}
 
 /// The group whose members may do anything, whatever the roles say.
 pub const MASTERS: &str = "system:masters";

@@ -47,17 +47,37 @@ pub struct PodGraph {
 }
 
 impl PodGraph {
-    /// Takes in a new or changed pod. One without a node is nobody's yet.
+    /// Where in a pod [`PodGraph::has_pod`] looks.
+    pub const POD_PLACES: &[&[&str]] = &[
+        &["metadata", "name"],
+        &["metadata", "namespace"],
+        &["spec", "nodeName"],
+        &["spec", "ephemeralContainers"],
+    ];
+
+    /// Whether all is known already that a pod names. What a bound one names is fixed with its
+    /// spec, but for ephemeral containers; one without a node is nobody's yet.
+    pub fn has_pod(&self, pod: &Value) -> bool {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let metadata = &pod["metadata"];
+        let known = self.node_of_pod(&text(&metadata["namespace"]), &text(&metadata["name"]));
+        let can_grow = !pod["spec"]["ephemeralContainers"].is_null();
+        match (known, pod["spec"]["nodeName"].as_str()) {
+            (None, None | Some("")) => true,
+            (Some(known), Some(node)) => known == node && !can_grow,
+            _ => false,
+        }
+    }
+
+    /// Takes in a new or changed pod.
     pub fn set_pod(&mut self, pod: &Value) {
+        if self.has_pod(pod) {
+            return;
+        }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let namespace = text(&pod["metadata"]["namespace"]);
         let name = text(&pod["metadata"]["name"]);
         let node = text(&pod["spec"]["nodeName"]);
-        // What a bound pod names is fixed with its spec, but for ephemeral containers.
-        let can_grow = !pod["spec"]["ephemeralContainers"].is_null();
-        if self.node_of_pod(&namespace, &name) == Some(&node) && !can_grow {
-            return;
-        }
         self.remove_pod(&namespace, &name);
         if node.is_empty() {
             return;

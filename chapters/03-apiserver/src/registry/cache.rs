@@ -25,6 +25,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::codec::Codec;
+use super::glimpse::Wanted;
 use super::keys;
 use crate::protobuf;
 use crate::resources::{self, Catalog, Custom, Definition, Resource, Served};
@@ -112,8 +113,9 @@ fn parse(kv: &KeyValue) -> Value {
 
 /// Somebody who keeps something of his own in step with the cache, such as the roles.
 pub trait Observer {
-    /// There is a new or changed object.
-    fn set(&self, resource: &Resource, object: &Value);
+    /// There is a new or changed object: what the cache has read of it, and all of it, which may
+    /// have to be read yet.
+    fn set(&self, resource: &Resource, glimpse: &Value, whole: &dyn Fn() -> Value);
     /// An object is gone.
     fn remove(&self, resource: &Resource, namespace: &str, name: &str);
 }
@@ -148,6 +150,8 @@ pub struct Slot {
     pub codec: Codec,
     /// `/registry/pods/`
     pub prefix: String,
+    /// What is read of each object.
+    wanted: Wanted,
     content: Arc<Content>,
 }
 
@@ -172,6 +176,7 @@ impl Slot {
         Slot {
             codec: Codec::new(&resource),
             prefix: keys::prefix(&resource),
+            wanted: Wanted::of(&resource),
             content,
             served,
         }
@@ -198,7 +203,8 @@ impl Slot {
         let entries = kvs.iter().filter_map(|kv| {
             let key = std::str::from_utf8(&kv.key).ok()?;
             let key = key.strip_prefix(self.prefix.as_str())?;
-            let entry = Arc::new(Entry::new(&self.resource(), key, kv));
+            let entry = Entry::of(&self.resource(), key, kv, &self.wanted.of_kv(kv));
+            let entry = Arc::new(entry);
             Some((entry.key.clone(), entry))
         });
         let mut state = self.write();
@@ -211,7 +217,7 @@ impl Slot {
     fn reread(&self) {
         let resource = self.resource();
         for entry in self.write().objects.values_mut() {
-            let object: Value = serde_json::from_slice(&entry.stored).unwrap_or_default();
+            let object = self.wanted.read(&entry.stored);
             *entry = Arc::new(Entry {
                 fields: selectors::selectable_fields(&resource, &object),
                 ..Entry::clone(entry)
@@ -297,18 +303,18 @@ impl Slot {
     }
 
     fn load(&self, kv: &KeyValue, key: &str, observer: &dyn Observer) {
-        let object = parse(kv);
-        let entry = Arc::new(Entry::of(&self.resource(), key, kv, &object));
+        let glimpse = self.wanted.of_kv(kv);
+        let entry = Arc::new(Entry::of(&self.resource(), key, kv, &glimpse));
         self.write().objects.insert(entry.key.clone(), entry);
-        observer.set(&self.resource(), &object);
+        observer.set(&self.resource(), &glimpse, &|| parse(kv));
     }
 
     fn apply(&self, kind: EventKind, kv: &KeyValue, key: &str, observer: &dyn Observer) {
         match kind {
             EventKind::Put => {
-                let object = parse(kv);
-                let entry = Arc::new(Entry::of(&self.resource(), key, kv, &object));
-                observer.set(&self.resource(), &object);
+                let glimpse = self.wanted.of_kv(kv);
+                let entry = Arc::new(Entry::of(&self.resource(), key, kv, &glimpse));
+                observer.set(&self.resource(), &glimpse, &|| parse(kv));
                 let mut state = self.write();
                 let previous = state.objects.insert(entry.key.clone(), entry.clone());
                 state.push(Change {

@@ -1,25 +1,26 @@
 //! What admission looks around at: the rest of the cluster, as of now.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
+use super::glimpse::Wanted;
 use super::write::Writer;
-use super::{Registry, Target};
+use super::{Registry, Target, keys};
 use crate::admission::{Admission, Lookup, Operation, Request};
 use crate::authn::User;
 use crate::authz::Attributes;
 use crate::resources::{self, Resource};
 use crate::status::ApiError;
 
+static WANTED: LazyLock<Wanted> = LazyLock::new(Wanted::all_but_managed_fields);
+
 impl Lookup for Registry {
     fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         let resource = looked_up(plural)?;
-        let target = Target {
-            resource,
-            subresource: "",
-            namespace,
-            name,
-        };
-        self.cached(&target).ok()
+        let slot = self.cache.slot(resource)?;
+        let entry = slot.get(&keys::local(namespace, name))?;
+        Some(WANTED.read_versioned(&entry.stored, entry.revision))
     }
 
     fn list(&self, plural: &str, namespace: &str) -> Vec<Value> {
@@ -29,7 +30,7 @@ impl Lookup for Registry {
         let entries = slot.objects(namespace, None);
         entries
             .iter()
-            .filter_map(|entry| slot.codec.decode(&entry.stored, entry.revision).ok())
+            .map(|entry| WANTED.read_versioned(&entry.stored, entry.revision))
             .collect()
     }
 

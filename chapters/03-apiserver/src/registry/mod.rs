@@ -19,7 +19,8 @@
 //! * [`delete`]: deletion in steps: grace periods, finalizers, orphans.
 //! * [`list`]: lists as of one revision, in pages.
 //! * [`cache`]: the watch cache. A reader who wants the latest waits until the cache has reached
-//!   the store's revision, so everyone reads their own writes.
+//!   the store's revision, so everyone reads their own writes. `glimpse`: what it reads of an
+//!   object.
 //! * `definitions`: custom resources come and go.
 //! * [`strategy`]: what each kind sets by itself; `rules`, `certificates`: more of that.
 //! * `gates`: fields whose feature is switched off.
@@ -42,6 +43,7 @@ pub mod delete;
 pub mod events;
 mod flowcontrol;
 mod gates;
+mod glimpse;
 pub mod keys;
 pub mod list;
 pub mod lookup;
@@ -434,12 +436,15 @@ fn range(range: KeyRange) -> RangeRequest {
 }
 
 impl Observer for RwLock<Authorizer> {
-    fn set(&self, resource: &Resource, object: &Value) {
+    fn set(&self, resource: &Resource, glimpse: &Value, whole: &dyn Fn() -> Value) {
         let write = || self.write().unwrap_or_else(PoisonError::into_inner);
+        let read = || self.read().unwrap_or_else(PoisonError::into_inner);
         match resource.group {
-            "" if resource.plural == "pods" => write().graph.set_pod(object),
-            "" if resource.plural == "persistentvolumes" => write().graph.set_volume(object),
-            "rbac.authorization.k8s.io" => write().rbac.set(resource.plural, object),
+            // Most changes of a pod are none of what it needs.
+            "" if resource.plural == "pods" && read().graph.has_pod(glimpse) => {}
+            "" if resource.plural == "pods" => write().graph.set_pod(&whole()),
+            "" if resource.plural == "persistentvolumes" => write().graph.set_volume(&whole()),
+            "rbac.authorization.k8s.io" => write().rbac.set(resource.plural, &whole()),
             _ => {}
         }
     }

@@ -326,6 +326,28 @@ fn supported(resource: &Resource, field: &str) -> bool {
     }
 }
 
+/// Where in an object the fields are that it can be selected by: the names that lead there.
+pub fn places(resource: &Resource) -> Vec<Vec<Box<str>>> {
+    let owned = |names: Vec<&str>| names.into_iter().map(Box::from).collect();
+    let mut places = vec![owned(vec!["metadata", "name"])];
+    if resource.namespaced {
+        places.push(owned(vec!["metadata", "namespace"]));
+    }
+    match resource.custom {
+        Some(custom) => places.extend(
+            custom
+                .selectable_fields()
+                .map(|name| owned(custom::simple(name))),
+        ),
+        None => places.extend(
+            table(resource)
+                .iter()
+                .map(|(_, at, _)| owned(at.split('/').skip(1).collect())),
+        ),
+    }
+    places
+}
+
 /// What an object can be selected by. `resource` is the one it was asked for as: events have
 /// other fields in events.k8s.io than in core.
 pub fn selectable_fields(resource: &Resource, object: &Value) -> Vec<(Cow<'static, str>, String)> {

@@ -18,5 +18,5 @@ pub mod labels;
 mod lexer;
 mod parser;
 
-pub use fields::{FieldSelector, selectable_fields};
+pub use fields::{FieldSelector, places, selectable_fields};
 pub use labels::{LabelSelector, Labels, Operator, Requirement};
