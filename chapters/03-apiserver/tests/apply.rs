@@ -95,17 +95,13 @@ async fn what_cannot_be_applied_is_refused_in_upstream_s_words() {
         me,
         json!({"apiVersion": "apps/v1"}),
         400,
-        "Incorrect version specified in apply patch. Specified patch version: apps/v1, expected: \
-         v1",
+        "invalid object type: apps/v1, Kind=ConfigMap",
     )
     .await;
     for kind in [json!("Secret"), Value::Null] {
         let said = kind.as_str().unwrap_or_default().to_owned();
-        let message = format!(
-            "failed to create typed patch object (default/c; /v1, Kind={said}): no corresponding \
-             type for /v1, Kind={said}"
-        );
-        check(me, json!({"kind": kind}), 500, &message).await;
+        let message = format!("invalid object type: /v1, Kind={said}");
+        check(me, json!({"kind": kind}), 400, &message).await;
     }
     check(
         me,
@@ -336,5 +332,54 @@ async fn parts_of_objects_are_owned_by_who_writes_them() {
         ["controller Apply status apps/v1"]
     );
     assert_eq!(owners(&by_part, replicas), ["hand Update scale apps/v1"]);
+
+    // Labels are not the status's, and what it says of them is owned by nobody.
+    let mut status = deployment(json!({}));
+    status["metadata"]["labels"] = json!({"l": "1"});
+    status["metadata"]["annotations"] = json!({"n": "1"});
+    let (code, by_part) = apply(&mut admin, &path, "fieldManager=controller", status).await;
+    assert_eq!(code, 200, "{by_part}");
+    assert_eq!(by_part["metadata"].get("labels"), None);
+    assert_eq!(owners(&by_part, "/f:metadata/f:labels"), [""; 0]);
+    assert_eq!(
+        owners(&by_part, "/f:metadata/f:annotations/f:n"),
+        ["controller Apply status apps/v1"]
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_restored_keeps_what_was_noted_of_it() {
+    let (server, mut admin) = Server::fresh().await;
+    let entry = |fields: Value| {
+        json!([{"manager": "one", "operation": "Apply", "apiVersion": "v1",
+            "fieldsType": "FieldsV1", "fieldsV1": fields}])
+    };
+    let path = "/api/v1/namespaces/default/configmaps";
+    // Who creates it owns what is in it; of what is not, the record stays.
+    let mut object = map(json!({"a": "1"}));
+    object["metadata"]["managedFields"] = entry(json!({"f:data": {"f:a": {}, "f:b": {}}}));
+    let restore = format!("{path}?fieldManager=restore");
+    let (code, made) = admin.call("POST", &restore, object).await;
+    assert_eq!(code, 201, "{made}");
+    let entries = made["metadata"]["managedFields"].as_array().expect("has");
+    let shown: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry["manager"].as_str(), &entry["fieldsV1"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (Some("one"), &json!({"f:data": {"f:b": {}}})),
+            (Some("restore"), &json!({"f:data": {".": {}, "f:a": {}}})),
+        ]
+    );
+    // What cannot be read is dropped.
+    let mut object = map(json!({"a": "1"}));
+    object["metadata"]["name"] = "other".into();
+    object["metadata"]["managedFields"] = entry(json!({"data": {}}));
+    let (code, made) = admin.call("POST", &restore, object).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(owners(&made, "/f:data/f:a"), ["restore Update - v1"]);
     server.stop().await;
 }

@@ -1,9 +1,11 @@
 //! The merge of a configuration into an object.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::path::Element;
-use super::typed::{entry_element, field_or_item, field_shape, is_atomic, is_hollow};
+use super::typed::{entry_element, field_or_item, field_shape, is_atomic};
 use crate::schema::Shape;
 
 /// The object that results where `new` says what some fields are to be.
@@ -25,52 +27,77 @@ pub(super) fn merge(shape: &Shape, old: &Value, new: &Value) -> Value {
         (Shape::List { .. }, Value::Array(old), Value::Array(new)) if !is_atomic(shape) => {
             Value::Array(merge_lists(shape, old, new))
         }
-        // A map or a list that names nothing leaves what is there alone.
-        (_, Value::Object(_) | Value::Array(_), new) if !is_atomic(shape) && is_hollow(new) => {
+        // To name nothing leaves the members that are there alone.
+        (shape, Value::Object(members), Value::Null)
+            if shape.has_fields() && !is_atomic(shape) && !members.is_empty() =>
+        {
+            old.clone()
+        }
+        (Shape::List { .. }, Value::Array(entries), Value::Null)
+            if !is_atomic(shape) && !entries.is_empty() =>
+        {
             old.clone()
         }
         _ => new.clone(),
     }
 }
 
-/// Entries that `new` has come in its order; those of `old` alone stay after what they followed.
+/// Entries of `new` come in its order; those of `old` alone stay after what they followed. Of an
+/// entry that `old` repeats, `new` says all. Upstream: `visitListItems` of `typed/merge.go`.
 fn merge_lists(shape: &Shape, old: &[Value], new: &[Value]) -> Vec<Value> {
     let element = |(i, entry)| (entry_element(shape, i, entry), entry);
     let olds: Vec<(Element, &Value)> = old.iter().enumerate().map(element).collect();
     let news: Vec<(Element, &Value)> = new.iter().enumerate().map(element).collect();
-    let in_new = |element: &Element| news.iter().any(|(other, _)| other == element);
+    let mut by_element: BTreeMap<&Element, Vec<&Value>> = BTreeMap::new();
+    for (element, value) in &olds {
+        by_element.entry(element).or_default().push(value);
+    }
+    let wanted: BTreeSet<&Element> = news.iter().map(|(element, _)| element).collect();
+    let merged_entry = |(element, entry): &(Element, &Value)| match by_element.get(element) {
+        Some(former) if former.len() == 1 => merge(field_or_item(shape, element), former[0], entry),
+        _ => (*entry).clone(),
+    };
     let mut shared = news
         .iter()
         .map(|(element, _)| element)
-        .filter(|e| olds.iter().any(|(o, _)| o == *e))
+        .filter(|element| by_element.contains_key(element))
         .peekable();
-    let mut left = olds.iter().peekable();
+    let (mut left, mut done) = (0, 0);
+    let mut placed = BTreeSet::new();
     let mut merged = Vec::new();
-    for (element, entry) in &news {
-        while let Some((ours, value)) = left.peek() {
-            if ours == element {
-                left.next();
-                break;
-            } else if !in_new(ours) {
-                merged.push((*value).clone());
-            } else if shared.peek() == Some(&ours) {
-                // The next that both have: what is new only goes before it.
-                break;
+    while left < olds.len() || done < news.len() {
+        if let (Some((ours, _)), Some(next)) = (olds.get(left), news.get(done)) {
+            if *ours == next.0 {
+                merged.push(merged_entry(next));
+                placed.insert(ours);
+                (left, done) = (left + 1, done + 1);
+                shared.next();
+                continue;
             }
-            left.next();
+            if wanted.contains(ours) && shared.peek().is_some_and(|shared| *shared != ours) {
+                // Its turn comes, in the order of `new`.
+                left += 1;
+                continue;
+            }
         }
-        if shared.peek() == Some(&element) {
-            shared.next();
+        if let Some((ours, value)) = olds.get(left) {
+            if !wanted.contains(ours) {
+                merged.push((*value).clone());
+                left += 1;
+                continue;
+            }
+            if placed.contains(ours) {
+                left += 1;
+            }
         }
-        let ours = olds.iter().find(|(ours, _)| ours == element);
-        merged.push(match ours {
-            Some((_, ours)) => merge(field_or_item(shape, element), ours, entry),
-            None => (*entry).clone(),
-        });
+        if let Some(next) = news.get(done) {
+            merged.push(merged_entry(next));
+            placed.insert(&next.0);
+            done += 1;
+            if shared.peek() == Some(&&next.0) {
+                shared.next();
+            }
+        }
     }
-    merged.extend(
-        left.filter(|(ours, _)| !in_new(ours))
-            .map(|(_, value)| (*value).clone()),
-    );
     merged
 }

@@ -22,9 +22,14 @@
 //! | `merge.rs` | the merge of a configuration into an object |
 //! | `misfits.rs` | what of a configuration does not fit its type |
 //! | `update.rs` | the rules of ownership |
+//! | `reset.rs` | fields that a write cannot change |
+//! | `reconcile.rs` | sets that were noted under another schema |
+//! | `versions.rs` | versions that fields may be noted in |
 //! | `managed.rs` | `metadata.managedFields` |
 //!
 //! All versions of a kind have one form here, so a manager's fields never need conversion.
+//! Objects of JSON are sorted by their keys' letters, so the keyed entries of `FieldsV1` are, too,
+//! where upstream sorts numbers by value.
 //! Upstream: `staging/src/k8s.io/apimachinery/pkg/util/managedfields`,
 //! `sigs.k8s.io/structured-merge-diff`; KEP-555.
 
@@ -32,8 +37,11 @@ mod managed;
 mod merge;
 mod misfits;
 mod path;
+mod reconcile;
+mod reset;
 mod typed;
 mod update;
+mod versions;
 
 use serde_json::{Map, Value, json};
 
@@ -42,6 +50,7 @@ use crate::resources::{Custom, Resource};
 use crate::schema::{FieldValidation, Shape, check, type_named};
 use crate::status::ApiError;
 use managed::{Managed, Manager};
+use reset::Reset;
 use update::Conflict;
 
 /// What an object is: a built-in type by its name, or a version that a client has defined.
@@ -59,6 +68,14 @@ impl<'a> Typed<'a> {
         match resource.custom {
             Some(custom) => Typed::Custom(custom),
             None => Typed::Named(resource.schema),
+        }
+    }
+
+    /// Name in OpenAPI.
+    fn name(self) -> &'a str {
+        match self {
+            Typed::Custom(custom) => &custom.schema_name,
+            Typed::Named(name) => name,
         }
     }
 
@@ -103,6 +120,8 @@ impl<'a> From<&'a str> for Typed<'a> {
 
 /// Annotation in which `kubectl apply` keeps what it last applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// What the annotations of an object may take together. Upstream: `TotalAnnotationSizeLimitB`.
+const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 
 /// Applies `config`, the body of the request as it was sent, for `manager`. `live` is the object
 /// as stored, `None` if it is to be created; `api_version` that of the path (`apps/v1`); `now`
@@ -125,21 +144,24 @@ pub fn apply<'a>(
 ) -> Result<Value, ApiError> {
     let typed = typed.into();
     let shape = typed.shape()?;
-    check_config(&shape, typed.kind(), config, api_version)?;
-    let object = match live {
-        Some(live) => managed::without(live),
-        None => typed.empty()?,
-    };
     let mut managed = match live.map(|live| managed::decode(&live["metadata"]["managedFields"])) {
         Some(None) => return Err(ApiError::internal("failed to decode managed fields")),
         Some(Some(managed)) => managed,
         None => Managed::new(),
     };
+    check_config(&shape, typed.kind(), config, api_version)?;
+    let object = match live {
+        Some(live) => managed::without(live),
+        None => typed.empty()?,
+    };
+    let reset = Reset::of(typed, subresource);
     if managed.is_empty() && live.is_some() {
         // What was there before anybody's fields were tracked must not be pruned.
         let before = Manager::updater("before-first-apply", api_version, subresource);
-        update::update(&shape, &typed.empty()?, &object, &mut managed, before, now);
+        let nothing = typed.empty()?;
+        update::update(&shape, &nothing, &object, &mut managed, before, now, &reset);
     }
+    bring_up_to_date(typed, &shape, &mut managed);
     let current = Manager::applier(manager, subresource);
     let attempt = |managed: &mut Managed, force: bool| {
         update::apply(
@@ -150,6 +172,7 @@ pub fn apply<'a>(
             &current,
             api_version,
             force,
+            &reset,
         )
     };
     let before = managed.clone();
@@ -174,8 +197,8 @@ pub fn apply<'a>(
     if let Some(owned) = managed.get_mut(&current) {
         owned.time = Some(now.to_owned());
     }
-    if manager == "kubectl" && !new["metadata"]["annotations"][LAST_APPLIED].is_null() {
-        new["metadata"]["annotations"][LAST_APPLIED] = as_last_applied(config).into();
+    if manager == "kubectl" {
+        renew_last_applied(&mut new, config);
     }
     let mut new = typed.check(new)?;
     managed::write(&managed, &mut new);
@@ -223,11 +246,21 @@ pub fn track_update<'a>(
     let stripped = managed::without(new);
     // Once forgotten, ownership is tracked again from the first apply on.
     if live.is_none() || !managed.is_empty() {
+        bring_up_to_date(typed, &shape, &mut managed);
         let current = Manager::updater(manager, api_version, subresource);
-        update::update(&shape, &old, &stripped, &mut managed, current, now);
+        let reset = Reset::of(typed, subresource);
+        update::update(&shape, &old, &stripped, &mut managed, current, now, &reset);
         managed::cap(&mut managed);
     }
     managed::write(&managed, new);
+}
+
+/// Notes fields as the type is today, and forgets what was noted of versions that are unknown.
+fn bring_up_to_date(typed: Typed, shape: &Shape, managed: &mut Managed) {
+    managed.retain(|_, owned| versions::is_known(typed, &owned.api_version));
+    for owned in managed.values_mut() {
+        owned.set = reconcile::reconcile(shape, std::mem::take(&mut owned.set));
+    }
 }
 
 /// Whether two versions of an object differ in nothing but the times at which fields changed
@@ -251,24 +284,20 @@ fn check_config(
     config: &Value,
     api_version: &str,
 ) -> Result<(), ApiError> {
-    let said = config["apiVersion"].as_str().unwrap_or_default();
-    if said != api_version {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let said = text(&config["apiVersion"]);
+    let (group, version) = said.split_once('/').unwrap_or(("", &said));
+    if said != api_version || config["kind"] != *kind {
         return Err(ApiError::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {said}, \
-             expected: {api_version}"
+            "invalid object type: {group}/{version}, Kind={}",
+            text(&config["kind"])
         )));
     }
     if !config["metadata"]["managedFields"].is_null() {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let misfits = misfits::misfits(shape, config);
     let problem = match misfits.as_slice() {
-        _ if config["kind"] != *kind => format!(
-            "no corresponding type for {group}/{version}, Kind={}",
-            text(&config["kind"])
-        ),
         [] => return Ok(()),
         [one] => one.clone(),
         many => format!("errors:\n  {}", many.join("\n  ")),
@@ -276,10 +305,9 @@ fn check_config(
     let mut error = ApiError::internal("");
     error.details = None;
     error.message = format!(
-        "failed to create typed patch object ({}/{}; {group}/{version}, Kind={}): {problem}",
+        "failed to create typed patch object ({}/{}; {group}/{version}, Kind={kind}): {problem}",
         text(&config["metadata"]["namespace"]),
         text(&config["metadata"]["name"]),
-        text(&config["kind"]),
     );
     Err(error)
 }
@@ -288,7 +316,7 @@ fn check_config(
 fn last_applied(shape: &Shape, live: &Value, api_version: &str) -> Option<path::Set> {
     let text = live["metadata"]["annotations"][LAST_APPLIED].as_str()?;
     let last: Value = serde_json::from_str(text).ok()?;
-    if last["apiVersion"] != api_version {
+    if last["apiVersion"] != api_version || !misfits::misfits(shape, &last).is_empty() {
         return None;
     }
     let difference = typed::compare(shape, &last, live);
@@ -298,6 +326,22 @@ fn last_applied(shape: &Shape, live: &Value, api_version: &str) -> Option<path::
             .difference(&difference.added)
             .difference(&difference.removed),
     )
+}
+
+/// Has the annotation say what is applied now, if there is one and there is room for it.
+fn renew_last_applied(new: &mut Value, config: &Value) {
+    let annotations = new["metadata"]["annotations"].as_object_mut();
+    let Some(annotations) = annotations.filter(|annotations| {
+        let last = annotations.get(LAST_APPLIED).and_then(Value::as_str);
+        last.is_some_and(|last| !last.is_empty())
+    }) else {
+        return;
+    };
+    annotations.insert(LAST_APPLIED.into(), as_last_applied(config).into());
+    let length = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+    if annotations.iter().map(length).sum::<usize>() > ANNOTATIONS_BYTES_MAX {
+        annotations.remove(LAST_APPLIED);
+    }
 }
 
 /// The annotation for a configuration: itself, without the annotation, on a line.
@@ -369,5 +413,7 @@ fn conflict_error(conflicts: &[Conflict]) -> ApiError {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

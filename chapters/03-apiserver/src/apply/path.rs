@@ -41,26 +41,36 @@ impl Element {
     fn encode(&self) -> String {
         match self {
             Element::Field(name) => format!("f:{name}"),
-            Element::Key(keys) => format!("k:{keys}"),
-            Element::Value(value) => format!("v:{value}"),
+            Element::Key(keys) => format!("k:{}", as_go_escapes(keys)),
+            Element::Value(value) => format!("v:{}", as_go_escapes(value)),
             Element::Index(index) => format!("i:{index}"),
         }
     }
 
-    fn decode(text: &str) -> Option<Element> {
-        let (kind, rest) = text.split_once(':')?;
+    fn decode(text: &str) -> Result<Element, Undecodable> {
+        let malformed = |_| Undecodable::Malformed;
+        let (kind, rest) = match text.as_bytes() {
+            [kind, b':', ..] => (*kind, &text[2..]),
+            _ => return Err(Undecodable::Malformed),
+        };
         match kind {
-            "f" => Some(Element::field(rest)),
-            "k" => {
-                let keys: BTreeMap<String, Value> = serde_json::from_str(rest).ok()?;
-                Some(Element::Key(serde_json::to_string(&keys).ok()?))
+            b'f' => Ok(Element::field(rest)),
+            b'k' => {
+                let keys: BTreeMap<String, Value> =
+                    serde_json::from_str(rest).map_err(malformed)?;
+                Ok(Element::keys(
+                    keys.iter().map(|(k, v)| (k.as_str(), v)).collect(),
+                ))
             }
-            "v" => {
-                let value: Value = serde_json::from_str(rest).ok()?;
-                Some(Element::Value(value.to_string()))
+            b'v' => {
+                let value: Value = serde_json::from_str(rest).map_err(malformed)?;
+                Ok(Element::Value(value.to_string()))
             }
-            "i" => rest.parse().ok().map(Element::Index),
-            _ => None,
+            b'i' => match rest.parse() {
+                Ok(index) => Ok(Element::Index(index)),
+                Err(_) => Err(Undecodable::Malformed),
+            },
+            _ => Err(Undecodable::Unknown),
         }
     }
 
@@ -78,6 +88,28 @@ impl Element {
             Element::Index(index) => write!(out, "[{index}]"),
         };
     }
+}
+
+/// Why an element cannot be read.
+enum Undecodable {
+    /// Of a sort that a later version may know.
+    Unknown,
+    Malformed,
+}
+
+/// JSON as Go writes it, which keeps text apart from HTML.
+fn as_go_escapes(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match letter {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                // Writing to a string cannot fail.
+                let _ = write!(escaped, "\\u{:04x}", letter as u32);
+            }
+            _ => escaped.push(letter),
+        }
+    }
+    escaped
 }
 
 /// A set of paths.
@@ -161,6 +193,28 @@ impl Set {
         })
     }
 
+    /// The paths that lead to, or begin with, one of these patterns, where `*` is any element.
+    pub(super) fn matching(mut self, patterns: &[&[&str]]) -> Set {
+        if patterns.iter().any(|pattern| pattern.is_empty()) {
+            return self;
+        }
+        let fits = |pattern: &str, element: &Element| {
+            pattern == "*" || *element == Element::field(pattern)
+        };
+        self.members.retain(|element| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| fits(pattern[0], element))
+        });
+        self.descend(|element, child| {
+            let patterns = patterns.iter().filter(|pattern| fits(pattern[0], element));
+            let below: Vec<&[&str]> = patterns.map(|pattern| &pattern[1..]).collect();
+            match below.as_slice() {
+                [] => Set::default(),
+                below => child.matching(below),
+            }
+        })
+    }
+
     /// Changes each child, and drops those that are empty then.
     fn descend(mut self, change: impl Fn(&Element, Set) -> Set) -> Set {
         self.children = std::mem::take(&mut self.children)
@@ -214,17 +268,22 @@ impl Set {
         Value::Object(fields)
     }
 
-    /// From `FieldsV1`; `None` if it is malformed.
+    /// From `FieldsV1`; `None` if it is malformed. Elements of unknown sorts are left out.
     pub(super) fn decode(fields: &Value) -> Option<Set> {
         let mut set = Set::default();
-        for (key, below) in fields.as_object()? {
-            if key == "." {
-                continue;
-            }
-            let element = Element::decode(key)?;
+        let none = Map::new();
+        let fields = match fields {
+            Value::Null => &none,
+            fields => fields.as_object()?,
+        };
+        for (key, below) in fields.iter().filter(|(key, _)| *key != ".") {
+            let element = match Element::decode(key) {
+                Ok(element) => element,
+                Err(Undecodable::Unknown) => continue,
+                Err(Undecodable::Malformed) => return None,
+            };
             let child = Set::decode(below)?;
-            let below = below.as_object()?;
-            if below.is_empty() || below.contains_key(".") {
+            if child.is_empty() || below.get(".").is_some() {
                 set.members.insert(element.clone());
             }
             if !child.is_empty() {

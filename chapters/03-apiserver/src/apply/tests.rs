@@ -287,7 +287,7 @@ fn a_configuration_that_does_not_fit_is_refused() {
     check(json!({"foo": 1}), ".spec.foo: field not declared in schema");
     check(
         json!({"replicas": "1"}),
-        ".spec.replicas: expected numeric (int or float), got \"1\"",
+        ".spec.replicas: expected numeric (int or float), got string",
     );
     check(
         json!({"template": {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}}),
@@ -370,10 +370,6 @@ fn the_oldest_of_many_updaters_are_joined() {
     );
 }
 
-fn any_data() -> impl Strategy<Value = Value> {
-    prop::collection::btree_map("[a-d]", "[12]", 0..4).prop_map(|map| json!(map))
-}
-
 proptest! {
     #[test]
     fn merged_lists_have_each_entry_once_and_the_appliers_in_its_order(
@@ -395,25 +391,6 @@ proptest! {
         prop_assert_eq!(of(&old).len(), old.len());
         let both = old.iter().filter(|name| new.contains(name)).count();
         prop_assert_eq!(names.len(), old.len() + new.len() - both);
-    }
-
-    #[test]
-    fn what_is_applied_is_there_and_a_second_time_changes_nothing(
-        steps in prop::collection::vec((any_data(), "[xy]"), 1..6)
-    ) {
-        let mut live: Option<Value> = None;
-        for (data, manager) in steps {
-            let config = config_map(data.clone());
-            let apply = |live: Option<&Value>| {
-                apply(CONFIG_MAP, live, &config, &manager, true, "", "v1", NOW).unwrap()
-            };
-            let new = apply(live.as_ref());
-            for (key, value) in data.as_object().unwrap() {
-                prop_assert_eq!(&new["data"][key], value);
-            }
-            prop_assert_eq!(&apply(Some(&new)), &new);
-            live = Some(new);
-        }
     }
 }
 

@@ -111,14 +111,25 @@ pub(super) fn is_hollow(value: &Value) -> bool {
     }
 }
 
-/// The fields that a configuration names: its leaves, and the entries of its lists.
+/// The fields that a configuration names: its leaves, and the entries of its lists. Of entries
+/// that share a key, just that they are there.
 pub(super) fn field_set(shape: &Shape, value: &Value) -> Set {
     let mut set = Set::default();
-    for (element, member, value) in members(shape, value).into_iter().flatten() {
+    for (element, same) in grouped(shape, Some(value)).into_iter().flatten() {
+        let [(member, value)] = same.as_slice() else {
+            set.members.insert(element);
+            continue;
+        };
         let below = field_set(member, value);
-        let is_entry = !matches!(element, Element::Field(_));
-        let is_users_key = matches!(shape, Shape::Map { .. } | Shape::Deduced);
-        if is_entry || is_users_key || is_hollow(value) || members(member, value).is_none() {
+        let is_named = match &element {
+            Element::Field(name) => match shape.as_struct() {
+                Some(owner) => owner.field(name).is_some(),
+                None => false,
+            },
+            _ => false,
+        };
+        let is_empty_map = value.as_object().is_some_and(Map::is_empty);
+        if !is_named || value.is_null() || is_empty_map || members(member, value).is_none() {
             set.members.insert(element.clone());
         }
         if !below.is_empty() {
@@ -156,38 +167,62 @@ fn compare_at(
     let has_members = !hollow
         && (olds.is_some() || old.is_none_or(is_hollow))
         && (news.is_some() || new.is_none_or(is_hollow));
-    if has_members {
-        let (olds, news) = (olds.unwrap_or_default(), news.unwrap_or_default());
-        let elements: BTreeSet<&Element> = olds.keys().chain(news.keys()).collect();
-        for element in elements {
-            path.push(element.clone());
-            match (
-                olds.get(element).map(Vec::as_slice),
-                news.get(element).map(Vec::as_slice),
-            ) {
-                (None | Some([_]), None | Some([_])) => {
-                    let one = |group: Option<&Vec<(&Shape, _)>>| group.map(|group| group[0].1);
-                    let (old, new) = (one(olds.get(element)), one(news.get(element)));
-                    compare_at(field_or_item(shape, element), old, new, path, to);
-                }
-                // Entries that share a key are compared as one leaf.
-                (old, new) => {
-                    let values = |group: Option<&[(_, &Value)]>| -> Option<Value> {
-                        group.map(|group| group.iter().map(|(_, value)| (*value).clone()).collect())
-                    };
-                    compare_leaf(values(old).as_ref(), values(new).as_ref(), path, to);
-                }
-            }
-            path.pop();
+    if !has_members {
+        // Where the type says nothing, a map may become a scalar, and its members go with it.
+        if !hollow && olds.is_some() != news.is_some() {
+            compare_members(shape, olds.as_ref(), news.as_ref(), path, to);
         }
-        match (old, new) {
-            (None, _) => to.added.insert(path),
-            (_, None) => to.removed.insert(path),
-            _ => {}
-        }
-        return;
+        return compare_leaf(old, new, path, to);
     }
-    compare_leaf(old, new, path, to);
+    compare_members(shape, olds.as_ref(), news.as_ref(), path, to);
+    match (old, new) {
+        (None, _) => to.added.insert(path),
+        (_, None) => to.removed.insert(path),
+        _ => {}
+    }
+}
+
+fn compare_members(
+    shape: &Shape,
+    olds: Option<&Grouped>,
+    news: Option<&Grouped>,
+    path: &mut Vec<Element>,
+    to: &mut Comparison,
+) {
+    let groups = [olds, news].into_iter().flatten();
+    let elements: BTreeSet<&Element> = groups.flat_map(BTreeMap::keys).collect();
+    for element in elements {
+        let (before, after) = (values_of(olds, element), values_of(news, element));
+        let member = field_or_item(shape, element);
+        path.push(element.clone());
+        // Entries that share a key are a leaf, which comes and goes as a whole.
+        match (before.as_slice(), after.as_slice()) {
+            ([] | [_], [] | [_]) => {
+                let (old, new) = (before.first().copied(), after.first().copied());
+                compare_at(member, old, new, path, to);
+            }
+            ([_, _, ..], [_, _, ..]) if before != after => to.modified.insert(path),
+            ([_, _, ..], [_, _, ..]) => {}
+            ([_, _, ..], after) => {
+                if let [new] = after {
+                    compare_at(member, None, Some(new), path, to);
+                }
+                to.removed.insert(path);
+            }
+            (before, _) => {
+                if let [old] = before {
+                    compare_at(member, Some(old), None, path, to);
+                }
+                to.added.insert(path);
+            }
+        }
+        path.pop();
+    }
+}
+
+fn values_of<'a>(side: Option<&Grouped<'a>>, element: &Element) -> Vec<&'a Value> {
+    let group = side.and_then(|side| side.get(element)).into_iter();
+    group.flatten().map(|(_, value)| *value).collect()
 }
 
 fn compare_leaf(old: Option<&Value>, new: Option<&Value>, path: &[Element], to: &mut Comparison) {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::managed::{Managed, Manager, Owned};
 use super::merge::merge;
 use super::path::{Element, Set};
+use super::reset::Reset;
 use super::typed::{self, Comparison};
 use crate::schema::Shape;
 
@@ -15,18 +16,6 @@ use crate::schema::Shape;
 pub(super) struct Conflict {
     pub(super) manager: Manager,
     pub(super) path: Vec<Element>,
-}
-
-/// What each write may not own: `status` by way of the object, `spec` by way of its status.
-pub(super) fn ignored(shape: &Shape, subresource: &str) -> Set {
-    let apart = shape
-        .as_struct()
-        .is_none_or(|owner| owner.keeps_status_apart);
-    match subresource {
-        "" if apart => Set::of_fields(&["status"]),
-        "status" => Set::of_fields(&["spec"]),
-        _ => Set::default(),
-    }
 }
 
 /// Fields that nobody owns: they identify the object, or are the server's own.
@@ -58,15 +47,15 @@ fn take_over(
     managed: &mut Managed,
     current: &Manager,
     force: bool,
+    reset: &Reset,
 ) -> Result<Comparison, Vec<Conflict>> {
-    let ignored = ignored(shape, &current.subresource);
     let mut comparison = typed::compare(shape, old, new);
     for set in [
         &mut comparison.removed,
         &mut comparison.modified,
         &mut comparison.added,
     ] {
-        *set = std::mem::take(set).recursive_difference(&ignored);
+        *set = reset.filter(std::mem::take(set));
     }
     let changed = comparison.modified.clone().union(&comparison.added);
     let mut conflicts = Vec::new();
@@ -101,19 +90,18 @@ pub(super) fn update(
     managed: &mut Managed,
     current: Manager,
     now: &str,
+    reset: &Reset,
 ) {
     // An entry of its own for this write, so that the time changes only when a field does.
     let this_write = Manager {
         name: String::new(),
         ..current.clone()
     };
-    let Ok(comparison) = take_over(shape, old, new, managed, &this_write, true) else {
+    let Ok(comparison) = take_over(shape, old, new, managed, &this_write, true, reset) else {
         return;
     };
     let set = comparison.modified.union(&comparison.added);
-    let set = set
-        .recursive_difference(&ignored(shape, &current.subresource))
-        .difference(&unowned());
+    let set = set.difference(&unowned());
     if set.is_empty() {
         return;
     }
@@ -131,6 +119,7 @@ pub(super) fn update(
 }
 
 /// Merges a configuration into `live`; prunes what its manager applied before and no longer does.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn apply(
     shape: &Shape,
     live: &Value,
@@ -139,10 +128,10 @@ pub(super) fn apply(
     current: &Manager,
     api_version: &str,
     force: bool,
+    reset: &Reset,
 ) -> Result<Value, Vec<Conflict>> {
     let merged = merge(shape, live, config);
-    let set =
-        typed::field_set(shape, config).recursive_difference(&ignored(shape, &current.subresource));
+    let set = reset.filter(typed::field_set(shape, config));
     let before = managed.remove(current);
     let time = before.as_ref().and_then(|owned| owned.time.clone());
     let owned = Owned {
@@ -155,7 +144,7 @@ pub(super) fn apply(
         Some(before) if !before.set.is_empty() => prune(shape, merged, managed, &before.set),
         _ => merged,
     };
-    take_over(shape, live, &new, managed, current, force)?;
+    take_over(shape, live, &new, managed, current, force, reset)?;
     if let Some(owned) = managed.get_mut(current) {
         owned.set = std::mem::take(&mut owned.set).difference(&unowned());
     }

@@ -9,7 +9,7 @@ use super::structural::{Additional, ListKind, Schema};
 use crate::schema::{Field, ListType, Shape, Type, type_named};
 
 /// The shape of whole objects of a version: what every object has, and what its schema says.
-pub fn shape_of(root: &Schema, has_status: bool) -> Shape {
+pub fn shape_of(root: &Schema) -> Shape {
     let mut owner = struct_of(root);
     owner
         .fields
@@ -24,7 +24,6 @@ pub fn shape_of(root: &Schema, has_status: bool) -> Shape {
         .fields
         .extend(own.map(|(name, shape)| field(name, shape)));
     owner.fields.sort_by(|a, b| a.name.cmp(&b.name));
-    owner.keeps_status_apart = has_status;
     owner.atomic = false;
     Shape::Own(Arc::new(owner))
 }
@@ -59,7 +58,7 @@ fn shape(schema: &Schema) -> Shape {
 }
 
 fn embedded(schema: &Schema) -> Shape {
-    match shape_of(schema, false) {
+    match shape_of(schema) {
         Shape::Own(owner) if schema.atomic => Shape::Own(Arc::new(Type {
             atomic: true,
             ..Type::clone(&owner)
@@ -80,7 +79,6 @@ fn struct_of(schema: &Schema) -> Type {
         atomic: schema.atomic,
         key_defaults: schema.properties.iter().filter_map(default).collect(),
         is_open: schema.preserve,
-        keeps_status_apart: false,
     }
 }
 

@@ -146,7 +146,6 @@ impl Registry {
         strategy::prepare_create(resource, &mut object);
         strategy::fill_in_requester(resource, &mut object, writer.user);
         if !writer.apply {
-            meta::set(&mut object, "managedFields", None);
             let version = keys::stored_as(resource).api_version();
             // The status of a new object is the server's, and not its writer's.
             let status = match object.as_object_mut() {

@@ -107,9 +107,8 @@ impl Definition {
         let version = |version: &Value| {
             let name = text(&version["name"]);
             let schema = Schema::root(&version["schema"]["openAPIV3Schema"]);
-            let has_status = !version["subresources"]["status"].is_null();
             Arc::new(Custom {
-                shape: shape_of(&schema, has_status),
+                shape: shape_of(&schema),
                 schema,
                 schema_name: schema_name(&definition.group, &name, &definition.kind),
                 version: name,

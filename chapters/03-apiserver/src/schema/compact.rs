@@ -199,7 +199,6 @@ fn build_type(name: &str, schema: &Value, by_name: &HashMap<Box<str>, TypeRef>) 
         atomic: facts::is_atomic_struct(short),
         key_defaults: Vec::new(),
         is_open: false,
-        keeps_status_apart: true,
     }
 }
 

@@ -60,8 +60,6 @@ pub struct Type {
     pub key_defaults: Vec<(Box<str>, serde_json::Value)>,
     /// It may have other fields, too.
     pub is_open: bool,
-    /// The object's own path leaves `status` alone: it has a path of its own.
-    pub keeps_status_apart: bool,
 }
 
 /// A field of a struct.
