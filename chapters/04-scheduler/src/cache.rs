@@ -14,6 +14,17 @@ use crate::node_info::{NodeInfo, PodInfo};
 use crate::schedule::Snapshot;
 use crate::volumes::VolumeCache;
 
+/// Whom it could help that a pod is on a node, or is another now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Helps {
+    /// Nobody.
+    Nobody,
+    /// A pod that wants to be near others, or that counts them.
+    WhoLooksAtPods,
+    /// Any pod: it asks for less, or is not anymore what others keep away from.
+    Anybody,
+}
+
 /// Nodes, the pods on them, and what else decisions look at.
 #[derive(Debug, Default)]
 pub struct Cache {
@@ -80,22 +91,31 @@ impl Cache {
         }
     }
 
-    /// Puts a pod on a node, or takes over what has changed about it. Returns whether anything
-    /// has.
-    pub fn assign(&mut self, pod: &Pod, node: &str) -> bool {
+    /// Whether a pod is on a node.
+    pub fn is_assigned(&self, uid: &str) -> bool {
+        self.assigned.contains_key(uid)
+    }
+
+    /// Puts a pod on a node, or takes over what has changed about it.
+    pub fn assign(&mut self, pod: &Pod, node: &str) -> Helps {
         let info = Arc::new(PodInfo::new(pod));
-        if self.assigned.get(&info.uid).is_some_and(|at| at == node)
-            && self.pods_of(node).contains(&info)
-        {
-            return false;
-        }
+        let is_here = self.assigned.get(&info.uid).is_some_and(|at| at == node);
+        let mut pods = self.pods_of(node).iter();
+        let before = pods.find(|before| is_here && before.uid == info.uid);
+        let helps = match before {
+            Some(before) if *before == info => return Helps::Nobody,
+            Some(before) if before.labels != info.labels || before.requests != info.requests => {
+                Helps::Anybody
+            }
+            _ => Helps::WhoLooksAtPods,
+        };
         self.forget(&info.uid.clone());
         self.assigned.insert(info.uid.clone(), node.to_owned());
         match self.find(node) {
             Ok(at) => self.nodes[at].add_pod(info),
             Err(_) => self.homeless.entry(node.to_owned()).or_default().push(info),
         }
-        true
+        helps
     }
 
     /// Takes a pod off its node. Returns whether it was on one.

@@ -5,8 +5,10 @@
 //! beside it.
 
 mod storage;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +18,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, Pod, Service};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
+use tokio::task::JoinHandle;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Helps};
 use crate::events::{COMPONENT, Recorder};
 use crate::inputs::{self, Input};
 use crate::queue::Queue;
@@ -31,6 +34,12 @@ type Bound = (
     Vec<PersistentVolume>,
     Result<(), BindError>,
 );
+
+/// How long the API server may take to answer a binding. A pod whose binding is never answered
+/// would be in flight for ever; as it is not known whether it was bound, it is tried again, and the
+/// API server refuses that if it was. Upstream: the client's connection is closed when the server
+/// does not answer a ping for 45 s.
+const BIND_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Decisions on half a cluster would be wrong ones.
 const NEEDED: [&str; 5] = [
@@ -48,6 +57,10 @@ pub struct Driver {
     cache: Cache,
     queue: Queue,
     binding: FuturesUnordered<BoxFuture<'static, Bound>>,
+    bind_timeout: Duration,
+    /// Conditions that are being written, by the pod's uid: a binding waits for its pod's, else the
+    /// pod could be told after it that it does not fit.
+    telling: HashMap<String, JoinHandle<()>>,
     /// What the running list of each resource has shown, to know at its end what is gone.
     listed: BTreeMap<&'static str, HashSet<String>>,
     /// The resources whose first list is still to come, of those that decisions need.
@@ -63,6 +76,8 @@ impl Driver {
             cache: Cache::default(),
             queue: Queue::default(),
             binding: FuturesUnordered::new(),
+            bind_timeout: BIND_TIMEOUT,
+            telling: HashMap::new(),
             listed: BTreeMap::new(),
             unsynced: HashSet::from(NEEDED),
         }
@@ -135,11 +150,15 @@ impl Driver {
         }
         if let Some(node) = spec.node_name.clone().filter(|node| !node.is_empty()) {
             self.queue.remove(&uid);
-            if self.cache.assign(&pod, &node) {
-                // A pod that is there now can only help one that wants to be near it, or that
-                // counts pods.
-                self.queue.retry(Instant::now(), cares_for_pods);
+            match self.cache.assign(&pod, &node) {
+                Helps::Nobody => {}
+                Helps::WhoLooksAtPods => self.queue.retry(Instant::now(), looks_at_pods),
+                Helps::Anybody => self.queue.retry(Instant::now(), |_| true),
             }
+            return;
+        }
+        if !self.queue.contains(&uid) && self.cache.is_assigned(&uid) {
+            // It was bound a moment ago, and this is older.
             return;
         }
         let is_ours = spec.scheduler_name.as_deref().unwrap_or(COMPONENT) == COMPONENT;
@@ -157,6 +176,7 @@ impl Driver {
 
     fn remove_pod(&mut self, uid: &str) {
         self.queue.remove(uid);
+        self.telling.remove(uid);
         if self.cache.forget(uid) {
             self.queue.retry(Instant::now(), |_| true);
         }
@@ -264,10 +284,16 @@ impl Driver {
         self.cache.assign(&pod, &node);
         self.cache.volumes.assume(&volumes);
         let client = self.client.clone();
+        let told = self.telling.remove(&pod.uid().unwrap_or_default());
+        let timeout = self.bind_timeout;
         self.binding.push(Box::pin(async move {
+            if let Some(told) = told {
+                // Whether it was written or not: it is not written after this.
+                let _ = tokio::time::timeout(timeout, told).await;
+            }
             let bound = bind_volumes(&client, &volumes).await;
             let result = match bound {
-                Ok(()) => bind(client, &pod, &node).await.map_err(BindError::Api),
+                Ok(()) => bind(client, &pod, &node, timeout).await,
                 Err(error) => Err(error),
             };
             (pod, node, volumes, result)
@@ -318,12 +344,13 @@ impl Driver {
         self.recorder
             .warning(&pod, "FailedScheduling", message.clone());
         if let Some(condition) = unschedulable(&pod, message) {
-            tokio::spawn(set_condition(self.client.clone(), pod, condition));
+            let told = tokio::spawn(set_condition(self.client.clone(), pod, condition));
+            self.telling.insert(uid, told);
         }
     }
 }
 
-fn cares_for_pods(pod: &Pod) -> bool {
+fn looks_at_pods(pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
     spec.is_some_and(|spec| {
         let affinity = spec.affinity.as_ref();

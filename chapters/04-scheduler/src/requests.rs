@@ -22,6 +22,9 @@ pub enum BindError {
     /// The API server said no to the binding.
     #[error("binding rejected: {0}")]
     Api(kube::Error),
+    /// The API server did not answer in time.
+    #[error("binding not answered within {0:?}")]
+    Timeout(Duration),
     /// Its claims did not get their volumes.
     #[error("running PreBind plugin \"VolumeBinding\": binding volumes: {0}")]
     Volumes(String),
@@ -70,8 +73,14 @@ fn pods_beside(client: Client, pod: &Pod) -> Api<Pod> {
 ///
 /// # Errors
 ///
-/// If it says no, or cannot be reached.
-pub async fn bind(client: Client, pod: &Pod, node: &str) -> kube::Result<()> {
+/// If it says no, cannot be reached, or does not answer within `timeout`: then the pod may be bound,
+/// or may be yet.
+pub async fn bind(
+    client: Client,
+    pod: &Pod,
+    node: &str,
+    timeout: Duration,
+) -> Result<(), BindError> {
     let binding = Binding {
         metadata: ObjectMeta {
             name: Some(pod.name_any()),
@@ -88,10 +97,12 @@ pub async fn bind(client: Client, pod: &Pod, node: &str) -> kube::Result<()> {
     };
     let pods = pods_beside(client, pod);
     let name = pod.name_any();
-    let _status: Status = pods
-        .create_subresource("binding", &name, &PostParams::default(), &binding)
-        .await?;
-    Ok(())
+    let params = PostParams::default();
+    let answer = pods.create_subresource::<_, Status>("binding", &name, &params, &binding);
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(answer) => answer.map(drop).map_err(BindError::Api),
+        Err(_) => Err(BindError::Timeout(timeout)),
+    }
 }
 
 /// The condition that says why a pod has no node; none if it says so already.
