@@ -5,6 +5,7 @@
 
 mod any;
 mod plain;
+mod slices;
 
 use std::collections::BTreeMap;
 
