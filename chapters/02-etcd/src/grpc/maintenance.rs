@@ -110,15 +110,10 @@ impl Maintenance for Server {
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
         let (hash, hash_revision) = self.hash_at(request.into_inner().revision).await?;
-        // Before the first compaction etcd says that none was with -1.
-        let compact_revision = match self.store.compact_revision() {
-            0 => -1,
-            revision => revision,
-        };
         Ok(Response::new(HashKvResponse {
             header: self.header(),
             hash,
-            compact_revision,
+            compact_revision: self.store.compact_revision(),
             hash_revision,
         }))
     }

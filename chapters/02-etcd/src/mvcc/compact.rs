@@ -40,9 +40,7 @@ impl Sweep {
 impl Mvcc {
     /// Makes `at` the oldest revision that can be read and watched from.
     pub(super) fn compact(&mut self, at: Revision) -> Result<(), Error> {
-        // As in etcd nothing can be compacted, as long as nothing is.
-        let is_idle = at == 0 && self.compact_revision == 0;
-        if at <= self.compact_revision && !is_idle {
+        if at <= self.compact_revision {
             return Err(Error::Compacted {
                 compact_revision: self.compact_revision,
             });

@@ -113,7 +113,8 @@ impl Default for Mvcc {
         Self {
             // As in etcd: revision 1 is the empty store, so 0 can mean "now".
             revision: 1,
-            compact_revision: 0,
+            // As in etcd: so the first compaction may be one to 0, which drops nothing.
+            compact_revision: -1,
             index: Index::default(),
             history: History::default(),
             leases: BTreeMap::new(),
@@ -129,7 +130,7 @@ impl Mvcc {
         self.revision
     }
 
-    /// The oldest revision that can still be read; 0 before the first compaction.
+    /// The oldest revision that can still be read; -1 before the first compaction.
     pub fn compact_revision(&self) -> Revision {
         self.compact_revision
     }

@@ -28,7 +28,7 @@ impl Store {
         self.handle.shared.read().revision()
     }
 
-    /// The oldest revision that can still be read; 0 before the first compaction.
+    /// The oldest revision that can still be read; -1 before the first compaction.
     pub fn compact_revision(&self) -> Revision {
         self.handle.shared.read().compact_revision()
     }

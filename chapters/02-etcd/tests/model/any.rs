@@ -128,7 +128,7 @@ pub fn command() -> impl Strategy<Value = Command> {
         5 => put().prop_map(|op| Command::Txn(op.into())),
         2 => delete().prop_map(|op| Command::Txn(op.into())),
         5 => txn(nested).prop_map(Command::Txn),
-        1 => (1..30i64).prop_map(Command::Compact),
+        1 => (-1..30i64).prop_map(Command::Compact),
         2 => (0..4i64, 0..9i64).prop_map(|(id, ttl_seconds)| Command::LeaseGrant { id, ttl_seconds }),
         1 => (1..4i64).prop_map(Command::LeaseRevoke),
     ]

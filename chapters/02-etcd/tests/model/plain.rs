@@ -26,9 +26,9 @@ pub struct Model {
 impl Model {
     /// An empty store, which is at revision 1.
     pub fn new() -> Self {
-        let revision = 1;
         Self {
-            revision,
+            revision: 1,
+            compacted: -1,
             ..Self::default()
         }
     }
@@ -113,7 +113,7 @@ impl Model {
                 Ok(Applied::Txn(self.run(txn, &before, next)))
             }
             Command::Compact(revision) => {
-                if *revision <= self.compacted && (*revision, self.compacted) != (0, 0) {
+                if *revision <= self.compacted {
                     let compact_revision = self.compacted;
                     return Err(Error::Compacted { compact_revision });
                 }

@@ -1,5 +1,6 @@
 # Puts and gets, with every flag, in every form of output.
 etcdctl compaction 0
+etcdctl compaction 0
 etcdctl put a 1
 etcdctl put a 2 --prev-kv
 etcdctl put b 2

@@ -166,15 +166,10 @@ fn write_store(text: &mut Text, server: &Server) {
         "The revision of the last write.",
         store.revision(),
     );
-    // etcd, too, has no compaction at -1.
-    let compacted = match store.compact_revision() {
-        0 => -1,
-        revision => revision,
-    };
     text.gauge(
         "etcd_debugging_mvcc_compact_revision",
         "The revision of the last compaction.",
-        compacted,
+        store.compact_revision(),
     );
     let (watchers, streams, behind) = store.watch_counts();
     for (name, help, value) in [
