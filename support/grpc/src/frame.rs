@@ -91,11 +91,11 @@ impl Head {
         })
     }
 
-    /// Appends the head to `out`.
-    pub fn put(self, out: &mut Vec<u8>) {
+    /// The head as it is sent.
+    pub fn bytes(self) -> [u8; HEAD_BYTES] {
         let [_, l0, l1, l2] = u32::try_from(self.length).unwrap_or(u32::MAX).to_be_bytes();
-        out.extend_from_slice(&[l0, l1, l2, self.kind, self.flags]);
-        out.extend_from_slice(&self.stream.to_be_bytes());
+        let [s0, s1, s2, s3] = self.stream.to_be_bytes();
+        [l0, l1, l2, self.kind, self.flags, s0, s1, s2, s3]
     }
 }
 
@@ -107,7 +107,7 @@ pub fn put(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) 
         flags,
         stream,
     };
-    head.put(out);
+    out.extend_from_slice(&head.bytes());
     out.extend_from_slice(payload);
 }
 

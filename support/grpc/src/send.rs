@@ -172,20 +172,15 @@ impl<S: Service> Connection<S> {
                 flags: 0,
                 stream: id,
             };
-            head.put(&mut sending.out);
+            sending.out.extend_from_slice(&head.bytes());
             sending.out.extend_from_slice(&prefix);
             sending.out.extend_from_slice(message);
             sending.window -= length as i64;
-            put_block(&mut sending.out, id, flag::END_STREAM, |out| {
-                sending.heads.last(out)
-            });
-            stream.end = Some(End::Data);
-            self.close(id);
         } else {
             stream.unsent.push_back([&prefix, message].concat().into());
-            stream.end = Some(End::Well);
-            self.send_stream(id);
         }
+        stream.end = Some(End::Well);
+        self.send_stream(id);
     }
 
     /// Answers that a call failed, or ends one that was begun to be answered.
@@ -308,24 +303,20 @@ impl<S: Service> Connection<S> {
             }
         }
         match &stream.end {
-            None => {}
+            None => return,
             Some(End::Data) => {
                 frame::put(&mut sending.out, kind::DATA, flag::END_STREAM, id, &[]);
-                self.close(id);
             }
-            Some(End::Well) => {
-                put_block(&mut sending.out, id, flag::END_STREAM, |out| {
-                    sending.heads.last(out)
-                });
-                self.close(id);
-            }
+            Some(End::Well) => put_block(&mut sending.out, id, flag::END_STREAM, |out| {
+                sending.heads.last(out);
+            }),
             Some(End::Trailers(block)) => {
                 put_block(&mut sending.out, id, flag::END_STREAM, |out| {
                     out.extend_from_slice(block);
                 });
-                self.close(id);
             }
         }
+        self.close(id);
     }
 }
 
@@ -343,13 +334,11 @@ fn put_block(out: &mut Vec<u8>, stream: u32, flags: u8, write: impl FnOnce(&mut 
         flags: flags | flag::END_HEADERS,
         stream,
     };
-    head.put(out);
+    out.extend_from_slice(&head.bytes());
     write(out);
     // The length is known now.
     head.length = out.len() - start - frame::HEAD_BYTES;
-    let mut bytes = Vec::with_capacity(frame::HEAD_BYTES);
-    head.put(&mut bytes);
-    out[start..start + frame::HEAD_BYTES].copy_from_slice(&bytes);
+    out[start..start + frame::HEAD_BYTES].copy_from_slice(&head.bytes());
 }
 
 fn put_headers(block: &mut Vec<u8>, headers: &http::HeaderMap) {
