@@ -13,13 +13,13 @@ use informers::work_queue::WorkQueue;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service,
-    ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ResourceQuota, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::runtime::watcher;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,8 @@ pub struct SharedInformers {
     pub persistent_volume_claims: SharedInformer<PersistentVolumeClaim>,
     /// Classes of storage.
     pub storage_classes: SharedInformer<StorageClass>,
+    /// Quotas of all namespaces.
+    pub resource_quotas: SharedInformer<ResourceQuota>,
 }
 
 impl Default for SharedInformers {
@@ -104,6 +106,7 @@ impl Default for SharedInformers {
             )]),
             persistent_volume_claims: SharedInformer::new(&[]),
             storage_classes: SharedInformer::new(&[]),
+            resource_quotas: SharedInformer::new(&[]),
         }
     }
 }
@@ -139,6 +142,8 @@ pub struct Stores {
     pub persistent_volume_claims: Store<PersistentVolumeClaim>,
     /// Classes of storage.
     pub storage_classes: Store<StorageClass>,
+    /// Quotas.
+    pub resource_quotas: Store<ResourceQuota>,
 }
 
 impl SharedInformers {
@@ -159,6 +164,7 @@ impl SharedInformers {
             persistent_volumes: self.persistent_volumes.store(),
             persistent_volume_claims: self.persistent_volume_claims.store(),
             storage_classes: self.storage_classes.store(),
+            resource_quotas: self.resource_quotas.store(),
         }
     }
 
@@ -171,72 +177,22 @@ impl SharedInformers {
         };
         let node_leases = Api::namespaced(client.clone(), "kube-node-lease");
         let synced = [
-            start(
-                self.pods,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.replica_sets,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.deployments,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.services,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.endpoint_slices,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.endpoints,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.nodes,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
+            start_all(self.pods, context, kind),
+            start_all(self.replica_sets, context, kind),
+            start_all(self.deployments, context, kind),
+            start_all(self.services, context, kind),
+            start_all(self.endpoint_slices, context, kind),
+            start_all(self.endpoints, context, kind),
+            start_all(self.nodes, context, kind),
+            start_all(self.namespaces, context, kind),
+            start_all(self.service_accounts, context, kind),
+            start_all(self.persistent_volumes, context, kind),
+            start_all(self.persistent_volume_claims, context, kind),
+            start_all(self.storage_classes, context, kind),
+            start_all(self.resource_quotas, context, kind),
             start(
                 self.leases,
                 node_leases,
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.namespaces,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.service_accounts,
-                Api::all(client.clone()),
                 Selection::default(),
                 context,
                 kind,
@@ -248,27 +204,6 @@ impl SharedInformers {
                 context,
                 kind,
             ),
-            start(
-                self.persistent_volumes,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.persistent_volume_claims,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
-            start(
-                self.storage_classes,
-                Api::all(client.clone()),
-                Selection::default(),
-                context,
-                kind,
-            ),
         ];
         Box::pin(async move {
             for mut synced in synced {
@@ -277,6 +212,19 @@ impl SharedInformers {
             }
         })
     }
+}
+
+/// Starts an informer of all objects of its resource, in whatever namespace.
+fn start_all<K>(
+    informer: SharedInformer<K>,
+    context: &Context,
+    kind: Informers,
+) -> watch::Receiver<bool>
+where
+    K: Object + Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let api = Api::all(context.client.clone());
+    start(informer, api, Selection::default(), context, kind)
 }
 
 fn start<K>(

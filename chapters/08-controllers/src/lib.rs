@@ -22,10 +22,11 @@
 //! | [`node_ipam`] | each node has a range of pod addresses | `nodeipam` |
 //! | [`node_lifecycle`] | silent nodes are known, and their pods move | `nodelifecycle`, `tainteviction` |
 //! | [`pod_gc`] | pods of nodes that are gone go too | `podgc` |
+//! | [`resource_quota`] | what is used of each quota is known | `resourcequota` |
 //! | [`persistent_volume`] | claims have volumes, and what is in use stays | `volume/persistentvolume`, `volume/pv*protection` |
 //!
-//! Read [`replica_set`] first, then [`deployment`]. Left out so far: everything whose kinds the
-//! API server does not serve yet (Jobs, DaemonSets, StatefulSets, autoscaling).
+//! Read [`replica_set`] first, then [`deployment`]. Left out so far: Jobs, DaemonSets,
+//! StatefulSets, ReplicationControllers, disruption budgets and autoscaling.
 
 pub mod config;
 pub mod context;
@@ -43,6 +44,7 @@ pub mod pod_gc;
 pub mod pods;
 pub mod recorder;
 pub mod replica_set;
+pub mod resource_quota;
 pub mod service_account;
 
 use informers::leader_election::LeaderElector;
@@ -100,6 +102,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let taint_eviction = node_lifecycle::taint_eviction::register(&mut informers);
     let pod_gc = pod_gc::register(&mut informers);
     let persistent_volume = persistent_volume::register(&mut informers);
+    let resource_quota = resource_quota::register(&mut informers);
     let protection = persistent_volume::protection::register(&mut informers);
 
     let (recorder, write_events) = Recorder::new(client.clone());
@@ -126,6 +129,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         pod_gc(&context);
         persistent_volume(&context);
         protection(&context);
+        resource_quota(&context);
         garbage::start(&context);
         leading.cancelled().await;
     }

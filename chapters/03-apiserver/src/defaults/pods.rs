@@ -1,12 +1,11 @@
 //! Defaults of pods and of pod templates.
 //!
-//! Upstream: `pkg/apis/core/v1/defaults.go`; the quality-of-service class:
-//! `pkg/apis/core/v1/helper/qos/qos.go`.
+//! Upstream: `pkg/apis/core/v1/defaults.go`.
 
 use serde_json::{Value, json};
 
 use super::{child_value, existing, items, or_set, or_set_value, present, set};
-use crate::validation::quantity::Quantity;
+pub use quota_usage::qos_class;
 
 /// `0644`, as the number that JSON has.
 const FILE_MODE: i64 = 0o644;
@@ -183,36 +182,6 @@ fn is_latest(image: &str) -> bool {
     name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
 }
 
-/// The quality-of-service class of a pod: who is killed first when a node runs out of memory.
-/// `Guaranteed` if each container asks for exactly its limits of cpu and memory, `BestEffort` if
-/// none asks for any, `Burstable` otherwise.
-pub fn qos_class(spec: &Value) -> &'static str {
-    let lists = ["initContainers", "containers"];
-    let containers = lists
-        .iter()
-        .flat_map(|list| spec[list].as_array().into_iter().flatten());
-    let amount = |container: &Value, list: &str, resource: &str| {
-        let quantity = container["resources"][list][resource].as_str();
-        quantity
-            .and_then(Quantity::parse)
-            .filter(|quantity| !quantity.is_zero())
-    };
-    let (mut any, mut guaranteed) = (false, true);
-    for container in containers {
-        for resource in ["cpu", "memory"] {
-            let limit = amount(container, "limits", resource);
-            let request = amount(container, "requests", resource).or(limit);
-            any |= request.is_some() || limit.is_some();
-            guaranteed &= limit.is_some() && request == limit;
-        }
-    }
-    match (any, guaranteed) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,21 +199,6 @@ mod tests {
         ] {
             assert!(!is_latest(fixed), "{fixed}");
         }
-    }
-
-    #[test]
-    fn quality_of_service() {
-        let class =
-            |resources: Value| qos_class(&json!({"containers": [{"resources": resources}]}));
-        let full = json!({"cpu": "1", "memory": "1Gi"});
-        assert_eq!(class(json!({})), "BestEffort");
-        assert_eq!(class(json!({"limits": full})), "Guaranteed");
-        assert_eq!(
-            class(json!({"limits": full, "requests": {"cpu": "1000m"}})),
-            "Guaranteed",
-            "one amount in two forms"
-        );
-        assert_eq!(class(json!({"requests": full})), "Burstable");
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! | `facts.rs`, `admin_facts.rs`, `workload_facts.rs` | what JSON Schema does not say |
 //! | `decode.rs` | bytes to an object, with upstream's errors for what does not fit |
 //! | `visit.rs` | the walk that does it, field by field |
-//! | `scalar.rs` | quantities, times and base64 in the one form that is stored |
+//! | `scalar.rs` | times and base64 in the one form that is stored |
 //!
 //! A decoded object is what Go's structs would have made of it: no nulls, no unknown fields, no
 //! zero values where upstream's `omitempty` leaves them out, and `{}` for structs that are part of
@@ -29,7 +29,7 @@
 //! as the same, as upstream's code does.
 //!
 //! Upstream: `staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json`,
-//! `sigs.k8s.io/json`, `staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go`.
+//! `sigs.k8s.io/json`.
 
 mod admin_facts;
 mod compact;
@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 pub use decode::{Decoded, FieldValidation, check, decode};
 pub(crate) use decode::{fit, unreadable};
-pub use scalar::{canonical_quantity, quantity_nano};
+pub use quota_usage::{canonical_quantity, quantity_nano};
 
 pub(crate) use compact::definitions;
 

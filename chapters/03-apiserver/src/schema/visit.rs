@@ -8,7 +8,7 @@ use serde::de::{
 };
 use serde_json::{Map, Value};
 
-use super::{Shape, Type, scalar};
+use super::{Shape, Type, canonical_quantity, scalar};
 
 /// Most unknown or duplicate fields that are told, as upstream.
 const PROBLEMS_MAX: usize = 100;
@@ -247,7 +247,7 @@ const NOT_A_QUANTITY: &str = "quantities must match the regular expression \
                               '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 fn quantity(text: &str) -> Result<String, String> {
-    scalar::canonical_quantity(text.trim()).ok_or_else(|| NOT_A_QUANTITY.to_owned())
+    canonical_quantity(text.trim()).ok_or_else(|| NOT_A_QUANTITY.to_owned())
 }
 
 /// What Go makes of a null in a list or a map.

@@ -47,7 +47,6 @@ pub mod names;
 mod networking;
 mod pods;
 mod policies;
-pub mod quantity;
 mod rbac;
 mod resize;
 mod resources;
@@ -68,6 +67,7 @@ mod workloads;
 use serde_json::Value;
 
 pub(crate) use check::same;
+pub use quota_usage::quantity;
 
 use crate::{custom, resources::Resource, status::FieldError};
 

@@ -2,26 +2,26 @@
 //!
 //! A quota's status says what there is (`hard`) and what is used of it (`used`). A write that
 //! needs some is added to `used` by compare and swap before it is done, so that two at once
-//! cannot both have the last of it: the shell of that is [`crate::registry::quota`]. Here is what
-//! a write needs (`usage.rs`) and whether it fits.
+//! cannot both have the last of it: the shell of that is [`crate::registry::quota`]. Here is
+//! whether a write needs some and whether it fits; what an object uses is in [`quota_usage`].
 //!
 //! What is not here: `status.hard` is what `spec.hard` was when somebody looked last, and `used`
-//! goes down when objects go. Both are the work of a controller, which lists what there is. Until
-//! one has written a status, a quota holds nothing back.
+//! goes down when objects go. Both are the work of a controller, which lists what there is
+//! (chapter 8's `resource_quota`). Until one has written a status, a quota holds nothing back.
 //!
 //! Upstream: `CheckRequest` in `apiserver/pkg/admission/plugin/resourcequota/controller.go`.
 
-mod scopes;
 mod usage;
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use quota_usage::{Kind, in_scopes, is_used_by};
 use serde_json::{Map, Value};
 
 use super::Operation;
 use crate::resources::Resource;
-use crate::validation::quantity::{Quantity, Totals, add_amounts};
+use crate::validation::quantity::{Quantity, Totals, add, add_amounts};
 
 /// A write that may need some of a quota.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,11 @@ impl Write<'_> {
     pub fn counts(&self) -> bool {
         usage::counts(self)
     }
+
+    fn kind(&self) -> Kind<'_> {
+        let (group, plural) = (self.resource.group, self.resource.plural);
+        Kind { group, plural }
+    }
 }
 
 /// What a quota's `status.used` becomes by a write; none if that changes nothing.
@@ -57,9 +62,9 @@ pub fn charge(quota: &Value, write: &Write) -> Result<Option<Value>, String> {
     let counted: Vec<&str> = names
         .iter()
         .copied()
-        .filter(|name| usage::is_of(write.resource, name))
+        .filter(|name| is_used_by(write.kind(), name))
         .collect();
-    let matches = |object: &Value| scopes::all_match(quota, write.resource, object);
+    let matches = |object: &Value| in_scopes(quota, write.kind(), object);
     if !write.counts() || counted.is_empty() || !matches(write.new) {
         return Ok(None);
     }
@@ -75,12 +80,9 @@ pub fn charge(quota: &Value, write: &Write) -> Result<Option<Value>, String> {
         ));
     }
 
+    let uses = |object| quota_usage::usage(write.kind(), object, write.now);
     let old = write.old.filter(|old| matches(old));
-    let needed = needed(
-        usage::of(write, write.new),
-        old.map(|old| usage::of(write, old)),
-        &names,
-    );
+    let needed = needed(uses(write.new), old.map(uses), &names);
     if needed.is_empty() {
         return Ok(None);
     }
@@ -149,15 +151,7 @@ fn show((quantity, binary): (Quantity, bool)) -> String {
 fn added(used: &Value, needed: &Totals) -> Totals {
     let mut after = Totals::new();
     add_amounts(&mut after, used);
-    for (name, (quantity, binary)) in needed {
-        let entry = after
-            .entry(name.clone())
-            .or_insert((Quantity::default(), *binary));
-        if entry.0.is_zero() {
-            entry.1 = *binary;
-        }
-        entry.0 = entry.0 + *quantity;
-    }
+    add(&mut after, needed);
     after
 }
 

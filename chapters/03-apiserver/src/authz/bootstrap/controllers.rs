@@ -204,6 +204,13 @@ const CONTROLLERS: &[Controller] = &[
             events(),
         ]
     }),
+    ("resourcequota-controller", || {
+        vec![
+            rule(&["list", "watch"], &["*"], &["*"]),
+            rule(&["update"], &[""], &["resourcequotas/status"]),
+            events(),
+        ]
+    }),
     ("root-ca-cert-publisher", || {
         vec![
             rule(&["create", "get", "update"], &[""], &["configmaps"]),

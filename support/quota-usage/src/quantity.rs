@@ -7,7 +7,7 @@ use std::ops::{Add, Sub};
 
 use serde_json::Value;
 
-use crate::schema::canonical_quantity;
+use crate::canonical::canonical_quantity;
 
 /// An amount, in billionths: the finest that the API tells apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,18 +143,23 @@ pub fn of_pod(spec: &Value, field: &str) -> Totals {
 
 /// Adds a map of amounts as objects have it.
 pub fn add_amounts(total: &mut Totals, amounts: &Value) {
-    for (name, amount) in amounts.as_object().into_iter().flatten() {
-        let text = amount.as_str().unwrap_or_default();
-        let Some(quantity) = Quantity::parse(text) else {
-            continue;
-        };
-        let before = total.get(name).copied();
+    let amounts = amounts.as_object().into_iter().flatten();
+    let parsed = amounts.filter_map(|(name, amount)| {
+        let text = amount.as_str()?;
+        Some((name.clone(), (Quantity::parse(text)?, is_binary(text))))
+    });
+    add(total, &parsed.collect());
+}
+
+/// Adds other amounts to a total.
+pub fn add(total: &mut Totals, more: &Totals) {
+    for (name, (quantity, binary)) in more {
+        let entry = total.entry(name.clone()).or_default();
         // What is nothing has no form of its own.
-        let (sum, binary) = match before {
-            Some((sum, binary)) if !sum.is_zero() => (sum, binary),
-            _ => (Quantity::default(), is_binary(text)),
-        };
-        total.insert(name.clone(), (sum + quantity, binary));
+        if entry.0.is_zero() {
+            entry.1 = *binary;
+        }
+        entry.0 = entry.0 + *quantity;
     }
 }
 

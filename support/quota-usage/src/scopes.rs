@@ -4,27 +4,26 @@
 
 use serde_json::Value;
 
-use crate::defaults::pods::qos_class;
-use crate::resources::Resource;
+use crate::{Kind, qos_class};
 
 /// Whether an object is in all the scopes of a quota. Without any, everything is.
-pub(super) fn all_match(quota: &Value, resource: &Resource, object: &Value) -> bool {
+pub fn in_scopes(quota: &Value, kind: Kind<'_>, object: &Value) -> bool {
     let spec = &quota["spec"];
     let scopes = spec["scopes"].as_array().into_iter().flatten();
     let mut scopes = scopes.filter_map(Value::as_str);
     let expressions = spec["scopeSelector"]["matchExpressions"].as_array();
     let mut expressions = expressions.into_iter().flatten();
-    scopes.all(|scope| is_in(resource, object, scope, "Exists", &Value::Null))
+    scopes.all(|scope| is_in(kind, object, scope, "Exists", &Value::Null))
         && expressions.all(|expression| {
             let text = |field: &str| expression[field].as_str().unwrap_or_default();
             let (scope, operator) = (text("scopeName"), text("operator"));
-            is_in(resource, object, scope, operator, &expression["values"])
+            is_in(kind, object, scope, operator, &expression["values"])
         })
 }
 
-fn is_in(resource: &Resource, object: &Value, scope: &str, operator: &str, values: &Value) -> bool {
+fn is_in(kind: Kind<'_>, object: &Value, scope: &str, operator: &str, values: &Value) -> bool {
     let spec = &object["spec"];
-    match (resource.group, resource.plural) {
+    match (kind.group, kind.plural) {
         ("", "pods") => {
             let ends = spec["activeDeadlineSeconds"]
                 .as_i64()
