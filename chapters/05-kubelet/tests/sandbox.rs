@@ -24,6 +24,8 @@ mod lifecycle;
 mod namespaces;
 #[path = "sandbox/network.rs"]
 mod network;
+#[path = "sandbox/propagation.rs"]
+mod propagation;
 #[path = "sandbox/resources.rs"]
 mod resources;
 #[path = "sandbox/security.rs"]

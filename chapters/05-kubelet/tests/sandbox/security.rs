@@ -1,8 +1,7 @@
 //! What a container may do, found out by trying it.
 
 use super::*;
-use kubelet::runtime::{Propagation, SecurityProfile};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use kubelet::runtime::SecurityProfile;
 
 /// A container that runs a script under a profile.
 fn under(name: &str, seccomp: SecurityProfile, script: &str) -> ContainerConfig {
@@ -121,124 +120,5 @@ fn kernel_parameters_are_the_pod_s_own() {
         let script = "cd /proc/sys; cat net/ipv4/ip_local_port_range kernel/sem";
         let (_, log) = node.run(&sandbox.id, "web", shell("main", script)).await;
         assert_eq!(log, "stdout F 1100\t1200\nstdout F 1\t2\t3\t4");
-    });
-}
-
-/// Takes back what a test mounted on the machine.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn tmpfs(path: PathBuf) -> Self {
-        std::fs::create_dir_all(&path).unwrap();
-        rustix::mount::mount("test", &path, "tmpfs", MountFlags::empty(), None).unwrap();
-        Mounted(path)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
-#[test]
-fn what_is_mounted_later_is_seen_by_whom_it_should() {
-    on_a_node(|| async {
-        let node = Node::start().await;
-        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
-        let volume = Mounted::tmpfs(node.dir.path().join("volume"));
-        rustix::mount::mount_change(&volume.0, MountPropagationFlags::SHARED).unwrap();
-        for name in ["node", "container"] {
-            std::fs::create_dir(volume.0.join(name)).unwrap();
-        }
-        let start = async |name: &str, propagation| {
-            let mut config = shell(name, "sleep 1000");
-            config.security.privileged = true;
-            config.mounts = vec![Mount {
-                host_path: volume.0.clone(),
-                container_path: "/v".into(),
-                propagation,
-                ..Mount::default()
-            }];
-            let id = node.runtime.create_container(&sandbox.id, config);
-            let id = id.await.unwrap();
-            node.runtime.start_container(&id).await.unwrap();
-            id
-        };
-        let run = async |id: &str, script: &str| {
-            let command = ["/bin/sh", "-c", script].map(str::to_owned);
-            let limit = Duration::from_secs(20);
-            let said = node.runtime.exec_sync(id, command.into(), limit);
-            String::from_utf8(said.await.unwrap().stdout).unwrap()
-        };
-        let alone = start("alone", Propagation::None).await;
-        let told = start("told", Propagation::HostToContainer).await;
-        let both = start("both", Propagation::Bidirectional).await;
-        let later = Mounted::tmpfs(volume.0.join("node"));
-        std::fs::write(later.0.join("file"), "").unwrap();
-        assert_eq!(run(&alone, "ls /v/node").await, "");
-        assert_eq!(run(&told, "ls /v/node").await, "file\n");
-        assert_eq!(run(&both, "ls /v/node").await, "file\n");
-
-        let script = "mount -t tmpfs x /v/container && touch /v/container/file";
-        run(&told, script).await;
-        let shown = || {
-            std::fs::read_dir(volume.0.join("container"))
-                .unwrap()
-                .count()
-        };
-        assert_eq!(shown(), 0, "a slave tells nobody");
-        run(&both, script).await;
-        assert_eq!(shown(), 1);
-        let _both = Mounted(volume.0.join("container"));
-        assert_eq!(run(&alone, "ls /v/container").await, "");
-    });
-}
-
-#[test]
-fn a_mount_that_shares_nothing_cannot_propagate() {
-    on_a_node(|| async {
-        let node = Node::start().await;
-        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
-        let volume = Mounted::tmpfs(node.dir.path().join("volume"));
-        rustix::mount::mount_change(&volume.0, MountPropagationFlags::PRIVATE).unwrap();
-        let mut config = shell("main", "true");
-        config.mounts = vec![Mount {
-            host_path: volume.0.clone(),
-            container_path: "/v".into(),
-            propagation: Propagation::HostToContainer,
-            ..Mount::default()
-        }];
-        let id = node.runtime.create_container(&sandbox.id, config);
-        let error = node.runtime.start_container(&id.await.unwrap()).await;
-        let path = volume.0.display();
-        let expected = format!(
-            "path \"{path}\" is mounted on \"{path}\" but it is not a shared or slave mount"
-        );
-        assert_eq!(error.unwrap_err().to_string(), expected);
-    });
-}
-
-#[test]
-fn read_only_goes_to_the_bottom_if_it_is_to() {
-    on_a_node(|| async {
-        let node = Node::start().await;
-        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
-        let volume = Mounted::tmpfs(node.dir.path().join("volume"));
-        let _below = Mounted::tmpfs(volume.0.join("below"));
-        let run = async |name: &str, recursive_read_only| {
-            let script = "touch /v/x || echo top; touch /v/below/x || echo below";
-            let mut config = shell(name, &format!("({script}) 2>/dev/null"));
-            config.mounts = vec![Mount {
-                host_path: volume.0.clone(),
-                container_path: "/v".into(),
-                read_only: true,
-                recursive_read_only,
-                ..Mount::default()
-            }];
-            node.run(&sandbox.id, "web", config).await.1
-        };
-        assert_eq!(run("top", false).await, "stdout F top");
-        assert_eq!(run("all", true).await, "stdout F top\nstdout F below");
     });
 }

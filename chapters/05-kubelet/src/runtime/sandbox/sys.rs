@@ -153,6 +153,11 @@ pub fn set_mount_slave(mount: impl AsFd) -> io::Result<()> {
     set_mount(mount, 0, libc::MS_SLAVE, true)
 }
 
+/// Ends that a mount, and all below it, hears of others and others of it.
+pub fn set_mount_private(mount: impl AsFd) -> io::Result<()> {
+    set_mount(mount, 0, libc::MS_PRIVATE, true)
+}
+
 fn set_mount(mount: impl AsFd, attr_set: u64, propagation: u64, recursive: bool) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set,

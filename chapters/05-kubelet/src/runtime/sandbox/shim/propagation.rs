@@ -1,39 +1,45 @@
 //! Mounts that go on telling each other what is mounted on them: `mountPropagation`.
 //!
 //! A new mount namespace begins as a copy of the node's, and a shared mount and its copy are peers:
-//! what is mounted on one appears on the other. The first thing that a container does is to end that
-//! for all of its mounts; so what is to stay a peer is copied before, and put in its place after.
+//! what is mounted on one appears on the other. While a container's root is built that stays so:
 //!
-//! Upstream: runc `libcontainer/rootfs_linux.go`, containerd `pkg/oci/mounts.go`, `ensureShared`.
+//! ```text
+//!  the namespace's copy of              while the root is built      afterwards
+//!  the pod's /dev/shm                   private: the root's place    gone
+//!  everything else                      peers of the node's mounts   slaves, so that the node
+//!                                                                    keeps its own; then gone
+//!  a volume that propagates             copied to its place at once  a peer, or a slave
+//!  another volume                       a copy, made private         private
+//! ```
+//!
+//! At once: a copy without a place hears of nothing, and what another container mounts before it
+//! has one would be missing for good.
+//!
+//! Upstream: runc `libcontainer/rootfs_linux.go` (`rootfsParentMountPrivate`, `pivotRoot`),
+//! containerd `pkg/oci/mounts.go`, `ensureShared`.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::mount::mount_bind_recursive;
 
-use super::super::sys;
-use super::rootfs::{SetupResult, copy, doing};
+use super::rootfs::{SetupResult, doing, through};
 use crate::runtime::{Mount, Propagation};
 
-/// A copy of what the node has there, if the two are to see each other's mounts.
-pub fn peer(mount: &Mount) -> SetupResult<Option<OwnedFd>> {
+/// Mounts what the node has there, as its peer.
+pub fn place(mount: &Mount, target: &OwnedFd) -> SetupResult<()> {
     let path = &mount.host_path;
-    if mount.propagation == Propagation::None {
-        return Ok(None);
-    }
     let found = found(path)?;
-    let tree = copy(path).map_err(doing(format!("copying the mounts of {}", path.display())))?;
     if mount.propagation == Propagation::Bidirectional {
         if !found.is_shared {
             return Err(found.is_not(path, "shared"));
         }
-    } else {
-        if !found.is_shared && !found.is_slave {
-            return Err(found.is_not(path, "shared or slave"));
-        }
-        sys::set_mount_slave(&tree).map_err(doing("making a mount a slave"))?;
+    } else if !found.is_shared && !found.is_slave {
+        return Err(found.is_not(path, "shared or slave"));
     }
-    Ok(Some(tree))
+    mount_bind_recursive(path, through(target))
+        .map_err(doing(format!("copying the mounts of {}", path.display())))
 }
 
 /// A mount, as `/proc/self/mountinfo` has it.

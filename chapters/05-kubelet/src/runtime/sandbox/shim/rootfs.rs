@@ -25,7 +25,7 @@ use rustix::process::{fchdir, pivot_root};
 use super::super::spec::{ContainerSpec, RootSpec};
 use super::super::sys;
 use super::propagation;
-use crate::runtime::Mount;
+use crate::runtime::{Mount, Propagation};
 
 /// What failed, and why.
 pub type SetupResult<T> = Result<T, String>;
@@ -65,22 +65,26 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// What a root is built of that the spec does not say.
 #[derive(Debug, Clone, Copy)]
 pub struct Folders<'a> {
-    /// Folder of the pod's sandbox: `etc`, `shm`.
+    /// Folder of the pod's sandbox: `etc`, `shm`. In the container's own mount namespace its root
+    /// covers `shm`, the one mount that is surely there.
     pub sandbox: &'a Path,
-    /// Folder of the container: `upper`, `work`. In the container's own mount namespace its root
-    /// covers it.
+    /// Folder of the container: `upper`, `work`.
     pub container: &'a Path,
 }
 
 /// Builds the container's root and makes it `/`. The caller is in a mount namespace of its own.
 pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
-    let peers: Vec<_> = spec.mounts.iter().map(propagation::peer).collect();
-    let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", propagation).map_err(doing("making mounts private"))?;
+    let place = folders.sandbox.join("shm");
+    let shm = copy(&place).map_err(doing("copying /dev/shm"))?;
+    // What is mounted there from here on stays in this namespace (see `propagation`).
+    mount_change(&place, MountPropagationFlags::PRIVATE)
+        .map_err(doing("making the root's place private"))?;
     let root = Root {
-        fd: mount_overlay(&spec.root, folders.container)?,
+        fd: mount_overlay(&spec.root, folders.container, &place)?,
     };
-    root.mount_system(spec.privileged, folders)?;
+    root.mount_system(spec.privileged)?;
+    let target = root.mount_point(Path::new("/dev/shm"), true)?;
+    put(&shm, &target).map_err(doing("/dev/shm"))?;
     root.mount_cgroups(spec)?;
     for path in &spec.root.host_paths {
         root.bind(path, path, true)?;
@@ -102,8 +106,8 @@ pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
             )?;
         }
     }
-    for (mount, peer) in spec.mounts.iter().zip(peers) {
-        root.place(mount, peer?)?;
+    for mount in &spec.mounts {
+        root.place(mount)?;
     }
     if !spec.privileged {
         root.mask()?;
@@ -123,28 +127,27 @@ fn open_path(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Mounts the image's layers with the container's own on top; returns the mount's root.
-fn mount_overlay(root: &RootSpec, container: &Path) -> SetupResult<OwnedFd> {
+fn mount_overlay(root: &RootSpec, container: &Path, target: &Path) -> SetupResult<OwnedFd> {
     for dir in ["upper", "work"] {
         create_dir(&container.join(dir)).map_err(doing(format!("making {dir}")))?;
     }
     let upper = open_path(container).map_err(doing("opening the container's folder"))?;
-    match overlay(root, &upper, container) {
+    match overlay(root, &upper, target) {
         Ok(()) => {}
         // The node's folder is on a file system that cannot be a writable layer, such as another
         // overlay: the layer is held in memory then, as long as the container lives.
         Err(Errno::INVAL | Errno::OPNOTSUPP) => {
-            let scratch = container.join("work");
-            mount_fs("tmpfs", &scratch, MountFlags::NODEV, "mode=0755")
+            mount_fs("tmpfs", target, MountFlags::NODEV, "mode=0755")
                 .map_err(doing("mounting a tmpfs for the writable layer"))?;
             for dir in ["upper", "work"] {
-                create_dir(&scratch.join(dir)).map_err(doing(format!("making {dir}")))?;
+                create_dir(&target.join(dir)).map_err(doing(format!("making {dir}")))?;
             }
-            let upper = open_path(&scratch).map_err(doing("opening the writable layer"))?;
-            overlay(root, &upper, container).map_err(doing("mounting the root overlay"))?;
+            let upper = open_path(target).map_err(doing("opening the writable layer"))?;
+            overlay(root, &upper, target).map_err(doing("mounting the root overlay"))?;
         }
         Err(error) => return Err(doing("mounting the root overlay")(error)),
     }
-    open_path(container).map_err(doing("opening the root"))
+    open_path(target).map_err(doing("opening the root"))
 }
 
 /// A mount's options may have 4095 bytes, and no `:` or `,` in a path: the lower layers are named
@@ -177,7 +180,7 @@ struct Root {
 }
 
 impl Root {
-    fn mount_system(&self, privileged: bool, folders: Folders<'_>) -> SetupResult<()> {
+    fn mount_system(&self, privileged: bool) -> SetupResult<()> {
         let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         if self.mount_at("proc", "/proc", quiet, "").is_err() {
             // In a container whose own /proc is masked the kernel refuses a new one. The outer
@@ -193,8 +196,7 @@ impl Root {
             self.bind(Path::new("/sys"), Path::new("/sys"), true)?;
         }
         if privileged {
-            self.bind(Path::new("/dev"), Path::new("/dev"), false)?;
-            return self.bind(&folders.sandbox.join("shm"), Path::new("/dev/shm"), false);
+            return self.bind(Path::new("/dev"), Path::new("/dev"), false);
         }
         let flags = MountFlags::NOSUID | MountFlags::STRICTATIME;
         self.mount_at("tmpfs", "/dev", flags, "mode=755,size=65536k")
@@ -221,7 +223,7 @@ impl Root {
             .map_err(doing("/dev/pts"))?;
         // Message queues are a part of the kernel that may be left out.
         let _ = self.mount_at("mqueue", "/dev/mqueue", quiet, "");
-        self.bind(&folders.sandbox.join("shm"), Path::new("/dev/shm"), false)
+        Ok(())
     }
 
     /// Shows the container its own control groups, as if there were no others.
@@ -296,18 +298,27 @@ impl Root {
 
     /// Shows what a pod's mount asks for. Read-only it is by itself, and what is mounted below it
     /// only if that is asked for, too.
-    fn place(&self, mount: &Mount, peer: Option<OwnedFd>) -> SetupResult<()> {
+    fn place(&self, mount: &Mount) -> SetupResult<()> {
         let (source, path) = (&mount.host_path, &mount.container_path);
         let what = || format!("mounting {} on {}", source.display(), path.display());
         let is_dir = std::fs::metadata(source).map_err(doing(what()))?.is_dir();
         let target = self.mount_point(path, is_dir)?;
-        let tree = peer.map_or_else(|| copy(source), Ok);
-        let tree = tree.map_err(doing(what()))?;
+        let tree = if mount.propagation == Propagation::None {
+            let tree = copy(source).map_err(doing(what()))?;
+            put(&tree, &target).map_err(doing(what()))?;
+            tree
+        } else {
+            propagation::place(mount, &target)?;
+            self.open(path).map_err(doing(what()))?
+        };
+        if mount.propagation == Propagation::HostToContainer {
+            sys::set_mount_slave(&tree).map_err(doing(what()))?;
+        }
         if mount.read_only {
             let recursive = mount.recursive_read_only;
             sys::set_mount_read_only(&tree, recursive).map_err(doing(what()))?;
         }
-        put(&tree, &target).map_err(doing(what()))
+        Ok(())
     }
 
     fn open(&self, path: impl AsRef<Path>) -> rustix::io::Result<OwnedFd> {
@@ -346,9 +357,16 @@ impl Root {
     /// Makes this root `/` and lets go of the old one.
     fn pivot(self) -> SetupResult<()> {
         let steps = || {
+            let old = open_path(Path::new("/"))?;
             fchdir(&self.fd)?;
             // With one path for both, the old root ends up mounted over the new one.
             pivot_root(".", ".")?;
+            fchdir(&old)?;
+            // Else the node would lose its mounts, too.
+            mount_change(
+                ".",
+                MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+            )?;
             unmount(".", UnmountFlags::DETACH)?;
             rustix::process::chdir("/")
         };
@@ -365,14 +383,16 @@ fn attach(source: &Path, target: &OwnedFd, read_only: bool) -> io::Result<()> {
     put(&tree, target)
 }
 
-/// A copy of a tree of mounts, in no place yet.
-pub fn copy(source: &Path) -> io::Result<OwnedFd> {
+/// A copy of a tree of mounts, in no place yet, that has nothing to do with the tree any more.
+fn copy(source: &Path) -> io::Result<OwnedFd> {
     // Recursive always: the kernel does not let a user namespace take a mount apart from those
     // that cover parts of it.
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
-    Ok(open_tree(CWD, source, flags)?)
+    let tree = open_tree(CWD, source, flags)?;
+    sys::set_mount_private(&tree)?;
+    Ok(tree)
 }
 
 fn put(tree: &OwnedFd, target: &OwnedFd) -> io::Result<()> {
@@ -381,6 +401,6 @@ fn put(tree: &OwnedFd, target: &OwnedFd) -> io::Result<()> {
 }
 
 /// A path to what an open descriptor refers to, for calls that want one.
-fn through(fd: &OwnedFd) -> PathBuf {
+pub fn through(fd: &OwnedFd) -> PathBuf {
     format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
