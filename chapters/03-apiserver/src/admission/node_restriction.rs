@@ -36,7 +36,12 @@ pub(super) fn admit(request: &Request, lookup: &dyn Lookup) -> Result<(), ApiErr
         ("", "pods") => pods(request, node),
         ("", "nodes") => nodes(request, node),
         ("", "serviceaccounts") => tokens(request, node, lookup),
+        ("", "persistentvolumeclaims") => claims(request, node),
         ("coordination.k8s.io", "leases") => leases(request, node),
+        ("storage.k8s.io", "csinodes") if written_name(request) != node => {
+            Err("can only access CSINode with the same name as the requesting node".to_owned())
+        }
+        ("resource.k8s.io", "resourceslices") => slices(request, node),
         _ => Ok(()),
     };
     result.map_err(|why| request.forbidden(why))
@@ -94,12 +99,7 @@ fn pods(request: &Request, node: &str) -> Result<(), String> {
 
 fn nodes(request: &Request, node: &str) -> Result<(), String> {
     let object = request.object.as_deref();
-    let written = object.and_then(|object| object["metadata"]["name"].as_str());
-    let name = if request.name.is_empty() {
-        written.unwrap_or_default()
-    } else {
-        request.name
-    };
+    let name = written_name(request);
     if name != node {
         return Err(format!(
             "node {node:?} is not allowed to modify node {name:?}"
@@ -160,22 +160,71 @@ fn is_allowed_label(key: &str) -> bool {
         || is_in("node.kubernetes.io")
 }
 
+/// The name of what is written, which a request for a new object has in its body only.
+fn written_name<'a>(request: &'a Request) -> &'a str {
+    let written = request.object.as_deref();
+    match request.name {
+        "" => written.map_or("", |object| {
+            object["metadata"]["name"].as_str().unwrap_or_default()
+        }),
+        name => name,
+    }
+}
+
+/// What a kubelet says of a claim is how large its volume has become.
+fn claims(request: &Request, node: &str) -> Result<(), String> {
+    const SAYS: [&str; 4] = [
+        "capacity",
+        "conditions",
+        "allocatedResources",
+        "allocatedResourceStatuses",
+    ];
+    if request.subresource != "status" {
+        return Err("may only update PVC status".to_owned());
+    }
+    let rest = |claim: Option<&Value>| {
+        let mut claim = claim.cloned().unwrap_or_default();
+        for field in ["resourceVersion", "managedFields"] {
+            claim["metadata"][field] = Value::Null;
+        }
+        for field in SAYS {
+            claim["status"][field] = Value::Null;
+        }
+        claim
+    };
+    if rest(request.object.as_deref()) == rest(request.old) {
+        Ok(())
+    } else {
+        // Upstream adds a list of what differs, in a form of Go's.
+        Err(format!(
+            "node {node:?} is not allowed to update fields other than status.capacity and \
+             status.conditions"
+        ))
+    }
+}
+
+fn slices(request: &Request, node: &str) -> Result<(), String> {
+    let (slice, verb) = match request.operation {
+        Operation::Create => (request.object.as_deref(), "create"),
+        Operation::Update => (request.object.as_deref(), "update"),
+        Operation::Delete => (request.old, "delete"),
+    };
+    if node_name(slice) == node {
+        Ok(())
+    } else {
+        Err(format!(
+            "can only {verb} ResourceSlice with the same NodeName as the requesting node"
+        ))
+    }
+}
+
 fn leases(request: &Request, node: &str) -> Result<(), String> {
     if request.namespace != "kube-node-lease" {
         return Err(
             "can only access leases in the \"kube-node-lease\" system namespace".to_owned(),
         );
     }
-    let written = request
-        .object
-        .as_deref()
-        .and_then(|lease| lease["metadata"]["name"].as_str());
-    let name = if request.name.is_empty() {
-        written.unwrap_or_default()
-    } else {
-        request.name
-    };
-    if name == node {
+    if written_name(request) == node {
         Ok(())
     } else {
         Err("can only access node lease with the same name as the requesting node".to_owned())
@@ -307,6 +356,37 @@ mod tests {
         assert_eq!(kubelet(Delete, "Pod", "", named("p"), Some(&mine)), Ok(()));
         assert!(kubelet(Delete, "Pod", "", named("p"), Some(&other)).is_err());
         assert!(kubelet(Create, "Pod", "", mine, None).is_err());
+
+        assert_eq!(kubelet(Create, "CSINode", "", named("one"), None), Ok(()));
+        assert!(kubelet(Create, "CSINode", "", named("two"), None).is_err());
+        let slice = |node: &str| json!({"metadata": {"name": "s"}, "spec": {"nodeName": node}});
+        let (own, foreign) = (slice("one"), slice("two"));
+        assert_eq!(
+            kubelet(Create, "ResourceSlice", "", own.clone(), None),
+            Ok(())
+        );
+        assert!(kubelet(Create, "ResourceSlice", "", foreign.clone(), None).is_err());
+        assert_eq!(
+            kubelet(Delete, "ResourceSlice", "", own.clone(), Some(&own)),
+            Ok(())
+        );
+        assert!(kubelet(Delete, "ResourceSlice", "", own, Some(&foreign)).is_err());
+        let claim = |labels: Value, capacity: &str| {
+            json!({"metadata": {"name": "c", "labels": labels},
+            "status": {"capacity": {"storage": capacity}, "phase": "Bound"}})
+        };
+        let (small, large) = (claim(json!({}), "1Gi"), claim(json!({}), "2Gi"));
+        let status = |claim| {
+            kubelet(
+                Update,
+                "PersistentVolumeClaim",
+                "status",
+                claim,
+                Some(&small),
+            )
+        };
+        assert_eq!(status(large), Ok(()));
+        assert!(status(claim(json!({"a": "b"}), "2Gi")).is_err());
 
         let token = |pod: &str| json!({"spec": {"boundObjectRef": {"kind": "Pod", "name": pod, "uid": "u"}}});
         assert_eq!(

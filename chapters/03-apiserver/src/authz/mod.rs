@@ -15,13 +15,15 @@
 
 pub mod bootstrap;
 pub mod escalation;
+pub mod graph;
 pub mod node;
 pub mod rbac;
 pub mod rules;
 
 use serde_json::{Value, json};
 
-pub use node::{NodeGraph, PodGraph, authorize_node};
+pub use graph::{NodeGraph, OWNED, PodGraph};
+pub use node::authorize_node;
 pub use rbac::RbacState;
 pub use rules::Rule;
 
@@ -38,6 +40,9 @@ pub fn looks_at_whole(resource: &Resource) -> bool {
 pub fn places(resource: &Resource) -> &'static [&'static [&'static str]] {
     match (resource.group, resource.plural) {
         ("", "pods") => PodGraph::POD_PLACES,
+        ("storage.k8s.io", "volumeattachments") | ("resource.k8s.io", "resourceslices") => {
+            PodGraph::OWNED_PLACES
+        }
         _ => &[],
     }
 }

@@ -1,205 +1,14 @@
 //! What a kubelet may do: nothing but what the pods of its node need.
 //!
-//! A role could only give every kubelet every secret. Instead, a graph says which node has which
-//! pod, and which secrets, config maps, service accounts and claims that pod names, and which
-//! volume is a claim's; a kubelet may read what it can be reached from. What it writes is checked at admission, where the object can be
-//! seen ([`crate::admission::node_restriction`]).
+//! A role could only give every kubelet every secret. Instead, a [`super::graph`] says which node
+//! has which pod, and what that leads to; a kubelet may read what it can be reached from. What it
+//! writes is checked at admission, where the object can be seen
+//! ([`crate::admission::node_restriction`]).
 //!
 //! Upstream: `plugin/pkg/auth/authorizer/node/`, with field selectors authorised (KEP-4601).
 
-use std::collections::{BTreeMap, HashMap};
-
-use serde_json::Value;
-
+use super::graph::NodeGraph;
 use super::{Attributes, Rule, bootstrap};
-
-/// Which node may read what.
-pub trait NodeGraph {
-    /// The node that the pod is bound to.
-    fn node_of_pod(&self, namespace: &str, pod: &str) -> Option<&str>;
-
-    /// Whether a pod of the node names the object: one of `secrets`, `configmaps`,
-    /// `serviceaccounts`, `persistentvolumeclaims`; or it is one of `persistentvolumes`, and a
-    /// pod of the node names its claim.
-    fn node_needs(&self, node: &str, plural: &str, namespace: &str, name: &str) -> bool;
-}
-
-/// The resources that pods name objects of.
-const NEEDED: [&str; 4] = [
-    "secrets",
-    "configmaps",
-    "serviceaccounts",
-    "persistentvolumeclaims",
-];
-
-/// What a pod names: the plural of each with its name.
-type Needs = Vec<(&'static str, String)>;
-
-/// The graph, kept from the pods there are.
-#[derive(Debug, Default)]
-pub struct PodGraph {
-    /// By namespace and name: the node, and what the pod names.
-    pods: BTreeMap<(String, String), (String, Needs)>,
-    /// By node, then plural, namespace and name: how many of its pods name that.
-    needs: HashMap<String, HashMap<(&'static str, String, String), usize>>,
-    /// By a volume's name: the namespace and name of the claim that it is bound to.
-    claims: HashMap<String, (String, String)>,
-}
-
-impl PodGraph {
-    /// Where in a pod [`PodGraph::has_pod`] looks.
-    pub const POD_PLACES: &[&[&str]] = &[
-        &["metadata", "name"],
-        &["metadata", "namespace"],
-        &["spec", "nodeName"],
-        &["spec", "ephemeralContainers"],
-    ];
-
-    /// Whether all is known already that a pod names. What a bound one names is fixed with its
-    /// spec, but for ephemeral containers; one without a node is nobody's yet.
-    pub fn has_pod(&self, pod: &Value) -> bool {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let metadata = &pod["metadata"];
-        let known = self.node_of_pod(&text(&metadata["namespace"]), &text(&metadata["name"]));
-        let can_grow = !pod["spec"]["ephemeralContainers"].is_null();
-        match (known, pod["spec"]["nodeName"].as_str()) {
-            (None, None | Some("")) => true,
-            (Some(known), Some(node)) => known == node && !can_grow,
-            _ => false,
-        }
-    }
-
-    /// Takes in a new or changed pod.
-    pub fn set_pod(&mut self, pod: &Value) {
-        if self.has_pod(pod) {
-            return;
-        }
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let namespace = text(&pod["metadata"]["namespace"]);
-        let name = text(&pod["metadata"]["name"]);
-        let node = text(&pod["spec"]["nodeName"]);
-        self.remove_pod(&namespace, &name);
-        if node.is_empty() {
-            return;
-        }
-        let needs = needs_of(&pod["spec"]);
-        let of_node = self.needs.entry(node.clone()).or_default();
-        for (plural, object) in &needs {
-            *of_node
-                .entry((plural, namespace.clone(), object.clone()))
-                .or_default() += 1;
-        }
-        self.pods.insert((namespace, name), (node, needs));
-    }
-
-    /// Takes in a new or changed PersistentVolume.
-    pub fn set_volume(&mut self, volume: &Value) {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let name = text(&volume["metadata"]["name"]);
-        let claim = &volume["spec"]["claimRef"];
-        match claim["name"].as_str() {
-            Some(claimed) => {
-                let claim = (text(&claim["namespace"]), claimed.to_owned());
-                self.claims.insert(name, claim);
-            }
-            None => self.remove_volume(&name),
-        }
-    }
-
-    /// Takes in that a PersistentVolume is gone, or nobody's.
-    pub fn remove_volume(&mut self, name: &str) {
-        self.claims.remove(name);
-    }
-
-    /// Takes in that a pod is gone.
-    pub fn remove_pod(&mut self, namespace: &str, name: &str) {
-        let Some((node, needs)) = self.pods.remove(&(namespace.to_owned(), name.to_owned())) else {
-            return;
-        };
-        let Some(of_node) = self.needs.get_mut(&node) else {
-            return;
-        };
-        for (plural, object) in needs {
-            let key = (plural, namespace.to_owned(), object);
-            if let Some(count) = of_node.get_mut(&key) {
-                *count -= 1;
-                if *count == 0 {
-                    of_node.remove(&key);
-                }
-            }
-        }
-        if of_node.is_empty() {
-            self.needs.remove(&node);
-        }
-    }
-}
-
-impl NodeGraph for PodGraph {
-    fn node_of_pod(&self, namespace: &str, pod: &str) -> Option<&str> {
-        let (node, _) = self.pods.get(&(namespace.to_owned(), pod.to_owned()))?;
-        Some(node)
-    }
-
-    fn node_needs(&self, node: &str, plural: &str, namespace: &str, name: &str) -> bool {
-        if plural == "persistentvolumes" {
-            return self.claims.get(name).is_some_and(|(namespace, claim)| {
-                self.node_needs(node, "persistentvolumeclaims", namespace, claim)
-            });
-        }
-        let Some(of_node) = self.needs.get(node) else {
-            return false;
-        };
-        NEEDED
-            .into_iter()
-            .filter(|known| *known == plural)
-            .any(|known| of_node.contains_key(&(known, namespace.to_owned(), name.to_owned())))
-    }
-}
-
-/// Everything that a pod's spec names by way of volumes, environment and credentials.
-fn needs_of(spec: &Value) -> Needs {
-    let mut needs = Needs::new();
-    let mut add = |plural: &'static str, name: &Value| {
-        if let Some(name) = name.as_str() {
-            needs.push((plural, name.to_owned()));
-        }
-    };
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    add("serviceaccounts", &spec["serviceAccountName"]);
-    for secret in list(&spec["imagePullSecrets"]) {
-        add("secrets", &secret["name"]);
-    }
-    for volume in list(&spec["volumes"]) {
-        add("secrets", &volume["secret"]["secretName"]);
-        add("configmaps", &volume["configMap"]["name"]);
-        add(
-            "persistentvolumeclaims",
-            &volume["persistentVolumeClaim"]["claimName"],
-        );
-        for source in list(&volume["projected"]["sources"]) {
-            add("secrets", &source["secret"]["name"]);
-            add("configmaps", &source["configMap"]["name"]);
-        }
-    }
-    for field in ["initContainers", "containers", "ephemeralContainers"] {
-        for container in list(&spec[field]) {
-            for source in list(&container["envFrom"]) {
-                add("secrets", &source["secretRef"]["name"]);
-                add("configmaps", &source["configMapRef"]["name"]);
-            }
-            for variable in list(&container["env"]) {
-                add("secrets", &variable["valueFrom"]["secretKeyRef"]["name"]);
-                add(
-                    "configmaps",
-                    &variable["valueFrom"]["configMapKeyRef"]["name"],
-                );
-            }
-        }
-    }
-    needs.sort();
-    needs.dedup();
-    needs
-}
 
 /// Whether a kubelet may do this: `None` if the user is no kubelet, `Err` with what to tell it
 /// if this gives it no leave (a role may still).
@@ -215,9 +24,16 @@ pub fn authorize_node(
         ("", resource @ ("secrets" | "configmaps")) => {
             read_object(node, resource, attributes, graph)
         }
-        ("", resource @ ("persistentvolumeclaims" | "persistentvolumes")) => {
+        ("", "persistentvolumeclaims") if attributes.subresource == "status" => {
+            write_status(node, attributes, graph)
+        }
+        ("", resource @ ("persistentvolumeclaims" | "persistentvolumes"))
+        | ("storage.k8s.io", resource @ "volumeattachments")
+        | ("resource.k8s.io", resource @ "resourceclaims") => {
             get_object(node, resource, attributes, graph)
         }
+        ("storage.k8s.io", "csinodes") => own_csi_node(node, attributes),
+        ("resource.k8s.io", "resourceslices") => own_slices(node, attributes, graph),
         ("", "serviceaccounts") => create_token(node, attributes, graph),
         ("", "nodes") => own_node(node, attributes),
         ("", "pods") => own_pods(node, attributes, graph),
@@ -294,6 +110,84 @@ fn get_object(
         Ok(())
     } else {
         unrelated(node)
+    }
+}
+
+/// What a kubelet says of a claim whose volume it has grown.
+fn write_status(node: &str, attributes: &Attributes, graph: &dyn NodeGraph) -> Result<(), String> {
+    if !matches!(attributes.verb, "update" | "patch") {
+        return refuse("can only get/update/patch this type");
+    }
+    let (namespace, name) = (attributes.namespace, attributes.name);
+    if name.is_empty() {
+        return refuse("No Object name found");
+    }
+    if graph.node_needs(node, attributes.resource, namespace, name) {
+        Ok(())
+    } else {
+        unrelated(node)
+    }
+}
+
+fn own_csi_node(node: &str, attributes: &Attributes) -> Result<(), String> {
+    let Attributes {
+        verb,
+        subresource,
+        name,
+        ..
+    } = *attributes;
+    if !matches!(verb, "get" | "create" | "update" | "patch" | "delete") {
+        return refuse("can only get, create, update, patch, or delete a CSINode");
+    }
+    if !subresource.is_empty() {
+        return refuse("cannot authorize CSINode subresources");
+    }
+    // The name of what is created is not known yet; admission checks it.
+    if verb != "create" && name != node {
+        return refuse("can only access CSINode with the same name as the requesting node");
+    }
+    Ok(())
+}
+
+/// Slices of the devices that a kubelet's plugins have found.
+fn own_slices(node: &str, attributes: &Attributes, graph: &dyn NodeGraph) -> Result<(), String> {
+    let Attributes {
+        verb,
+        subresource,
+        name,
+        ..
+    } = *attributes;
+    if !subresource.is_empty() {
+        return refuse("cannot authorize ResourceSlice subresources");
+    }
+    match verb {
+        // Admission sees to it that the slice is its own.
+        "create" => Ok(()),
+        "get" | "update" | "patch" | "delete" if name.is_empty() => refuse("No Object name found"),
+        "get" | "update" | "patch" | "delete" => {
+            if graph.node_needs(node, attributes.resource, "", name) {
+                Ok(())
+            } else {
+                unrelated(node)
+            }
+        }
+        "watch" | "list" | "deletecollection" => {
+            let selected = attributes
+                .fields
+                .and_then(|fields| fields.exact("spec.nodeName"));
+            if selected == Some(node) {
+                Ok(())
+            } else {
+                refuse(
+                    "can only list/watch/deletecollection resourceslices with nodeName field \
+                     selector",
+                )
+            }
+        }
+        _ => refuse(
+            "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, \
+             update, patch, delete, deletecollection",
+        ),
     }
 }
 
@@ -391,7 +285,130 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{authn::User, selectors::FieldSelector};
+    use crate::{authn::User, authz::PodGraph, selectors::FieldSelector};
+
+    fn kubelet() -> User {
+        User {
+            name: "system:node:one".into(),
+            groups: vec!["system:nodes".into()],
+            ..User::default()
+        }
+    }
+
+    #[test]
+    fn a_kubelet_reaches_what_its_pods_lead_to() {
+        let mut graph = PodGraph::default();
+        let mut pod = json!({
+            "metadata": {"namespace": "ns", "name": "a"},
+            "spec": {
+                "nodeName": "one",
+                "resourceClaims": [
+                    {"name": "gpu", "resourceClaimName": "shared"},
+                    {"name": "made", "resourceClaimTemplateName": "t"},
+                ],
+                "volumes": [
+                    {"name": "scratch", "ephemeral": {}},
+                    {"csi": {"nodePublishSecretRef": {"name": "inline"}}},
+                ],
+            },
+        });
+        graph.set_pod(&pod);
+        let volume = json!({"metadata": {"name": "pv"}, "spec": {
+            "claimRef": {"namespace": "ns", "name": "a-scratch"},
+            "csi": {"nodeStageSecretRef": {"namespace": "vault", "name": "staged"}}}});
+        graph.set_volume(&volume);
+        graph.set_owned("volumeattachments", "mine", &json!("one"));
+        graph.set_owned("volumeattachments", "other", &json!("two"));
+        graph.set_owned("resourceslices", "mine", &json!("one"));
+        let user = kubelet();
+        let may =
+            |graph: &PodGraph, verb: &str, group: &str, path: &str, (ns, name): (&str, &str)| {
+                let (resource, subresource) = path.split_once('/').unwrap_or((path, ""));
+                let attributes = Attributes {
+                    group,
+                    subresource,
+                    namespace: ns,
+                    name,
+                    ..Attributes::of(&user, verb, resource)
+                };
+                authorize_node(&attributes, graph).expect("it is a kubelet")
+            };
+        let unrelated = Err("no relationship found between node 'one' and this object".to_owned());
+        let (devices, storage) = ("resource.k8s.io", "storage.k8s.io");
+        let claims = "resourceclaims";
+        assert_eq!(
+            may(&graph, "get", devices, claims, ("ns", "shared")),
+            Ok(())
+        );
+        assert_eq!(
+            may(&graph, "get", devices, claims, ("ns", "of-t")),
+            unrelated
+        );
+        pod["status"]["resourceClaimStatuses"] =
+            json!([{"name": "made", "resourceClaimName": "of-t"}]);
+        graph.set_pod(&pod);
+        assert_eq!(may(&graph, "get", devices, claims, ("ns", "of-t")), Ok(()));
+        assert_eq!(
+            may(&graph, "list", devices, claims, ("ns", "")),
+            Err("can only get individual resources of this type".to_owned())
+        );
+
+        assert_eq!(may(&graph, "get", "", "secrets", ("ns", "inline")), Ok(()));
+        assert_eq!(
+            may(&graph, "get", "", "secrets", ("vault", "staged")),
+            Ok(())
+        );
+        assert_eq!(
+            may(&graph, "get", "", "secrets", ("ns", "staged")),
+            unrelated
+        );
+        let status = "persistentvolumeclaims/status";
+        assert_eq!(
+            may(&graph, "patch", "", status, ("ns", "a-scratch")),
+            Ok(())
+        );
+        assert_eq!(
+            may(&graph, "patch", "", status, ("ns", "b-scratch")),
+            unrelated
+        );
+        let attachments = "volumeattachments";
+        assert_eq!(
+            may(&graph, "get", storage, attachments, ("", "mine")),
+            Ok(())
+        );
+        assert_eq!(
+            may(&graph, "get", storage, attachments, ("", "other")),
+            unrelated
+        );
+
+        let other = "can only access CSINode with the same name as the requesting node";
+        assert_eq!(
+            may(&graph, "update", storage, "csinodes", ("", "one")),
+            Ok(())
+        );
+        assert_eq!(may(&graph, "create", storage, "csinodes", ("", "")), Ok(()));
+        assert_eq!(
+            may(&graph, "get", storage, "csinodes", ("", "two")),
+            Err(other.to_owned())
+        );
+        assert!(may(&graph, "list", storage, "csinodes", ("", "")).is_err());
+        let slices = "resourceslices";
+        assert_eq!(may(&graph, "delete", devices, slices, ("", "mine")), Ok(()));
+        assert_eq!(
+            may(&graph, "delete", devices, slices, ("", "other")),
+            unrelated
+        );
+        assert!(may(&graph, "list", devices, slices, ("", "")).is_err());
+
+        // A pod that a kubelet has made of a file of its own leads nowhere.
+        pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+        graph.remove_pod("ns", "a");
+        graph.set_pod(&pod);
+        assert_eq!(
+            may(&graph, "get", "", "secrets", ("ns", "inline")),
+            unrelated
+        );
+    }
 
     #[test]
     fn a_kubelet_reads_what_its_pods_need() {
@@ -419,11 +436,7 @@ mod tests {
                 "spec": {"claimRef": {"namespace": "ns", "name": claim}},
             }));
         }
-        let user = User {
-            name: "system:node:one".into(),
-            groups: vec!["system:nodes".into()],
-            ..User::default()
-        };
+        let user = kubelet();
         let may = |graph: &PodGraph, verb: &str, resource: &str, subresource: &str, name: &str| {
             let of_cluster = matches!(resource, "nodes" | "persistentvolumes");
             let namespace = if of_cluster { "" } else { "ns" };

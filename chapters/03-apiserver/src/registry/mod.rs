@@ -69,7 +69,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::alloc::ServiceAllocator;
-use crate::authz::Authorizer;
+use crate::authz::{self, Authorizer};
 use crate::config::Config;
 use crate::custom;
 use crate::resources::{Catalog, Resource};
@@ -435,6 +435,14 @@ fn range(range: KeyRange) -> RangeRequest {
     }
 }
 
+/// Where an object says whose node it is of, if its kind does.
+fn owned<'a>(resource: &Resource, object: &'a Value) -> Option<(&'static str, &'a Value)> {
+    let plural = authz::OWNED
+        .into_iter()
+        .find(|known| *known == resource.plural)?;
+    Some((plural, &object["spec"]["nodeName"]))
+}
+
 impl Observer for RwLock<Authorizer> {
     fn set(&self, resource: &Resource, glimpse: &Value, whole: &dyn Fn() -> Value) {
         let write = || self.write().unwrap_or_else(PoisonError::into_inner);
@@ -444,6 +452,11 @@ impl Observer for RwLock<Authorizer> {
             "" if resource.plural == "pods" && read().graph.has_pod(glimpse) => {}
             "" if resource.plural == "pods" => write().graph.set_pod(&whole()),
             "" if resource.plural == "persistentvolumes" => write().graph.set_volume(&whole()),
+            "storage.k8s.io" | "resource.k8s.io" => {
+                if let Some((plural, node)) = owned(resource, glimpse) {
+                    write().graph.set_owned(plural, meta::name(glimpse), node);
+                }
+            }
             "rbac.authorization.k8s.io" => write().rbac.set(resource.plural, &whole()),
             _ => {}
         }
@@ -454,6 +467,11 @@ impl Observer for RwLock<Authorizer> {
         match resource.group {
             "" if resource.plural == "pods" => write().graph.remove_pod(namespace, name),
             "" if resource.plural == "persistentvolumes" => write().graph.remove_volume(name),
+            "storage.k8s.io" | "resource.k8s.io" => {
+                if let Some((plural, _)) = owned(resource, &Value::Null) {
+                    write().graph.remove_owned(plural, name);
+                }
+            }
             "rbac.authorization.k8s.io" => write().rbac.remove(resource.plural, namespace, name),
             _ => {}
         }
