@@ -243,6 +243,16 @@ impl ApiError {
         }
     }
 
+    /// 409: the name is taken, which the server has thought of.
+    pub fn not_generated(taken: ApiError) -> ApiError {
+        const WHY: &str = ", the server was not able to generate a unique name for the object";
+        let mut error = taken;
+        error.message.push_str(WHY);
+        let details = error.details.get_or_insert_default();
+        details.insert("retryAfterSeconds".into(), 1.into());
+        error
+    }
+
     /// 409: somebody else was faster. Read it again, then write again.
     pub fn conflict(subject: Subject, detail: impl AsRef<str>) -> ApiError {
         ApiError {

@@ -349,6 +349,7 @@ async fn streams_go_to_the_kubelet() {
     // As WebSocket messages, too: one of seven bytes, and the end.
     let logs = request(format!("{path}/log?tailLines=1"))
         .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
         .header("sec-websocket-protocol", "binary.k8s.io")
         .body(Full::default());

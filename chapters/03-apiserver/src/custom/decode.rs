@@ -39,12 +39,9 @@ pub fn decode(custom: &Custom, body: &[u8], mode: FieldValidation) -> Result<Dec
         .map_err(|error| schema::unreadable(kind, body, &error))?;
     for (field, name) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
         if object[field].as_str().unwrap_or_default().is_empty() {
-            let shown: String = String::from_utf8_lossy(body).chars().take(30).collect();
-            let body = String::from_utf8_lossy(body);
-            return Err(ApiError::bad_request(format!(
-                "the object provided is unrecognized (must be of type {kind}): Object '{name}' is \
-                 missing in '{body}' ({shown:?} ...)"
-            )));
+            let text = String::from_utf8_lossy(body);
+            let why = format!("Object '{name}' is missing in '{text}'");
+            return Err(schema::unrecognized(kind, body, &why));
         }
     }
     let wanted = custom.resource().api_version();

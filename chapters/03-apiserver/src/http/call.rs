@@ -13,9 +13,11 @@ use serde_json::Value;
 use super::Api;
 use super::answer::{self, Body};
 use super::negotiate::{self, Offer};
+use super::options;
 use super::path::{Query, RequestInfo};
 use super::view::View;
 use crate::authn::User;
+use crate::authz::{Attributes, Decision};
 use crate::custom;
 use crate::protobuf;
 use crate::registry::list::Selection;
@@ -167,23 +169,12 @@ impl<'a> Call<'a> {
         self.query.get("fieldValidation") == "Strict"
     }
 
-    /// How unknown fields are dealt with.
-    ///
-    /// # Errors
-    /// 422 if the parameter is none of those that exist.
-    pub fn field_validation(&self) -> Result<FieldValidation, ApiError> {
+    /// How unknown fields are dealt with, of those ways that [`super::options::check`] lets pass.
+    pub fn field_validation(&self) -> FieldValidation {
         match self.query.get("fieldValidation") {
-            "" | "Warn" => Ok(FieldValidation::Warn),
-            "Strict" => Ok(FieldValidation::Strict),
-            "Ignore" => Ok(FieldValidation::Ignore),
-            other => Err(invalid_option(
-                "CreateOptions",
-                FieldError::not_supported(
-                    "fieldValidation",
-                    &other.into(),
-                    &["Ignore", "Strict", "Warn"],
-                ),
-            )),
+            "Strict" => FieldValidation::Strict,
+            "Ignore" => FieldValidation::Ignore,
+            _ => FieldValidation::Warn,
         }
     }
 
@@ -193,7 +184,7 @@ impl<'a> Call<'a> {
     /// 400 if it is none, or not the one that the path names.
     pub fn decode(&self, body: &[u8]) -> Result<(Value, Vec<String>), ApiError> {
         let json = self.json(body)?;
-        let mode = self.field_validation()?;
+        let mode = self.field_validation();
         let (mut object, warnings) = match self.resource.custom {
             Some(custom) => {
                 custom::check_conversion(custom)?;
@@ -254,19 +245,55 @@ impl<'a> Call<'a> {
     pub fn check_address(&self, object: &Value) -> Result<(), ApiError> {
         let target = self.target();
         let (name, namespace) = (meta::name(object), meta::namespace(object));
-        if !target.name.is_empty() && !name.is_empty() && name != target.name {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                target.name
-            )));
-        }
         if target.resource.namespaced && !namespace.is_empty() && namespace != target.namespace {
             return Err(ApiError::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the \
                  request",
             ));
         }
+        if !target.name.is_empty() && !name.is_empty() && name != target.name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                target.name
+            )));
+        }
         Ok(())
+    }
+
+    /// The same for what takes an object's place, and has to name it.
+    ///
+    /// # Errors
+    /// 400 if it names none, or another.
+    pub fn check_name(&self, object: &Value) -> Result<(), ApiError> {
+        self.check_address(object)?;
+        if meta::name(object).is_empty() {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                self.info.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// Checks that whoever may do what they ask for may also create what that begins with: a
+    /// stream of commands, an object that is not there yet.
+    ///
+    /// # Errors
+    /// 403 if not.
+    pub fn check_create(&self) -> Result<(), ApiError> {
+        let info = &self.info;
+        let attributes = Attributes {
+            group: &info.group,
+            version: &info.version,
+            subresource: &info.subresource,
+            namespace: &info.namespace,
+            name: &info.name,
+            ..Attributes::of(&self.user, "create", &info.resource)
+        };
+        match self.api.registry.authorizer().authorize(&attributes) {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(why) => Err(ApiError::forbidden(self.target().subject(), why)),
+        }
     }
 }
 
@@ -347,15 +374,15 @@ pub fn decode_as(
     Ok((value, decoded.warnings))
 }
 
-/// 422 for an option of the request itself.
-pub fn invalid_option(options: &str, error: FieldError) -> ApiError {
+/// 422 for options of the request itself.
+pub fn invalid_option(options: &str, errors: &[FieldError]) -> ApiError {
     let subject = Subject {
         group: "meta.k8s.io",
         resource: "",
         kind: options,
         name: "",
     };
-    ApiError::invalid(subject, &[error])
+    ApiError::invalid(subject, errors)
 }
 
 /// Reads a whole body.
@@ -399,11 +426,14 @@ pub fn manager_of(query: &Query, headers: &HeaderMap) -> String {
         .split('/')
         .next()
         .unwrap_or_default();
-    program
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(128)
-        .collect()
+    let mut manager = String::new();
+    for letter in program.chars().filter(|c| options::is_printable(*c)) {
+        if manager.len() + letter.len_utf8() > options::MANAGER_BYTES_MAX {
+            break;
+        }
+        manager.push(letter);
+    }
+    manager
 }
 
 #[cfg(test)]

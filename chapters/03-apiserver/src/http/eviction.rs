@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::answer::Body;
 use super::call::{Call, decode_as};
-use super::resource;
+use super::options;
 use super::subresource::set_condition;
 use crate::registry::delete::DeleteOptions;
 use crate::registry::{Target, meta};
@@ -35,7 +35,7 @@ const DISRUPTED_MAX: usize = 2000;
 /// # Errors
 /// 429 if a budget says no.
 pub async fn evict(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiError> {
-    let mode = call.field_validation()?;
+    let mode = call.field_validation();
     let schema = "io.k8s.api.policy.v1.Eviction";
     let json = call.json(&body)?;
     let (mut eviction, _) = decode_as(schema, "Eviction", "policy/v1", &json, mode)?;
@@ -44,7 +44,7 @@ pub async fn evict(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiEr
         let wrong = "name in URL does not match name in Eviction object";
         return Err(ApiError::bad_request(wrong));
     }
-    let mut options = resource::parse_delete_options(&eviction["deleteOptions"])?;
+    let mut options = options::parse_delete(&eviction["deleteOptions"])?;
     options.dry_run |= call.dry_run;
     let registry = &call.api.registry;
     registry.admit_part(&call.target(), &mut eviction, &call.user)?;

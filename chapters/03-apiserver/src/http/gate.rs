@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Api;
 use super::listen::Peer;
 use super::path::{Query, RequestInfo};
+use super::websocket;
 use crate::authn::{self, BootstrapToken, User, Verified};
 use crate::authz::{Attributes, Decision};
 use crate::registry::{Target, meta};
@@ -28,7 +29,7 @@ pub fn authenticate(api: &Api, peer: &Peer, headers: &HeaderMap) -> Result<User,
         Peer::Rejected => return Err(ApiError::unauthorized()),
         Peer::Unknown => {}
     }
-    let Some(token) = bearer_token(headers) else {
+    let Some(token) = bearer_token(headers)? else {
         return Ok(User::anonymous());
     };
     match verify_token(api, &token, &[]) {
@@ -40,27 +41,33 @@ pub fn authenticate(api: &Api, peer: &Peer, headers: &HeaderMap) -> Result<User,
     }
 }
 
-fn bearer_token(headers: &HeaderMap) -> Option<String> {
+fn bearer_token(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let given = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     if let Some((scheme, token)) = given.and_then(|value| value.split_once(' '))
         && scheme.eq_ignore_ascii_case("bearer")
     {
-        return Some(token.trim().to_owned());
+        return Ok(Some(token.trim().to_owned()));
     }
-    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let mut protocols = protocols.filter_map(|value| value.to_str().ok());
-    let encoded = protocols.find_map(|value| {
-        value
-            .split(',')
-            .find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL))
-    })?;
+    if !websocket::is_wanted(headers) {
+        return Ok(None);
+    }
+    let (tokens, others): (Vec<&str>, Vec<&str>) = websocket::offered(headers)
+        .into_iter()
+        .partition(|protocol| protocol.starts_with(BEARER_PROTOCOL));
+    // One token, and one protocol beside it to agree to: the token is no answer.
+    let encoded = match (tokens.as_slice(), others.as_slice()) {
+        ([], _) => return Ok(None),
+        ([token], [_, ..]) => &token[BEARER_PROTOCOL.len()..],
+        _ => return Err(ApiError::unauthorized()),
+    };
     use base64::Engine;
-    let bytes = base64::prelude::BASE64_URL_SAFE_NO_PAD
+    let token = base64::prelude::BASE64_URL_SAFE_NO_PAD
         .decode(encoded)
-        .ok()?;
-    String::from_utf8(bytes).ok()
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    token.map(Some).ok_or_else(ApiError::unauthorized)
 }
 
 /// Takes the credentials out of a request's headers, once it is known who asks: what stands behind

@@ -8,9 +8,10 @@
 //!                                     401         403        403       reviews, streams, paths
 //! ```
 //!
-//! * [`path`] and [`negotiate`] read a request, purely; [`call`] is a request that is allowed.
+//! * [`path`], [`options`] and [`negotiate`] read a request, purely; [`call`] is a request that is allowed.
 //! * [`resource`] and [`patching`] have the verbs, [`watch`] the one that does not end, [`view`]
 //!   the forms of answers, [`encode`] and [`yaml`] their formats.
+//! * [`websocket`] is what a browser needs for a stream: [`watch_socket`], [`log_socket`].
 //! * [`subresource`], [`token`], [`reviews`] and [`access`] have what is no plain object, [`streams`]
 //!   what goes on to a kubelet: logs, exec, attach, port-forward; [`proxy`] any other HTTP, by way
 //!   of [`backends`].
@@ -33,6 +34,7 @@ pub mod listen;
 pub mod log_socket;
 pub mod metrics;
 pub mod negotiate;
+pub mod options;
 pub mod patching;
 pub mod path;
 pub mod paths;
@@ -45,6 +47,8 @@ pub mod subresource;
 pub mod token;
 pub mod view;
 pub mod watch;
+pub mod watch_socket;
+pub mod websocket;
 pub mod yaml;
 
 use std::net::SocketAddr;
@@ -58,7 +62,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authn::TokenAuthority;
 use crate::registry::Registry;
-use crate::status::{ApiError, FieldError};
+use crate::status::ApiError;
 use crate::trace;
 use answer::Body;
 use call::Call;
@@ -222,7 +226,7 @@ async fn respond(
     let mut call = Call {
         api: api.clone(),
         manager: call::manager_of(&query, &parts.headers),
-        dry_run: dry_run(&query)?,
+        dry_run: query.has("dryRun"),
         raw_query: parts.uri.query().map(str::to_owned),
         method: parts.method,
         headers: parts.headers,
@@ -238,17 +242,25 @@ async fn respond(
     if !resource::allows(&call) {
         return Err(ApiError::method_not_allowed());
     }
+    let connects = call.info.subresource == "proxy" || streams::is_connection(&call);
+    if connects && call.dry_run {
+        return Err(ApiError::bad_request("dryRun is not supported"));
+    }
     if streams::is_stream(&call) {
         return streams::handle(&call, parts.extensions).await;
     }
     if call.info.subresource == "proxy" {
         return proxy::handle(&call, parts.extensions, body).await;
     }
+    if watch_socket::is_wanted(&call) {
+        return watch_socket::handle(&call, parts.extensions).await;
+    }
     let body = if matches!(call.method, Method::GET | Method::HEAD) {
         bytes::Bytes::new()
     } else {
         call::read_body(body, call::BODY_PATIENCE).await?
     };
+    options::check(&call)?;
     if let Some(custom) = call.resource.custom
         && custom.is_deprecated()
     {
@@ -269,19 +281,6 @@ async fn respond(
         return reviews::handle(&call, body).await;
     }
     resource::handle(&call, body).await
-}
-
-/// Whether only a rehearsal is wanted.
-fn dry_run(query: &Query) -> Result<bool, ApiError> {
-    let mut dry_run = false;
-    for value in query.all("dryRun").filter(|value| !value.is_empty()) {
-        if value != "All" {
-            let error = FieldError::not_supported("dryRun", &value.into(), &["All"]);
-            return Err(call::invalid_option("UpdateOptions", error));
-        }
-        dry_run = true;
-    }
-    Ok(dry_run)
 }
 
 /// Checks that a path has a namespace exactly where its resource does.

@@ -4,7 +4,7 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::answer::{self, Body};
-use super::call::{Call, invalid_option, yaml_to_json};
+use super::call::{Call, yaml_to_json};
 use super::negotiate;
 use crate::apply;
 use crate::custom;
@@ -12,7 +12,7 @@ use crate::patch;
 use crate::registry::write::Writer;
 use crate::registry::{events, meta};
 use crate::schema;
-use crate::status::{ApiError, FieldError};
+use crate::status::ApiError;
 
 /// How a patch says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,9 @@ pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
         registry
             .update(&target, &writer, |live| {
                 let uid = meta::uid(&config);
+                if live.is_none() {
+                    call.check_create()?;
+                }
                 if live.is_none() && !uid.is_empty() {
                     let why = format!(
                         "uid mismatch: the provided object specified uid {uid}, and no existing \
@@ -120,13 +123,6 @@ pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
             })
             .await?
     } else {
-        if call.query.has("force") {
-            let detail = "may not be specified for non-apply patch";
-            return Err(invalid_option(
-                "PatchOptions",
-                FieldError::forbidden("force", detail),
-            ));
-        }
         registry
             .update(&target, &call.writer(), |live| {
                 let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
@@ -161,25 +157,18 @@ fn patched(
             )));
         }
     }
-    let mode = call.field_validation()?;
+    let mode = call.field_validation();
     let checked = match resource.custom {
         Some(custom) => custom::check(custom, patched, mode)?,
         None => schema::check(resource.schema, patched, mode)?,
     };
     let (object, warnings) = (checked.value, checked.warnings);
-    call.check_address(&object)?;
+    call.check_name(&object)?;
     Ok((events::to_stored(resource, object), warnings))
 }
 
 /// What an apply wants, which says of itself what it is.
 pub fn apply_config(call: &Call, body: &[u8]) -> Result<Value, ApiError> {
-    if call.query.get("fieldManager").is_empty() {
-        let detail = "is required for apply patch";
-        return Err(invalid_option(
-            "PatchOptions",
-            FieldError::required("fieldManager", detail),
-        ));
-    }
     let resource = call.resource;
     // As it was sent: decoding would add what is always written (`status: {}`), and who applies
     // would come to own it. What the schema does not know, the apply itself refuses.

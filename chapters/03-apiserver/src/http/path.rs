@@ -48,15 +48,15 @@ impl Query {
         self.all(name).next().is_some()
     }
 
-    /// A parameter as Go reads a boolean; one that is there without a value is true.
+    /// A parameter as upstream reads a boolean; one that is there without a value is true.
     pub fn flag(&self, name: &str) -> bool {
         self.all(name).next().is_some_and(is_true)
     }
 }
 
-/// Whether a value means yes; only Go's words for no mean no.
+/// Whether a value means yes: all but two do. Upstream: `Convert_Slice_string_To_bool`.
 pub fn is_true(value: &str) -> bool {
-    !matches!(value, "0" | "f" | "F" | "false" | "False" | "FALSE")
+    value != "0" && !value.eq_ignore_ascii_case("false")
 }
 
 /// Undoes percent-encoding.

@@ -7,15 +7,15 @@ use http::{Method, Response};
 use serde_json::{Value, json};
 
 use super::answer::{self, Body};
-use super::call::{Call, invalid_option};
+use super::call::Call;
+use super::options;
 use super::patching;
 use super::watch;
 use crate::custom;
 use crate::registry::cache::Entry;
-use crate::registry::delete::{DeleteOptions, Propagation};
-use crate::registry::list::{ListOptions, parse_version};
+use crate::registry::list::parse_version;
 use crate::registry::{Target, events, keys, meta, strategy};
-use crate::status::{ApiError, FieldError};
+use crate::status::ApiError;
 
 /// Answers a request about an object or a collection.
 ///
@@ -73,14 +73,7 @@ fn check_conversion(call: &Call) -> Result<(), ApiError> {
 async fn list(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
     let selection = call.selection()?;
-    let query = &call.query;
-    let options = ListOptions {
-        resource_version: query.get("resourceVersion").to_owned(),
-        version_match: query.get("resourceVersionMatch").to_owned(),
-        limit: query.get("limit").parse().unwrap_or(0),
-        continue_token: query.get("continue").to_owned(),
-        send_initial_events: query.has("sendInitialEvents"),
-    };
+    let options = options::list(&call.query)?;
     let registry = &call.api.registry;
     let listed = registry.list(call.resource, &selection, &options).await?;
     if !listed.entries.is_empty() {
@@ -116,17 +109,17 @@ async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
 async fn update(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let view = call.view()?;
     let (object, warnings) = call.decode(body)?;
-    if meta::name(&object).is_empty() {
-        return Err(ApiError::bad_request(
-            "the name of the object must be provided to be updated",
-        ));
-    }
+    call.check_name(&object)?;
     let object = events::to_stored(call.resource, object);
     let target = call.target();
     let written = call
         .api
         .registry
         .update(&target, &call.writer(), |live| {
+            check_uid(call, meta::uid(&object), live)?;
+            if live.is_none() {
+                call.check_create()?;
+            }
             call.check_escalation(live, &object)?;
             Ok(object.clone())
         })
@@ -137,8 +130,27 @@ async fn update(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
     Ok(response)
 }
 
+/// Checks that the object to be written over is the one that its writer has seen.
+fn check_uid(call: &Call, uid: &str, live: Option<&Value>) -> Result<(), ApiError> {
+    let is = live.map(meta::uid).unwrap_or_default();
+    if uid.is_empty() || uid == is {
+        return Ok(());
+    }
+    let target = call.target();
+    let (place, key) = (
+        keys::prefix(call.resource),
+        keys::local(target.namespace, target.name),
+    );
+    // Upstream's storage finds out, and these are its words.
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {place}{key}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {is}"
+    );
+    Err(ApiError::conflict(target.subject(), why))
+}
+
 async fn delete(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
-    let options = delete_options(call, body)?;
+    let options = options::delete(call, body)?;
     let target = call.target();
     let warnings: Vec<String> = strategy::deletion_warning(call.resource, &options)
         .into_iter()
@@ -147,7 +159,13 @@ async fn delete(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
     call.api.registry.admit_delete(&target, &call.user)?;
     let deleted = call.api.registry.delete(&target, &options).await?;
     if !deleted.gone || strategy::returns_deleted_object(call.resource) {
-        let mut response = call.view()?.answer(200, &call.headers, deleted.object);
+        // Only who asks in the older way is told that the end is yet to come.
+        let code = if !deleted.gone && options.cascades {
+            202
+        } else {
+            200
+        };
+        let mut response = call.view()?.answer(code, &call.headers, deleted.object);
         answer::warn(&mut response, &warnings);
         return Ok(response);
     }
@@ -162,13 +180,11 @@ async fn delete(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
 }
 
 async fn delete_collection(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
-    let options = delete_options(call, body)?;
     let view = call.view()?;
-    let selection = call.selection()?;
+    let (selection, page) = (call.selection()?, options::list(&call.query)?);
+    let options = options::delete(call, body)?;
     let registry = &call.api.registry;
-    let listed = registry
-        .list(call.resource, &selection, &ListOptions::default())
-        .await?;
+    let listed = registry.list(call.resource, &selection, &page).await?;
     for entry in &listed.entries {
         let target = Target {
             namespace: entry.namespace(),
@@ -182,66 +198,6 @@ async fn delete_collection(call: &Call<'_>, body: &[u8]) -> Result<Response<Body
         }
     }
     view.list(&call.headers, &*registry.slot(call.resource)?, &listed)
-}
-
-/// `metav1.DeleteOptions` of the body, or, without one, of the query.
-pub fn delete_options(call: &Call, body: &[u8]) -> Result<DeleteOptions, ApiError> {
-    let sent: Value = if body.is_empty() {
-        let query = &call.query;
-        let mut options = json!({});
-        if let Ok(seconds) = query.get("gracePeriodSeconds").parse::<i64>() {
-            options["gracePeriodSeconds"] = seconds.into();
-        }
-        if query.has("propagationPolicy") {
-            options["propagationPolicy"] = query.get("propagationPolicy").into();
-        }
-        if query.has("orphanDependents") {
-            options["orphanDependents"] = query.flag("orphanDependents").into();
-        }
-        options
-    } else {
-        serde_json::from_slice(&call.json(body)?).map_err(|error| {
-            ApiError::bad_request(format!("unable to decode DeleteOptions: {error}"))
-        })?
-    };
-    let mut options = parse_delete_options(&sent)?;
-    options.dry_run |= call.dry_run;
-    Ok(options)
-}
-
-/// Reads `metav1.DeleteOptions`.
-///
-/// # Errors
-/// 422 if the options contradict each other or do not exist.
-pub fn parse_delete_options(sent: &Value) -> Result<DeleteOptions, ApiError> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let propagation = match (
-        sent["propagationPolicy"].as_str(),
-        sent["orphanDependents"].as_bool(),
-    ) {
-        (Some(_), Some(_)) => {
-            let detail = "orphanDependents and deletionPropagation cannot be both set";
-            let error =
-                FieldError::invalid("propagationPolicy", &sent["propagationPolicy"], detail);
-            return Err(invalid_option("DeleteOptions", error));
-        }
-        (None, None) => None,
-        (None, Some(true)) | (Some("Orphan"), None) => Some(Propagation::Orphan),
-        (None, Some(false)) | (Some("Background"), None) => Some(Propagation::Background),
-        (Some("Foreground"), None) => Some(Propagation::Foreground),
-        (Some(other), None) => {
-            let known = ["Foreground", "Background", "Orphan"];
-            let error = FieldError::not_supported("propagationPolicy", &other.into(), &known);
-            return Err(invalid_option("DeleteOptions", error));
-        }
-    };
-    Ok(DeleteOptions {
-        grace_period_seconds: sent["gracePeriodSeconds"].as_i64(),
-        uid: text(&sent["preconditions"]["uid"]),
-        resource_version: text(&sent["preconditions"]["resourceVersion"]),
-        propagation,
-        dry_run: sent["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
-    })
 }
 
 /// Whether a resource (or its part) takes the verb at all.

@@ -24,7 +24,7 @@ use super::backends::{Address, Security};
 use super::call::Call;
 use super::log_socket;
 use super::path::is_true;
-use crate::authz::{Attributes, Decision};
+use super::websocket;
 use crate::registry::{Target, meta};
 use crate::resources;
 use crate::status::ApiError;
@@ -52,6 +52,11 @@ pub fn is_stream(call: &Call) -> bool {
         )
 }
 
+/// Whether a request is to become a connection, which cannot be rehearsed.
+pub fn is_connection(call: &Call) -> bool {
+    is_stream(call) && call.info.subresource != "log"
+}
+
 /// Passes a request on to the kubelet of the pod's node.
 ///
 /// # Errors
@@ -61,8 +66,10 @@ pub async fn handle(
     mut extensions: Extensions,
 ) -> Result<Response<Body>, ApiError> {
     let log = call.info.subresource == "log";
+    // Since a WebSocket begins with a GET, the right to `get` would be enough to run commands: the
+    // right to `create` is asked for, however it begins. Upstream: KEP-4006.
     if !log && call.method == Method::GET {
-        check_create(call)?;
+        call.check_create()?;
     }
     let target = call.target();
     let pod = call.api.registry.get(&target).await?;
@@ -136,7 +143,7 @@ pub async fn handle(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(call, response, &mut extensions);
     }
-    if log && response.status().is_success() && log_socket::is_wanted(&call.headers) {
+    if log && response.status().is_success() && websocket::is_wanted(&call.headers) {
         return log_socket::answer(&call.headers, &mut extensions, response.into_body());
     }
     if log && response.status().is_success() {
@@ -154,22 +161,6 @@ pub async fn handle(
         return Ok(answer);
     }
     Err(refusal(response).await)
-}
-
-/// Since a WebSocket begins with a GET, the right to `get` would be enough to run commands; the
-/// right to `create` is asked for, however it begins. Upstream: KEP-4006.
-fn check_create(call: &Call) -> Result<(), ApiError> {
-    let info = &call.info;
-    let attributes = Attributes {
-        subresource: &info.subresource,
-        namespace: &info.namespace,
-        name: &info.name,
-        ..Attributes::of(&call.user, "create", &info.resource)
-    };
-    match call.api.registry.authorizer().authorize(&attributes) {
-        Decision::Allow(_) => Ok(()),
-        Decision::Deny(why) => Err(ApiError::forbidden(call.target().subject(), why)),
-    }
 }
 
 /// Joins the two connections, once both have switched protocols.

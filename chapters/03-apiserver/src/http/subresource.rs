@@ -98,7 +98,7 @@ const SCALE_SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
     let target = call.target();
     let registry = &call.api.registry;
-    let mode = call.field_validation()?;
+    let mode = call.field_validation();
     let written = match call.info.verb {
         "get" => registry.get(&target).await?,
         "update" => {
@@ -224,7 +224,7 @@ fn scaled(
 /// # Errors
 /// 409 if the pod is bound already, or ends.
 pub async fn bind(call: &Call<'_>, pod: &str, body: &[u8]) -> Result<Response<Body>, ApiError> {
-    let mode = call.field_validation()?;
+    let mode = call.field_validation();
     let schema = "io.k8s.api.core.v1.Binding";
     let (mut binding, _) = decode_as(schema, "Binding", "v1", &call.json(body)?, mode)?;
     let named = meta::name(&binding).to_owned();

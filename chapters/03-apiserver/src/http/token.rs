@@ -24,7 +24,7 @@ pub async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
     const LONGEST: i64 = 1 << 32;
     let schema = "io.k8s.api.authentication.v1.TokenRequest";
     let version = "authentication.k8s.io/v1";
-    let mode = call.field_validation()?;
+    let mode = call.field_validation();
     let (mut request, _) = decode_as(schema, "TokenRequest", version, &call.json(body)?, mode)?;
     let target = Target {
         subresource: "",

@@ -262,6 +262,11 @@ impl<'a> View<'a> {
         encode::answer(headers, code, self.wanted.accepted, &self.object(object))
     }
 
+    /// Whether it is text, as opposed to bytes.
+    pub fn is_text(&self) -> bool {
+        self.format() != Format::Protobuf
+    }
+
     /// The media type of a watch.
     pub fn stream_type(&self) -> &'static str {
         match self.format() {

@@ -5,7 +5,7 @@
 //! that part (`ADDED`), stay in it (`MODIFIED`) or leave it (`DELETED`), whatever happened to it
 //! itself.
 //!
-//! Left out: watches over a WebSocket, and compressed ones.
+//! Left out: compressed watches.
 //!
 //! Upstream: KEP-956 (bookmarks), KEP-3157 (lists as the beginning of a watch).
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use etcd::api::Revision;
-use futures::stream;
+use futures::{Stream, StreamExt, stream};
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::Api;
 use super::answer::{self, Body};
 use super::call::Call;
+use super::options;
 use super::path::Query;
 use super::view::{View, Wanted};
 use crate::registry::cache::{Change, Entry, Slot};
@@ -81,11 +82,8 @@ impl Options {
         } else {
             from_anywhere
         };
-        let seconds = query
-            .get("timeoutSeconds")
-            .parse::<u64>()
-            .ok()
-            .filter(|&s| s > 0);
+        let seconds = options::integer(query, "timeoutSeconds")?.unwrap_or(0);
+        let seconds = u64::try_from(seconds).ok().filter(|&s| s > 0);
         Ok(Options {
             after: version.filter(|&version| version > 0),
             bookmarks: query.flag("allowWatchBookmarks"),
@@ -98,7 +96,7 @@ impl Options {
 }
 
 /// A watch that is under way.
-struct Watch {
+pub struct Watch {
     api: Arc<Api>,
     client: trace::Client,
     served: Served,
@@ -118,11 +116,23 @@ struct Watch {
     over: bool,
 }
 
+/// Answers with a watch.
+///
+/// # Errors
+/// As [`begin`].
+pub async fn watch(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
+    let chunks = begin(call).await?.chunks();
+    let frames = chunks.map(|chunk| Ok(Frame::data(chunk)));
+    let mut response = answer::bytes(200, call.stream_view()?.stream_type(), Bytes::new());
+    *response.body_mut() = StreamBody::new(frames).boxed_unsync();
+    Ok(response)
+}
+
 /// Begins a watch.
 ///
 /// # Errors
 /// 400 or 422 if the options are wrong. A revision that is no longer kept is told as an `ERROR`.
-pub async fn watch(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
+pub async fn begin(call: &Call<'_>) -> Result<Watch, ApiError> {
     let Call { api, query, .. } = call;
     let (view, selection) = (call.stream_view()?, call.selection()?);
     let options = Options::parse(query)?;
@@ -153,7 +163,7 @@ pub async fn watch(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
         }
     };
     let now = Instant::now();
-    let watch = Watch {
+    Ok(Watch {
         api: api.clone(),
         client: trace::Client::new(&call.user.name, &call.headers, call.from),
         served: call.served.clone(),
@@ -169,17 +179,18 @@ pub async fn watch(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
         until: now + options.lifetime,
         next_bookmark: now + BOOKMARKS,
         over: false,
-    };
-    let lines = stream::unfold(watch, |mut watch| async move {
-        let chunk = watch.next().await?;
-        Some((Ok(Frame::data(chunk)), watch))
-    });
-    let mut response = answer::bytes(200, view.stream_type(), Bytes::new());
-    *response.body_mut() = StreamBody::new(lines).boxed_unsync();
-    Ok(response)
+    })
 }
 
 impl Watch {
+    /// What it tells, some events at a time.
+    pub fn chunks(self) -> impl Stream<Item = Bytes> + Send + 'static {
+        stream::unfold(self, |mut watch| async move {
+            let chunk = watch.next().await?;
+            Some((chunk, watch))
+        })
+    }
+
     /// The next lines, when there are some; none when the watch is over.
     async fn next(&mut self) -> Option<Bytes> {
         loop {

@@ -15,9 +15,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Registry, Target, definitions, key, meta, strategy};
+use super::{Registry, Target, definitions, key, keys, meta, strategy};
 use crate::resources::Resource;
-use crate::status::ApiError;
+use crate::status::{ApiError, Subject};
 
 /// The garbage collector deletes what this object owns before it.
 pub const FOREGROUND: &str = "foregroundDeletion";
@@ -35,6 +35,8 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// What happens to what it owns.
     pub propagation: Option<Propagation>,
+    /// It says so in the older way: `orphanDependents: false`.
+    pub cascades: bool,
     /// Do everything but the deletion.
     pub dry_run: bool,
 }
@@ -89,13 +91,20 @@ impl Registry {
             let object = self.parse(target.resource, &slot, &kv)?;
             check_preconditions(target, options, &object)?;
             let step = step(target.resource, &object, options, Timestamp::now());
-            if options.dry_run || step == Step::Wait {
-                return Ok(Deleted {
-                    gone: step == Step::Remove,
-                    object,
-                });
-            }
             match step {
+                Step::Wait => {
+                    return Ok(Deleted {
+                        object,
+                        gone: false,
+                    });
+                }
+                Step::Remove if options.dry_run => return Ok(Deleted { object, gone: true }),
+                Step::Mark(object) if options.dry_run => {
+                    return Ok(Deleted {
+                        object,
+                        gone: false,
+                    });
+                }
                 Step::Remove => {
                     if self.remove(target, &kv, &object).await?.is_some() {
                         return Ok(Deleted { object, gone: true });
@@ -116,7 +125,6 @@ impl Registry {
                         });
                     }
                 }
-                Step::Wait => unreachable!("was answered above"),
             }
         }
     }
@@ -151,26 +159,48 @@ fn check_preconditions(
             meta::text(object, "resourceVersion"),
         ),
     ];
-    for (what, wanted, actual) in checks {
-        if let Some(wanted) = wanted
-            && wanted != actual
-        {
-            return Err(ApiError::conflict(
-                target.subject(),
-                format!(
-                    "Precondition failed: {what} in precondition: {wanted}, {what} in object \
-                     meta: {actual}"
-                ),
-            ));
-        }
+    let failed = checks.into_iter().find_map(|(what, wanted, actual)| {
+        let wanted = wanted.as_deref().filter(|wanted| *wanted != actual)?;
+        Some((what, wanted, actual))
+    });
+    let Some((what, wanted, actual)) = failed else {
+        return Ok(());
+    };
+    // Two kinds are deleted by code of their own upstream, which has words of its own.
+    if matches!(
+        target.resource.plural,
+        "namespaces" | "customresourcedefinitions"
+    ) {
+        let why = format!(
+            "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {actual}"
+        );
+        return Err(ApiError::conflict(target.subject(), why));
     }
-    Ok(())
+    let became = match what {
+        "UID" => "deleted and then recreated",
+        _ => "modified",
+    };
+    let stored_as = keys::stored_as(target.resource);
+    let subject = Subject {
+        group: stored_as.group,
+        resource: stored_as.kind,
+        kind: stored_as.kind,
+        name: target.name,
+    };
+    let why = format!(
+        "the {what} in the precondition ({wanted}) does not match the {what} in record ({actual}). \
+         The object might have been {became}"
+    );
+    Err(ApiError::conflict(subject, why))
 }
 
 /// Decides what a deletion does to an object.
 fn step(resource: &Resource, object: &Value, options: &DeleteOptions, now: Timestamp) -> Step {
     let propagation = options.propagation.or_else(|| by_default(resource, object));
-    let finalizers = finalizers_for(object, propagation);
+    let finalizers = match strategy::owns_nothing(resource) {
+        true => finalizers_for(object, Some(Propagation::Background)),
+        false => finalizers_for(object, propagation),
+    };
     let held = !finalizers.is_empty();
     let marked_by = |mutate: &dyn Fn(&mut Value)| {
         let mut marked = object.clone();
@@ -208,30 +238,26 @@ fn step(resource: &Resource, object: &Value, options: &DeleteOptions, now: Times
             definitions::mark(marked, &meta::time(now));
         });
     }
-    let grace = graceful_seconds(resource, object, options);
-    let running_grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
     if meta::is_terminating(object) {
-        return match (grace, running_grace) {
+        let running = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
+        let asked = options.grace_period_seconds.map(at_least_one_if_negative);
+        return match (running, asked) {
             // A second deletion may only shorten the wait.
-            (Some(grace), Some(running))
-                if options.grace_period_seconds.is_some() && grace < running =>
-            {
-                if grace == 0 && !held {
+            (Some(running), Some(asked)) if running > 0 && asked < running => {
+                if asked == 0 && !held {
                     return Step::Remove;
                 }
                 marked_by(&|marked| {
-                    let begun = meta::text(object, "deletionTimestamp").parse::<Timestamp>();
-                    let until = later(begun.unwrap_or(now), grace.saturating_sub(running));
-                    meta::set(marked, "deletionTimestamp", Some(meta::time(until).into()));
-                    meta::set(marked, "deletionGracePeriodSeconds", Some(grace.into()));
+                    shorten(marked, running, asked, now);
+                    meta::set_finalizers(marked, &finalizers);
                 })
             }
-            (Some(_), Some(running)) if running > 0 || held => Step::Wait,
+            (Some(running), _) if running > 0 => Step::Wait,
             _ if held => marked_by(&|marked| meta::set_finalizers(marked, &finalizers)),
             _ => Step::Remove,
         };
     }
-    match grace {
+    match graceful_seconds(resource, object, options) {
         Some(grace) if grace > 0 || held => marked_by(&|marked| {
             mark(marked, now, Some(grace));
             meta::set_finalizers(marked, &finalizers);
@@ -242,6 +268,26 @@ fn step(resource: &Resource, object: &Value, options: &DeleteOptions, now: Times
         }),
         _ => Step::Remove,
     }
+}
+
+/// Brings the end of a pod that is ending closer.
+fn shorten(pod: &mut Value, running: i64, asked: i64, now: Timestamp) {
+    let text = meta::text(pod, "deletionTimestamp");
+    // At the end of time, nothing is known of the beginning.
+    let end = text
+        .parse::<Timestamp>()
+        .ok()
+        .filter(|_| text != meta::time(Timestamp::MAX));
+    let begun = end.and_then(|end| end.checked_sub(SignedDuration::from_secs(running)).ok());
+    let mut end = later(begun.unwrap_or(now), asked);
+    let mut grace = asked;
+    if end < now {
+        // All of it has passed. One second is left for whoever has to act on it.
+        end = now;
+        grace = asked.min(1);
+    }
+    meta::set(pod, "deletionTimestamp", Some(meta::time(end).into()));
+    meta::set(pod, "deletionGracePeriodSeconds", Some(grace.into()));
 }
 
 /// Begins the end of an object.
@@ -288,7 +334,12 @@ fn graceful_seconds(resource: &Resource, object: &Value, options: &DeleteOptions
         .as_i64()
         .unwrap_or(30);
     let seconds = options.grace_period_seconds.unwrap_or(own);
-    Some(if seconds < 0 { 1 } else { seconds })
+    Some(at_least_one_if_negative(seconds))
+}
+
+/// Upstream takes any negative time for one second.
+fn at_least_one_if_negative(seconds: i64) -> i64 {
+    if seconds < 0 { 1 } else { seconds }
 }
 
 /// What becomes of what an object owns where its deletion does not say: what its finalizers say
@@ -393,6 +444,37 @@ mod tests {
             meta::text(&marked, "deletionTimestamp"),
             "2026-01-01T00:00:05Z"
         );
+        // A pod that has ended meanwhile is still the kubelet's to delete.
+        let mut ended = marked.clone();
+        ended["status"]["phase"] = "Succeeded".into();
+        let ask = |seconds| DeleteOptions {
+            grace_period_seconds: seconds,
+            ..Default::default()
+        };
+        assert_eq!(step_of("pods", &ended, ask(None)), Step::Wait);
+        assert_eq!(step_of("pods", &ended, ask(Some(5))), Step::Wait);
+        // What is shortened to a time that has passed ends now, in the kubelet's second.
+        ended["metadata"]["deletionTimestamp"] = "2025-12-31T23:59:58Z".into();
+        let Step::Mark(marked) = step_of("pods", &ended, ask(Some(4))) else {
+            panic!("is shortened")
+        };
+        let metadata = &marked["metadata"];
+        assert_eq!(metadata["deletionTimestamp"], "2026-01-01T00:00:00Z");
+        assert_eq!(metadata["deletionGracePeriodSeconds"], 1);
+        let Step::Mark(marked) = step_of("pods", &pod("n1"), ask(Some(-7))) else {
+            panic!("a negative time is one second")
+        };
+        assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 1);
+    }
+
+    #[test]
+    fn events_own_nothing() {
+        let event = json!({"metadata": {"name": "x"}});
+        let orphan = DeleteOptions {
+            propagation: Some(Propagation::Orphan),
+            ..DeleteOptions::default()
+        };
+        assert_eq!(step_of("events", &event, orphan), Step::Remove);
     }
 
     #[test]

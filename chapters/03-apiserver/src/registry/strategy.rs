@@ -19,7 +19,10 @@ pub fn allows_unconditional_update(resource: &Resource) -> bool {
     }
     match rules::of(resource) {
         Some(rules) => rules.unconditional_update,
-        None => !matches!(resource.plural, "leases" | "poddisruptionbudgets"),
+        None => !matches!(
+            resource.plural,
+            "leases" | "poddisruptionbudgets" | "runtimeclasses"
+        ),
     }
 }
 
@@ -47,6 +50,7 @@ pub fn allows_create_on_update(resource: &Resource) -> bool {
                 | "endpoints"
                 | "events"
                 | "services"
+                | "runtimeclasses"
                 | "roles"
                 | "rolebindings"
                 | "clusterroles"
@@ -140,6 +144,11 @@ fn set_template_generation(daemon_set: &mut Value, generation: i64) {
 fn template_generation(daemon_set: &Value) -> i64 {
     let noted = daemon_set["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
     noted.and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Whether nothing can be owned by such an object, so that its deletion has nothing to wait for.
+pub fn owns_nothing(resource: &Resource) -> bool {
+    resource.custom.is_none() && resource.plural == "events"
 }
 
 /// Whether deleting an object leaves what it owns where its deletion does not say: a habit of

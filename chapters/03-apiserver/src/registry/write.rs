@@ -18,7 +18,7 @@ use crate::apply;
 use crate::authn::User;
 use crate::defaults;
 use crate::resources;
-use crate::status::{ApiError, FieldError};
+use crate::status::{ApiError, FieldError, Subject};
 use crate::validation;
 
 /// How often an update without a `resourceVersion` is tried before it gives up: each time somebody
@@ -93,6 +93,10 @@ impl Registry {
                         Ok(Ok(())) => {}
                         _ => return Err(error),
                     }
+                }
+                // A name that stands beside a prefix is the client's own; upstream says the same then.
+                Err(error) if error.reason == "AlreadyExists" && !prefix.is_empty() => {
+                    return Err(ApiError::not_generated(error));
                 }
                 result => return result,
             }
@@ -232,9 +236,7 @@ impl Registry {
                     return Err(ApiError::not_found(target.subject()));
                 }
                 let mut object = change(None)?;
-                if writer.apply && meta::resource_version(&object) != 0
-                    || !meta::uid(&object).is_empty() && !writer.apply
-                {
+                if writer.apply && meta::resource_version(&object) != 0 {
                     return Err(ApiError::not_found(target.subject()));
                 }
                 meta::set(&mut object, "resourceVersion", None);
@@ -314,35 +316,8 @@ impl Registry {
         writer: &Writer<'_>,
     ) -> Result<(), ApiError> {
         let resource = target.resource;
-        let wanted = meta::resource_version(new);
-        if wanted == 0 && !strategy::allows_unconditional_update(resource) {
-            let detail = "must be specified for an update";
-            let error = FieldError::invalid("metadata.resourceVersion", &json!(0), detail);
-            return Err(ApiError::invalid(target.subject(), &[error]));
-        }
-        if wanted != 0 && wanted != meta::resource_version(live) {
-            return Err(ApiError::modified(target.subject()));
-        }
-        let (uid, live_uid) = (meta::uid(new), meta::uid(live));
-        if !uid.is_empty() && uid != live_uid {
-            let detail = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}"
-            );
-            return Err(ApiError::conflict(target.subject(), detail));
-        }
-        // What the server has set stays as it is, whatever was sent.
-        let kept = [
-            "uid",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "name",
-            "namespace",
-        ];
-        for field in kept {
-            meta::set(new, field, live["metadata"].get(field).cloned());
-        }
-        meta::set(new, "selfLink", None);
+        check_version(target, new, live)?;
+        keep_metadata(new, live);
         defaults::apply_defaults(resource, new);
         strategy::prepare_update(resource, target.subresource, new, live);
         let now = meta::time(Timestamp::now());
@@ -392,6 +367,55 @@ impl Registry {
             &errors,
         ))
     }
+}
+
+/// Checks that whoever writes has read what is there, or need not have.
+fn check_version(target: &Target, new: &Value, live: &Value) -> Result<(), ApiError> {
+    let text = meta::text(new, "resourceVersion");
+    let wanted: u64 = match text {
+        "" => 0,
+        // As upstream: this is no mistake that it knows of.
+        text => text.parse().map_err(|_| {
+            let why = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+            ApiError::new(500, "", why)
+        })?,
+    };
+    if wanted == 0 && !strategy::allows_unconditional_update(target.resource) {
+        let detail = "must be specified for an update";
+        let error = FieldError::invalid("metadata.resourceVersion", &json!(0), detail);
+        // Upstream puts the resource in the kind's place.
+        let subject = Subject {
+            kind: target.resource.plural,
+            ..target.subject()
+        };
+        return Err(ApiError::invalid(subject, &[error]));
+    }
+    if wanted != 0 && i64::try_from(wanted) != Ok(meta::resource_version(live)) {
+        return Err(ApiError::modified(target.subject()));
+    }
+    Ok(())
+}
+
+/// Takes over what the server has set. What was sent in its place is passed over, or, where it
+/// differs and that could be meant, left for validation to refuse.
+///
+/// Upstream: `BeforeUpdate` in `apiserver/pkg/registry/rest/update.go`.
+fn keep_metadata(new: &mut Value, live: &Value) {
+    let was = |field: &str| live["metadata"].get(field).cloned();
+    for field in ["creationTimestamp", "name", "namespace"] {
+        meta::set(new, field, was(field));
+    }
+    if meta::uid(new).is_empty() {
+        meta::set(new, "uid", was("uid"));
+    }
+    if meta::is_terminating(live) {
+        meta::set(new, "deletionTimestamp", was("deletionTimestamp"));
+    }
+    let grace = "deletionGracePeriodSeconds";
+    if new["metadata"][grace].is_null() {
+        meta::set(new, grace, was(grace));
+    }
+    meta::set(new, "selfLink", None);
 }
 
 /// A name that nobody has thought of: the prefix and five letters.

@@ -234,10 +234,29 @@ pub(crate) fn unreadable(kind: &str, body: &[u8], error: &serde_json::Error) -> 
             }
         }
     };
-    let shown: String = String::from_utf8_lossy(body).chars().take(30).collect();
-    let more = if body.len() > shown.len() { " ..." } else { "" };
+    unrecognized(
+        kind,
+        body,
+        &format!("couldn't get version/kind; json parse error: {detail}"),
+    )
+}
+
+/// The error for a body that does not say what it is, with its beginning.
+///
+/// Upstream: `transformDecodeError` in `apiserver/pkg/endpoints/handlers/rest.go`.
+pub(crate) fn unrecognized(kind: &str, body: &[u8], why: &str) -> ApiError {
+    const SHOWN: usize = 30;
+    let begin = &body[..body.len().min(SHOWN)];
+    let mut summary = match begin {
+        [] => "<empty>".to_owned(),
+        [b'{', ..] => String::from_utf8_lossy(begin).into_owned(),
+        // Who sends something else may not send text at all.
+        begin => begin.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if body.len() > SHOWN {
+        summary.push_str(" ...");
+    }
     ApiError::bad_request(format!(
-        "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; \
-         json parse error: {detail} ({shown:?}{more})"
+        "the object provided is unrecognized (must be of type {kind}): {why} ({summary})"
     ))
 }

@@ -42,7 +42,7 @@ mod workload_facts;
 use std::sync::Arc;
 
 pub use decode::{Decoded, FieldValidation, check, decode};
-pub(crate) use decode::{fit, unreadable};
+pub(crate) use decode::{fit, unreadable, unrecognized};
 pub use quota_usage::{canonical_quantity, quantity_nano};
 
 pub(crate) use compact::definitions;

@@ -119,10 +119,7 @@ fn wrong_types_are_told_as_go_tells_them() {
 #[test]
 fn what_is_not_json_or_of_another_kind_is_refused() {
     for (body, message) in [
-        (
-            "{",
-            "json parse error: unexpected end of JSON input (\"{\")",
-        ),
+        ("{", "json parse error: unexpected end of JSON input ({)"),
         (
             "{\"a\" 1}",
             "json parse error: invalid character '1' after object key",

@@ -100,6 +100,7 @@ pub(super) fn update(errors: &mut Errors, new: &Value, old: &Value) {
         "uid",
         "creationTimestamp",
         "deletionTimestamp",
+        "deletionGracePeriodSeconds",
     ] {
         // Clients may leave out what the server has set; they may not set it to something else.
         if has(new, key) {
