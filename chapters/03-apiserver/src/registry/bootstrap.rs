@@ -89,7 +89,9 @@ impl Registry {
             config.secure_port,
         ))
         .await?;
-        if let Some(address) = config.advertise_address {
+        // Nobody else could reach it at a loopback address, and no endpoints may have one.
+        let address = config.advertise_address;
+        if let Some(address) = address.filter(|address| !address.is_loopback()) {
             let address = address.to_string();
             let endpoints = [
                 endpoints(&address, config.secure_port),
@@ -154,7 +156,7 @@ impl Registry {
     }
 }
 
-pub(super) fn writer(user: &User) -> Writer<'_> {
+pub(crate) fn writer(user: &User) -> Writer<'_> {
     Writer {
         user,
         manager: "kube-apiserver",

@@ -1,6 +1,7 @@
 //! Addresses, and ranges of them.
 //!
-//! Upstream: `apimachinery/pkg/util/validation/ip.go`.
+//! Upstream: `apimachinery/pkg/util/validation/ip.go`; `ValidateNonSpecialIP` in
+//! `pkg/apis/core/validation/validation.go`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,6 +20,45 @@ pub(super) fn ip(value: &str) -> Wrongs {
         Ok(address) => format!("must be in canonical form ({:?})", address.to_string()),
     };
     vec![wrong]
+}
+
+/// An address that may be one of endpoints, or of what leads to them from outside: not one that
+/// is a machine's own, or a link's, behind which there may be what tells secrets. What is no address
+/// is for others to refuse.
+pub(super) fn not_special(value: &str) -> Wrongs {
+    let Some(address) = parse_ip(value).map(|address| address.to_canonical()) else {
+        return Wrongs::new();
+    };
+    let (local, multicast) = match address {
+        IpAddr::V4(address) => {
+            let multicast = address.octets()[..3] == [224, 0, 0];
+            (address.is_link_local(), multicast)
+        }
+        IpAddr::V6(address) => {
+            let [first, ..] = address.segments();
+            (first & 0xffc0 == 0xfe80, first & 0xff0f == 0xff02)
+        }
+    };
+    let wrongs = [
+        (
+            address.is_unspecified(),
+            format!("may not be unspecified ({value})"),
+        ),
+        (
+            address.is_loopback(),
+            "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
+        ),
+        (
+            local,
+            "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned(),
+        ),
+        (
+            multicast,
+            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned(),
+        ),
+    ];
+    let held = wrongs.into_iter().filter(|(holds, _)| *holds);
+    held.map(|(_, wrong)| wrong).collect()
 }
 
 /// An address, in any form that Go's older parser takes: with zeros in front of its numbers too.
@@ -117,6 +157,54 @@ pub(super) fn cidr(value: &str) -> Wrongs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_addresses_are_nobody_else_s() {
+        for good in [
+            "10.0.0.1",
+            "8.8.8.8",
+            "2001:db8::1",
+            "224.0.1.1",
+            "ff05::1",
+            "x",
+        ] {
+            assert_eq!(not_special(good), Wrongs::new(), "{good}");
+        }
+        for (wrong, why) in [
+            ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+            ("::", "may not be unspecified (::)"),
+            (
+                "127.1.2.3",
+                "may not be in the loopback range (127.0.0.0/8, ::1/128)",
+            ),
+            (
+                "::ffff:127.0.0.1",
+                "may not be in the loopback range (127.0.0.0/8, ::1/128)",
+            ),
+            (
+                "::1",
+                "may not be in the loopback range (127.0.0.0/8, ::1/128)",
+            ),
+            (
+                "169.254.169.254",
+                "may not be in the link-local range (169.254.0.0/16, fe80::/10)",
+            ),
+            (
+                "febf::1",
+                "may not be in the link-local range (169.254.0.0/16, fe80::/10)",
+            ),
+            (
+                "224.0.0.7",
+                "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)",
+            ),
+            (
+                "ff12::1",
+                "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)",
+            ),
+        ] {
+            assert_eq!(not_special(wrong), [why], "{wrong}");
+        }
+    }
 
     #[test]
     fn addresses_and_ranges_have_one_form() {

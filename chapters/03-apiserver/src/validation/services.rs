@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
+    addresses as special,
     check::{
         Errors, has, immutable, in_range, join, labels, list, one_of, one_of_if, optional,
         required, text, wrongs,
@@ -214,7 +215,9 @@ fn addresses(errors: &mut Errors, spec: &Value) {
         ),
     }
     for (index, address) in list(spec, "externalIPs").iter().enumerate() {
-        pods::ip(errors, address, &format!("spec.externalIPs[{index}]"));
+        let at = format!("spec.externalIPs[{index}]");
+        pods::ip(errors, address, &at);
+        not_special(errors, address, &at);
     }
 }
 
@@ -302,6 +305,7 @@ pub(super) fn endpoint_slice(errors: &mut Errors, object: &Value) {
                     errors.push(FieldError::invalid(at, address, wrong));
                 }
                 "FQDN" => wrongs(errors, &at, address, names::dns1123_subdomain(value)),
+                "IPv4" | "IPv6" => not_special(errors, address, &at),
                 _ => {}
             }
         }
@@ -338,6 +342,12 @@ pub(super) fn endpoint_slice_update(errors: &mut Errors, new: &Value, old: &Valu
     );
 }
 
+/// Refuses an address by which a server would be led astray.
+fn not_special(errors: &mut Errors, address: &Value, at: &str) {
+    let value = address.as_str().unwrap_or_default();
+    wrongs(errors, at, address, special::not_special(value));
+}
+
 fn too_many(errors: &mut Errors, field: &str, count: usize, max: usize) {
     if count > max {
         errors.push(FieldError {
@@ -361,6 +371,7 @@ pub(super) fn endpoints(errors: &mut Errors, object: &Value) {
             for (index, address) in list(subset, field).iter().enumerate() {
                 let path = format!("{path}.{field}[{index}]");
                 pods::ip(errors, &address["ip"], &join(&path, "ip"));
+                not_special(errors, &address["ip"], &join(&path, "ip"));
                 optional(errors, address, &path, "hostname", names::dns1123_label);
             }
         }

@@ -142,15 +142,15 @@ async fn nobody_leads_the_server_elsewhere() {
         json!({"metadata": {"name": "s", "labels": {"kubernetes.io/service-name": "s"}},
             "addressType": kind, "ports": [{"port": 80}], "endpoints": [{"addresses": [address]}]})
     };
-    for (kind, address) in [
-        ("IPv4", "127.0.0.1"),
-        ("IPv4", "169.254.169.254"),
-        ("IPv6", "::1"),
-        ("FQDN", "metadata.example.com"),
+    for (kind, address, code) in [
+        ("IPv4", "127.0.0.1", 422),
+        ("IPv4", "169.254.169.254", 422),
+        ("IPv6", "::1", 422),
+        ("FQDN", "metadata.example.com", 201),
     ] {
-        let (code, _) = admin.call("POST", slices, slice(kind, address)).await;
-        // Some are no addresses of endpoints to begin with.
-        assert!(matches!(code, 201 | 422), "{address}: {code}");
+        // Most are no addresses of endpoints to begin with.
+        let made = admin.call("POST", slices, slice(kind, address)).await;
+        assert_eq!(made.0, code, "{address}: {}", made.1);
         let (code, refused) = admin.get(&format!("{services}/s:80/proxy/")).await;
         let message = refused["message"].as_str().unwrap_or_default();
         let none = "no endpoints available for service \"s\"";
@@ -163,6 +163,26 @@ async fn nobody_leads_the_server_elsewhere() {
         let (code, _) = admin.call("DELETE", &path, json!({})).await;
         assert!(matches!(code, 200 | 404), "{address}: {code}");
     }
+    // Nor are they of Endpoints, or of what leads to a Service from outside.
+    let all = "/api/v1/namespaces/default/endpoints";
+    let endpoints = json!({"metadata": {"name": "s"}, "subsets": [
+        {"addresses": [{"ip": "169.254.169.254"}], "ports": [{"port": 80}]}]});
+    assert_eq!(
+        admin.refused(all, endpoints).await,
+        [
+            "subsets[0].addresses[0].ip: Invalid value: \"169.254.169.254\": may not be in the \
+          link-local range (169.254.0.0/16, fe80::/10)"
+        ]
+    );
+    let service = json!({"metadata": {"name": "t"},
+        "spec": {"ports": [{"port": 80}], "externalIPs": ["127.0.0.1"]}});
+    assert_eq!(
+        admin.refused(services, service).await,
+        [
+            "spec.externalIPs[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range \
+          (127.0.0.0/8, ::1/128)"
+        ]
+    );
     assert!(asked.try_recv().is_err(), "nobody else was asked");
     server.stop().await;
 }
