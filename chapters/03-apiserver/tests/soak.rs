@@ -7,8 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use apiserver::http::call::yaml_to_json;
 use apiserver::http::path::{Query, request_info};
+use apiserver::http::read_yaml;
 use apiserver::schema::{self, FieldValidation};
 use apiserver::selectors::{FieldSelector, LabelSelector};
 use apiserver::validation::quantity::Quantity;
@@ -150,7 +150,7 @@ fn quantities(random: &mut Random) {
 
 fn bodies(random: &mut Random) {
     let _refused_or_not = protobuf::decode(&random.changed(PROTOBUF));
-    let _refused_or_not = yaml_to_json(&random.changed(YAML.as_bytes()), random.below(2) == 0);
+    let _refused_or_not = read_yaml::read(&random.changed(YAML.as_bytes()));
     let body = random.changed(OBJECT.as_bytes());
     for mode in [FieldValidation::Strict, FieldValidation::Warn] {
         if let Ok(decoded) = schema::decode(DEPLOYMENT, "Deployment", "v1", &body, mode) {

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "verbs/deletion.rs"]
 mod deletion;
+#[path = "verbs/fields.rs"]
+mod fields;
 #[path = "verbs/options.rs"]
 mod options;
 #[path = "verbs/rehearsal.rs"]

@@ -27,16 +27,8 @@ const DUPLICATES_MAX: usize = 100;
 /// duplicate fields.
 pub fn decode(custom: &Custom, body: &[u8], mode: FieldValidation) -> Result<Decoded, ApiError> {
     let kind = &custom.definition.kind;
-    let mut duplicates = Vec::new();
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let seed = Any {
-        path: &mut Vec::new(),
-        duplicates: &mut duplicates,
-    };
-    let object = seed
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| schema::unreadable(kind, body, &error))?;
+    let (object, duplicates) =
+        read_json(body).map_err(|error| schema::unreadable(kind, body, &error))?;
     for (field, name) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
         if object[field].as_str().unwrap_or_default().is_empty() {
             let text = String::from_utf8_lossy(body);
@@ -68,6 +60,22 @@ pub fn decode(custom: &Custom, body: &[u8], mode: FieldValidation) -> Result<Dec
         ))),
         _ => Ok(decoded(value, problems, mode)),
     }
+}
+
+/// Reads any JSON, and tells which fields are there twice: `duplicate field "spec.foo"`.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn read_json(body: &[u8]) -> serde_json::Result<(Value, Vec<String>)> {
+    let mut duplicates = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let seed = Any {
+        path: &mut Vec::new(),
+        duplicates: &mut duplicates,
+    };
+    let value = seed.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok((value, duplicates))
 }
 
 /// Checks an object that a patch made.

@@ -53,6 +53,7 @@ mod values;
 
 use serde_json::Value;
 
+pub(crate) use decode::read_json;
 pub use decode::{check, decode};
 pub use jsonpath::simple;
 pub use scale::{replicas_path, scale_of};

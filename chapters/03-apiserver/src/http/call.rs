@@ -1,5 +1,6 @@
 //! A request that is known, allowed and about a resource; and what it brings along.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::answer::{self, Body};
 use super::negotiate::{self, Offer};
 use super::options;
 use super::path::{Query, RequestInfo};
+use super::read_yaml;
 use super::view::View;
 use crate::authn::User;
 use crate::authz::{Attributes, Decision};
@@ -31,8 +33,6 @@ use crate::trace;
 
 /// The largest body that is read. Upstream: `MaxRequestBodyBytes`.
 const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
-/// How much of a YAML document its aliases may say again: more is a bomb.
-const YAML_REPLAYS_MAX: usize = 100_000;
 /// How long a body may take to come. Upstream: `--request-timeout`, of which it is a part.
 pub const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -164,11 +164,6 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Whether unknown and duplicate fields are an error.
-    pub fn is_strict(&self) -> bool {
-        self.query.get("fieldValidation") == "Strict"
-    }
-
     /// How unknown fields are dealt with, of those ways that [`super::options::check`] lets pass.
     pub fn field_validation(&self) -> FieldValidation {
         match self.query.get("fieldValidation") {
@@ -183,19 +178,35 @@ impl<'a> Call<'a> {
     /// # Errors
     /// 400 if it is none, or not the one that the path names.
     pub fn decode(&self, body: &[u8]) -> Result<(Value, Vec<String>), ApiError> {
-        let json = self.json(body)?;
+        let (json, mut repeated) = self.read(body)?;
         let mode = self.field_validation();
-        let (mut object, warnings) = match self.resource.custom {
+        let strict = mode == FieldValidation::Strict;
+        // What YAML has twice is found before its fields are, and told together with those.
+        let lenient = if strict { FieldValidation::Warn } else { mode };
+        let (kind, version) = (self.resource.kind, self.resource.api_version());
+        let (mut object, unknown) = match self.resource.custom {
             Some(custom) => {
                 custom::check_conversion(custom)?;
-                let decoded = custom::decode(custom, &json, mode)?;
+                let decoded = custom::decode(custom, &json, lenient)?;
                 (decoded.value, decoded.warnings)
             }
-            None => {
-                let (kind, version) = (self.resource.kind, self.resource.api_version());
-                decode_as(self.resource.schema, kind, &version, &json, mode)?
-            }
+            None => decode_as(self.resource.schema, kind, &version, &json, lenient)?,
         };
+        if strict && !repeated.is_empty() {
+            repeated = vec![read_yaml::strict_error(&repeated)];
+        }
+        let warnings = match mode {
+            FieldValidation::Ignore => Vec::new(),
+            _ => [repeated, unknown].concat(),
+        };
+        if strict && !warnings.is_empty() {
+            let version = self.resource.version;
+            return Err(ApiError::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding \
+                 error: {}",
+                warnings.join(", ")
+            )));
+        }
         self.check_address(&object)?;
         let namespace = self.target().namespace;
         if !namespace.is_empty() {
@@ -208,12 +219,20 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// 415 if it is neither JSON, YAML nor protobuf, 400 if it cannot be read.
-    pub fn json<'b>(&self, body: &'b [u8]) -> Result<std::borrow::Cow<'b, [u8]>, ApiError> {
+    pub fn json<'b>(&self, body: &'b [u8]) -> Result<Cow<'b, [u8]>, ApiError> {
+        Ok(self.read(body)?.0)
+    }
+
+    /// The same, with the keys that YAML has twice.
+    fn read<'b>(&self, body: &'b [u8]) -> Result<(Cow<'b, [u8]>, Vec<String>), ApiError> {
         match negotiate::content_type(&self.headers).as_str() {
-            "application/json" => Ok(body.into()),
-            "application/yaml" => yaml_to_json(body, self.is_strict()).map(Into::into),
+            "application/json" => Ok((body.into(), Vec::new())),
+            "application/yaml" => {
+                let (json, repeated) = read_yaml::read(body)?;
+                Ok((json.into(), repeated))
+            }
             "application/vnd.kubernetes.protobuf" => match protobuf::decode(body) {
-                Ok(object) => Ok(object.to_string().into_bytes().into()),
+                Ok(object) => Ok((object.to_string().into_bytes().into(), Vec::new())),
                 Err(error) => Err(ApiError::bad_request(error.to_string())),
             },
             _ => Err(ApiError::unsupported_media_type(
@@ -306,37 +325,6 @@ pub fn object_of(catalog: &Catalog, info: &RequestInfo) -> trace::Object {
         namespace: if namespaced { &*info.namespace } else { "" }.into(),
         name: info.name.clone(),
     }
-}
-
-/// YAML as JSON. Of a key that is there twice the last one counts, unless reading is strict.
-///
-/// # Errors
-/// 400 if it is no YAML, with upstream's words where a key is there twice.
-pub fn yaml_to_json(body: &[u8], strict: bool) -> Result<Vec<u8>, ApiError> {
-    use serde_saphyr::options::DuplicateKeyPolicy;
-    // JSON is YAML, and the faster to read.
-    let braced = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    if !strict && braced && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
-        return Ok(body.to_vec());
-    }
-    let unreadable =
-        |error: String| ApiError::bad_request(format!("error converting YAML to JSON: {error}"));
-    let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
-    let mut options = serde_saphyr::options! {
-        duplicate_keys: if strict { DuplicateKeyPolicy::Error } else { DuplicateKeyPolicy::LastWins },
-        with_snippet: false,
-    };
-    options.alias_limits.max_total_replayed_events = YAML_REPLAYS_MAX;
-    let read: Result<Value, _> = serde_saphyr::from_str_with_options(text, options);
-    let value = read.map_err(|error| match error {
-        serde_saphyr::Error::DuplicateMappingKey { key, location } => unreadable(format!(
-            "yaml: unmarshal errors:\n  line {}: key {:?} already set in map",
-            location.line(),
-            key.unwrap_or_default()
-        )),
-        error => unreadable(error.to_string()),
-    })?;
-    Ok(value.to_string().into_bytes())
 }
 
 /// Decodes a body as an object of a type, checking that it says so itself.

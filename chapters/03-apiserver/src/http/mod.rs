@@ -10,7 +10,7 @@
 //!
 //! * [`path`], [`options`] and [`negotiate`] read a request, purely; [`call`] is a request that is allowed.
 //! * [`resource`] and [`patching`] have the verbs, [`watch`] the one that does not end, [`view`]
-//!   the forms of answers, [`encode`] and [`yaml`] their formats.
+//!   the forms of answers, [`encode`] and [`yaml`] their formats; [`read_yaml`] reads bodies.
 //! * [`websocket`] is what a browser needs for a stream: [`watch_socket`], [`log_socket`].
 //! * [`subresource`], [`token`], [`reviews`] and [`access`] have what is no plain object, [`streams`]
 //!   what goes on to a kubelet: logs, exec, attach, port-forward; [`proxy`] any other HTTP, by way
@@ -40,6 +40,7 @@ pub mod path;
 pub mod paths;
 pub mod process;
 pub mod proxy;
+pub mod read_yaml;
 pub mod resource;
 pub mod reviews;
 pub mod streams;

@@ -4,15 +4,16 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::answer::{self, Body};
-use super::call::{Call, yaml_to_json};
+use super::call::Call;
 use super::negotiate;
+use super::read_yaml;
 use crate::apply;
 use crate::custom;
 use crate::patch;
 use crate::registry::write::Writer;
 use crate::registry::{events, meta};
-use crate::schema;
-use crate::status::ApiError;
+use crate::schema::{self, FieldValidation};
+use crate::status::{ApiError, FieldError, Subject};
 
 /// How a patch says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,33 @@ impl PatchType {
         }
     }
 
+    /// What is unknown or there twice in a patch of this type, which is no apply.
+    ///
+    /// Upstream: `applyJSPatch` in `apiserver/pkg/endpoints/handlers/patch.go`.
+    fn problems(self, body: &[u8]) -> Vec<String> {
+        // What cannot be read was refused when it was applied.
+        let Ok((patch, repeated)) = custom::read_json(body) else {
+            return Vec::new();
+        };
+        if self != PatchType::Json {
+            return repeated;
+        }
+        let mut problems = Vec::new();
+        for (at, operation) in patch.as_array().into_iter().flatten().enumerate() {
+            for key in operation
+                .as_object()
+                .into_iter()
+                .flat_map(|fields| fields.keys())
+            {
+                if !matches!(key.as_str(), "op" | "path" | "from" | "value") {
+                    problems.push(format!("unknown field \"[{at}].{key}\""));
+                }
+            }
+        }
+        let all = problems.into_iter().chain(repeated);
+        all.map(|problem| format!("json patch {problem}")).collect()
+    }
+
     /// Applies a patch of this type, which is no apply, to an object of a type.
     ///
     /// # Errors
@@ -85,7 +113,8 @@ pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
     let registry = &call.api.registry;
     let patch_type = PatchType::of(call)?;
     let written = if patch_type == PatchType::Apply {
-        let config = apply_config(call, body)?;
+        let (config, repeated) = apply_config(call, body)?;
+        let mode = call.field_validation();
         let writer = Writer {
             apply: true,
             ..call.writer()
@@ -93,7 +122,7 @@ pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
         let force = call.query.flag("force");
         let now = meta::time(jiff::Timestamp::now());
         let version = call.resource.api_version();
-        registry
+        let written = registry
             .update(&target, &writer, |live| {
                 let uid = meta::uid(&config);
                 if live.is_none() {
@@ -117,11 +146,21 @@ pub async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
                     &version,
                     &now,
                 )?;
+                if mode == FieldValidation::Strict && !repeated.is_empty() {
+                    return Err(ApiError::bad_request(format!(
+                        "error strict decoding patch: error converting YAML to JSON: {}",
+                        read_yaml::strict_error(&repeated)
+                    )));
+                }
                 let applied = events::to_stored(call.resource, applied);
                 call.check_escalation(live, &applied)?;
                 Ok(applied)
             })
-            .await?
+            .await?;
+        if mode == FieldValidation::Warn {
+            warnings = repeated;
+        }
+        written
     } else {
         registry
             .update(&target, &call.writer(), |live| {
@@ -158,21 +197,45 @@ fn patched(
         }
     }
     let mode = call.field_validation();
-    let checked = match resource.custom {
-        Some(custom) => custom::check(custom, patched, mode)?,
-        None => schema::check(resource.schema, patched, mode)?,
+    // What is wrong with the patch is told together with what it makes.
+    let lenient = match mode {
+        FieldValidation::Strict => FieldValidation::Warn,
+        mode => mode,
     };
-    let (object, warnings) = (checked.value, checked.warnings);
-    call.check_name(&object)?;
-    Ok((events::to_stored(resource, object), warnings))
+    let shown = match patch_type {
+        PatchType::Strategic => patch::in_go(body),
+        _ => patched.to_string(),
+    };
+    let checked = match resource.custom {
+        Some(custom) => custom::check(custom, patched, lenient)?,
+        None => schema::check(resource.schema, patched, lenient)?,
+    };
+    let warnings = match mode {
+        FieldValidation::Ignore => Vec::new(),
+        _ => [patch_type.problems(body), checked.warnings].concat(),
+    };
+    if mode == FieldValidation::Strict && !warnings.is_empty() {
+        let subject = Subject {
+            group: "",
+            resource: "",
+            kind: "",
+            name: "",
+        };
+        let detail = format!("strict decoding error: {}", warnings.join(", "));
+        let error = FieldError::invalid("patch", &shown.into(), detail);
+        return Err(ApiError::invalid(subject, &[error]));
+    }
+    call.check_name(&checked.value)?;
+    Ok((events::to_stored(resource, checked.value), warnings))
 }
 
-/// What an apply wants, which says of itself what it is.
-pub fn apply_config(call: &Call, body: &[u8]) -> Result<Value, ApiError> {
+/// What an apply wants, which says of itself what it is; and which keys it has twice.
+pub fn apply_config(call: &Call, body: &[u8]) -> Result<(Value, Vec<String>), ApiError> {
     let resource = call.resource;
     // As it was sent: decoding would add what is always written (`status: {}`), and who applies
     // would come to own it. What the schema does not know, the apply itself refuses.
-    let mut config: Value = serde_json::from_slice(&yaml_to_json(body, call.is_strict())?)
+    let (json, repeated) = read_yaml::read(body)?;
+    let mut config: Value = serde_json::from_slice(&json)
         .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
     if !config.is_object() {
         let problem = "error decoding YAML: an object is wanted";
@@ -190,5 +253,5 @@ pub fn apply_config(call: &Call, body: &[u8]) -> Result<Value, ApiError> {
             Some(call.info.namespace.as_str().into()),
         );
     }
-    Ok(config)
+    Ok((config, repeated))
 }

@@ -114,7 +114,7 @@ async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
         "patch" => {
             let patch_type = PatchType::of(call)?;
             if patch_type == PatchType::Apply {
-                let written = apply_scale(call, &patching::apply_config(call, body)?).await?;
+                let written = apply_scale(call, &patching::apply_config(call, body)?.0).await?;
                 return Ok(call.answer(200, &scale_in(call.resource, &written)?));
             }
             let scale = |live: Option<&Value>| {

@@ -13,12 +13,14 @@
 //! type by [`crate::schema::check`]. Upstream:
 //! `staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
 
+mod in_go;
 mod strategic;
 
 use serde_json::{Map, Value};
 
 use crate::status::{ApiError, FieldError, Subject};
 
+pub use in_go::in_go;
 pub use strategic::strategic_merge_patch;
 
 /// Most operations in a JSON patch, as upstream.
@@ -35,7 +37,9 @@ const DEPTH_MAX: usize = 256;
 /// `BadRequest` where it is no JSON patch, 413 where it is too long, `Invalid` where it does not
 /// fit the object: a failed `test`, a path that is not there.
 pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, ApiError> {
+    // By way of a value, in which of a field that is there twice the last one counts.
     let patch: json_patch::Patch = serde_json::from_slice(patch)
+        .and_then(|patch: Value| serde_json::from_value(patch))
         .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
     if patch.0.len() > OPERATIONS_MAX {
         return Err(ApiError::new(
