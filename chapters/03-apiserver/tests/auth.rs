@@ -450,3 +450,72 @@ async fn accounts_live_and_go() {
     support::lifecycle::lifecycle(&server, ACCOUNTS, json!({"metadata": {}})).await;
     server.stop().await;
 }
+
+/// Upstream: `pkg/serviceaccount/legacy.go`; what puts such a token there is a controller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_stands_in_a_secret_is_good_while_it_does() {
+    let (server, mut admin) = Server::fresh().await;
+    let account = make(&mut admin, ACCOUNTS, json!({"metadata": {"name": "web"}})).await;
+    let pem = std::fs::read_to_string(server.pki.path("sa.key")).expect("is there");
+    let authority = apiserver::authn::TokenAuthority::from_pem(&pem, ISSUER).expect("is a key");
+    let token = authority.sign(&json!({
+        "iss": "kubernetes/serviceaccount",
+        "sub": "system:serviceaccount:default:web",
+        "kubernetes.io/serviceaccount/namespace": "default",
+        "kubernetes.io/serviceaccount/secret.name": "web-token",
+        "kubernetes.io/serviceaccount/service-account.name": "web",
+        "kubernetes.io/serviceaccount/service-account.uid": account["metadata"]["uid"],
+    }));
+    let header = bearer(&token);
+    let header = [("authorization", header.as_str())];
+    let mut client = server.client("").await;
+    assert_eq!(whoami(&mut client, &header).await.0, 401);
+
+    let secrets = "/api/v1/namespaces/default/secrets";
+    let secret = json!({"metadata": {"name": "web-token",
+            "annotations": {"kubernetes.io/service-account.name": "web"}},
+        "type": "kubernetes.io/service-account-token", "data": {"token": STANDARD.encode(&token)}});
+    let made = make(&mut admin, secrets, secret).await;
+    let version = made["metadata"]["resourceVersion"]
+        .as_str()
+        .expect("has one");
+    let watch = format!("{secrets}?watch=1&resourceVersion={version}");
+    let mut watch = server.client("admin").await.watch(&watch).await;
+    let (code, user) = whoami(&mut client, &header).await;
+    assert_eq!(
+        (code, &user["username"]),
+        (201, &json!("system:serviceaccount:default:web"))
+    );
+    assert_eq!(
+        user["groups"],
+        json!([
+            "system:serviceaccounts",
+            "system:serviceaccounts:default",
+            "system:authenticated"
+        ])
+    );
+    // That it is still in use is noted, by the day.
+    let noted = watch.next().await.expect("goes on");
+    let day = noted["object"]["metadata"]["labels"]["kubernetes.io/legacy-token-last-used"].clone();
+    let day = day.as_str().expect("is noted");
+    assert!(day.len() == 10 && day.starts_with("20"), "{day}");
+
+    // A review says who it is, and for whom it is good: for this server alone.
+    let reviews = format!("{AUTHENTICATION}/tokenreviews");
+    let review = |audiences: Value| json!({"spec": {"token": token, "audiences": audiences}});
+    let (_, reviewed) = admin.call("POST", &reviews, review(json!([]))).await;
+    assert_eq!(reviewed["status"]["authenticated"], true, "{reviewed}");
+    let (_, reviewed) = admin.call("POST", &reviews, review(json!(["vault"]))).await;
+    assert_ne!(reviewed["status"]["authenticated"], true, "{reviewed}");
+
+    let path = format!("{secrets}/web-token");
+    let label = "kubernetes.io/legacy-token-invalid-since";
+    for (mark, code) in [(json!("2026-01-01"), 401), (Value::Null, 201)] {
+        let patch = json!({"metadata": {"labels": {label: mark}}}).to_string();
+        assert_eq!(admin.call_as("PATCH", &path, MERGE, patch).await.0, 200);
+        assert_eq!(whoami(&mut client, &header).await.0, code, "{mark}");
+    }
+    assert_eq!(admin.call("DELETE", &path, json!({})).await.0, 200);
+    assert_eq!(whoami(&mut client, &header).await.0, 401);
+    server.stop().await;
+}

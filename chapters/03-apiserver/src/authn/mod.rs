@@ -1,12 +1,13 @@
 //! Authentication: who asks.
 //!
-//! A request tells who it is from in one of four ways, tried in this order; then it may ask to be
+//! A request tells who it is from in one of five ways, tried in this order; then it may ask to be
 //! treated as somebody else's ([`impersonate`]).
 //!
 //! | credential | user | groups |
 //! | --- | --- | --- |
 //! | client certificate of the cluster's CA | its subject's CN | its subject's Os |
 //! | `Authorization: Bearer` with a service account's token | `system:serviceaccount:ns:name` | `system:serviceaccounts`, `…:ns` |
+//! | the same with an older one, which stands in a Secret | the same | the same |
 //! | `Authorization: Bearer` with a bootstrap token, if these are enabled | `system:bootstrap:id` | `system:bootstrappers`, and those its Secret names |
 //! | none | `system:anonymous` | `system:unauthenticated` |
 //!
@@ -14,14 +15,16 @@
 //! is an error, 401, never anonymity. Whether the certificate is the CA's has been proved by TLS
 //! when it gets here; a token's signature is verified in [`tokens`].
 //!
-//! Left out: the old tokens of service accounts, which stand in Secrets and never end; other issuers
-//! of tokens; authenticators by webhook and by a proxy's headers.
+//! Left out: other issuers of tokens; authenticators by webhook and by a proxy's headers. The older
+//! tokens are taken, and not made: the one who would put them into their Secrets is a controller, such
+//! as upstream's, that has this server's key.
 //!
 //! Upstream: `staging/src/k8s.io/apiserver/pkg/authentication/`, `pkg/serviceaccount/`.
 
 pub mod bootstrap;
 pub mod impersonate;
 mod keys;
+pub mod legacy;
 pub mod tokens;
 
 use std::collections::BTreeMap;
@@ -31,6 +34,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use bootstrap::BootstrapToken;
 pub use impersonate::{Impersonation, impersonation};
+pub use legacy::Legacy;
 pub use tokens::{Bound, TokenAuthority, TokenSpec, Verified};
 
 /// Group of everybody who is known.

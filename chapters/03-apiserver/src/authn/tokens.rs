@@ -15,7 +15,7 @@ use ring::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{AUTHENTICATED, CREDENTIAL_ID, Rejected, User, keys, service_account_groups};
+use super::{AUTHENTICATED, CREDENTIAL_ID, Legacy, Rejected, User, keys, service_account_groups};
 
 /// Clocks may differ by this much. Upstream: `jwt.DefaultLeeway`.
 const LEEWAY_SECONDS: i64 = 60;
@@ -98,8 +98,13 @@ impl TokenAuthority {
 
     /// A new token. `now` in seconds since 1970.
     pub fn mint(&self, spec: &TokenSpec, now: i64) -> String {
+        self.sign(&self.claims(spec, now))
+    }
+
+    /// A token of these claims, whatever they say.
+    pub fn sign(&self, claims: &Value) -> String {
         let header = json!({"alg": "ES256", "kid": self.key_id});
-        let text = format!("{}.{}", encode(&header), encode(&self.claims(spec, now)));
+        let text = format!("{}.{}", encode(&header), encode(claims));
         let signature = self.key.sign(&self.random, text.as_bytes());
         let signature = signature.expect("signing fails only without entropy");
         format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
@@ -158,6 +163,14 @@ impl TokenAuthority {
         let audiences = audiences_of(&claims, asked_for, now)?;
         let user = bound_user(&claims, lookup)?;
         Ok(Verified { user, audiences })
+    }
+
+    /// What a token of the older kind says that this key has signed; none if it is of the newer.
+    ///
+    /// # Errors
+    /// It is not ours, or its claims will not do.
+    pub fn legacy(&self, token: &str) -> Result<Option<Legacy>, Rejected> {
+        Legacy::of(&self.open(token)?)
     }
 
     /// The claims of a token that this key has signed.

@@ -1,5 +1,7 @@
 //! Who asks, as whom, and whether they may.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -9,9 +11,10 @@ use super::Api;
 use super::listen::Peer;
 use super::path::{Query, RequestInfo};
 use super::websocket;
-use crate::authn::{self, BootstrapToken, User, Verified};
+use crate::authn::legacy::LAST_USED;
+use crate::authn::{self, BootstrapToken, Legacy, User, Verified};
 use crate::authz::{Attributes, Decision};
-use crate::registry::{Target, meta};
+use crate::registry::{Target, bootstrap, meta};
 use crate::resources;
 use crate::selectors::FieldSelector;
 use crate::status::{ApiError, Subject};
@@ -23,7 +26,7 @@ const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 ///
 /// # Errors
 /// 401 if a credential is there, but wrong.
-pub fn authenticate(api: &Api, peer: &Peer, headers: &HeaderMap) -> Result<User, ApiError> {
+pub fn authenticate(api: &Arc<Api>, peer: &Peer, headers: &HeaderMap) -> Result<User, ApiError> {
     match peer {
         Peer::Certified(user) => return Ok(User::clone(user)),
         Peer::Rejected => return Err(ApiError::unauthorized()),
@@ -108,7 +111,7 @@ pub fn forget_credentials(headers: &mut HeaderMap) {
 /// # Errors
 /// Why it is refused.
 pub fn verify_token(
-    api: &Api,
+    api: &Arc<Api>,
     token: &str,
     audiences: &[String],
 ) -> Result<Verified, authn::Rejected> {
@@ -125,7 +128,11 @@ pub fn verify_token(
         Some(meta::uid(&object).to_owned())
     };
     let now = Timestamp::now();
-    if let Some(user) = bootstrap_user(api, token, now) {
+    let user = match bootstrap_user(api, token, now) {
+        Some(user) => Some(user),
+        None => legacy_user(api, token, now)?,
+    };
+    if let Some(user) = user {
         // Such a token is for this server, whoever else was asked for.
         let mine = [api.tokens.issuer().to_owned()];
         let asked = if audiences.is_empty() {
@@ -155,6 +162,54 @@ fn bootstrap_user(api: &Api, token: &str, now: Timestamp) -> Option<User> {
         name: &token.secret_name(),
     };
     token.user(&api.registry.cached(&target).ok()?, now)
+}
+
+/// Whose token it is, if it is one that stands in a Secret.
+fn legacy_user(
+    api: &Arc<Api>,
+    token: &str,
+    now: Timestamp,
+) -> Result<Option<User>, authn::Rejected> {
+    let Some(legacy) = api.tokens.legacy(token)? else {
+        return Ok(None);
+    };
+    let object = |kind: &str, name: &str| {
+        let target = Target {
+            resource: resources::by_kind("", "v1", kind)?,
+            subresource: "",
+            namespace: &legacy.namespace,
+            name,
+        };
+        api.registry.cached(&target).ok()
+    };
+    let secret = object("Secret", &legacy.secret);
+    let account = object("ServiceAccount", &legacy.account);
+    let user = legacy.user(token, secret.as_ref(), account.as_ref())?;
+    let today = now.strftime("%Y-%m-%d").to_string();
+    if secret.is_some_and(|secret| secret["metadata"]["labels"][LAST_USED] != today) {
+        tokio::spawn(note_use(api.clone(), legacy, today));
+    }
+    Ok(Some(user))
+}
+
+/// Notes in its Secret that a token is still in use.
+async fn note_use(api: Arc<Api>, legacy: Legacy, today: String) {
+    let target = Target {
+        resource: resources::by_kind("", "v1", "Secret").expect("are served"),
+        subresource: "",
+        namespace: &legacy.namespace,
+        name: &legacy.secret,
+    };
+    let noted = |live: Option<&Value>| {
+        let mut secret = live.cloned().unwrap_or_default();
+        secret["metadata"]["labels"][LAST_USED] = today.as_str().into();
+        Ok(secret)
+    };
+    let user = bootstrap::loopback();
+    let writer = bootstrap::writer(&user);
+    if let Err(error) = api.registry.update(&target, &writer, noted).await {
+        tracing::debug!(%error, secret = legacy.secret, "that a token was used cannot be noted");
+    }
 }
 
 /// Goes on as whom the headers name, if the user may.
