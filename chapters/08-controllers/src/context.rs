@@ -10,13 +10,15 @@ use informers::reflector::{Change, ChangeSource, Reflector};
 use informers::shared_informer::SharedInformer;
 use informers::store::Store;
 use informers::work_queue::WorkQueue;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    ResourceQuota, Service, ServiceAccount,
+    ReplicationController, ResourceQuota, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
@@ -70,6 +72,14 @@ pub struct SharedInformers {
     pub persistent_volume_claims: SharedInformer<PersistentVolumeClaim>,
     /// Classes of storage.
     pub storage_classes: SharedInformer<StorageClass>,
+    /// ReplicationControllers of all namespaces.
+    pub replication_controllers: SharedInformer<ReplicationController>,
+    /// StatefulSets of all namespaces.
+    pub stateful_sets: SharedInformer<StatefulSet>,
+    /// Jobs of all namespaces.
+    pub jobs: SharedInformer<Job>,
+    /// Disruption budgets of all namespaces.
+    pub pod_disruption_budgets: SharedInformer<PodDisruptionBudget>,
     /// Quotas of all namespaces.
     pub resource_quotas: SharedInformer<ResourceQuota>,
 }
@@ -106,6 +116,10 @@ impl Default for SharedInformers {
             )]),
             persistent_volume_claims: SharedInformer::new(&[]),
             storage_classes: SharedInformer::new(&[]),
+            replication_controllers: SharedInformer::new(&[]),
+            stateful_sets: SharedInformer::new(&[]),
+            jobs: SharedInformer::new(&[]),
+            pod_disruption_budgets: SharedInformer::new(&[]),
             resource_quotas: SharedInformer::new(&[]),
         }
     }
@@ -142,6 +156,14 @@ pub struct Stores {
     pub persistent_volume_claims: Store<PersistentVolumeClaim>,
     /// Classes of storage.
     pub storage_classes: Store<StorageClass>,
+    /// ReplicationControllers.
+    pub replication_controllers: Store<ReplicationController>,
+    /// StatefulSets.
+    pub stateful_sets: Store<StatefulSet>,
+    /// Jobs.
+    pub jobs: Store<Job>,
+    /// Disruption budgets.
+    pub pod_disruption_budgets: Store<PodDisruptionBudget>,
     /// Quotas.
     pub resource_quotas: Store<ResourceQuota>,
 }
@@ -164,6 +186,10 @@ impl SharedInformers {
             persistent_volumes: self.persistent_volumes.store(),
             persistent_volume_claims: self.persistent_volume_claims.store(),
             storage_classes: self.storage_classes.store(),
+            replication_controllers: self.replication_controllers.store(),
+            stateful_sets: self.stateful_sets.store(),
+            jobs: self.jobs.store(),
+            pod_disruption_budgets: self.pod_disruption_budgets.store(),
             resource_quotas: self.resource_quotas.store(),
         }
     }
@@ -189,6 +215,10 @@ impl SharedInformers {
             start_all(self.persistent_volumes, context, kind),
             start_all(self.persistent_volume_claims, context, kind),
             start_all(self.storage_classes, context, kind),
+            start_all(self.replication_controllers, context, kind),
+            start_all(self.stateful_sets, context, kind),
+            start_all(self.jobs, context, kind),
+            start_all(self.pod_disruption_budgets, context, kind),
             start_all(self.resource_quotas, context, kind),
             start(
                 self.leases,

@@ -14,7 +14,9 @@
 //! | module | keeps true | upstream, `pkg/controller/…` |
 //! | --- | --- | --- |
 //! | [`deployment`] | the pods run the template, moved over at a safe pace | `deployment` |
-//! | [`replica_set`] | so many pods alike | `replicaset` |
+//! | [`replica_set`] | so many pods alike | `replicaset`, `replication` |
+//! | [`job`] | work is done to its end, once | `job`, `ttlafterfinished` |
+//! | [`disruption`] | how many pods may be evicted is known | `disruption` |
 //! | [`endpoint_slice`] | a Service knows its pods | `endpointslice`, `endpoint` |
 //! | [`namespace`] | a deleted namespace becomes empty, then goes | `namespace` |
 //! | [`garbage`] | what is owned goes with its owner | `garbagecollector` |
@@ -25,21 +27,24 @@
 //! | [`resource_quota`] | what is used of each quota is known | `resourcequota` |
 //! | [`persistent_volume`] | claims have volumes, and what is in use stays | `volume/persistentvolume`, `volume/pv*protection` |
 //!
-//! Read [`replica_set`] first, then [`deployment`]. Left out so far: Jobs, DaemonSets,
-//! StatefulSets, ReplicationControllers, disruption budgets and autoscaling.
+//! Read [`replica_set`] first, then [`deployment`]. Left out so far: DaemonSets,
+//! StatefulSets, CronJobs and autoscaling.
 
 pub mod config;
 pub mod context;
 pub mod deployment;
 pub mod discovery;
+pub mod disruption;
 pub mod endpoint_slice;
 pub mod error;
 pub mod garbage;
+pub mod job;
 pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod owners;
 pub mod persistent_volume;
+pub mod pod_control;
 pub mod pod_gc;
 pub mod pods;
 pub mod recorder;
@@ -48,6 +53,8 @@ pub mod resource_quota;
 pub mod service_account;
 
 use informers::leader_election::LeaderElector;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
@@ -89,7 +96,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
     let mut informers = SharedInformers::default();
     let deployment = deployment::register(&mut informers);
-    let replica_set = replica_set::register(&mut informers);
+    let replica_set = replica_set::register::<ReplicaSet>(&mut informers);
+    let replication = replica_set::register::<ReplicationController>(&mut informers);
+    let job = job::register(&mut informers);
+    let disruption = disruption::register(&mut informers);
     let endpoint_slice = endpoint_slice::register(&mut informers);
     let namespace = namespace::register(&mut informers);
     let service_account = service_account::register(&mut informers, root_ca);
@@ -120,6 +130,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         tracing::info!("the informers are synced");
         deployment(&context);
         replica_set(&context);
+        replication(&context);
+        job(&context);
+        disruption(&context);
         endpoint_slice(&context);
         namespace(&context);
         service_account(&context);

@@ -153,6 +153,16 @@ pub(super) const ZERO_MATTERS: &[(&str, &[&str])] = &[
             "unhealthyPodEvictionPolicy",
         ],
     ),
+    // Not optional in Go: they are told even when nothing may go.
+    (
+        "api.policy.v1.PodDisruptionBudgetStatus",
+        &[
+            "currentHealthy",
+            "desiredHealthy",
+            "disruptionsAllowed",
+            "expectedPods",
+        ],
+    ),
 ];
 
 pub(super) const VALUE_STRUCTS: &[(&str, &[&str])] = &[

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    APPS, AUTHENTICATION, AUTHORIZATION, COORDINATION, DISCOVERY, RBAC, READ, STORAGE, WRITE,
-    cluster_binding, cluster_role, events, named, rule, service_account,
+    APPS, AUTHENTICATION, AUTHORIZATION, BATCH, COORDINATION, DISCOVERY, POLICY, RBAC, READ,
+    STORAGE, WRITE, cluster_binding, cluster_role, events, named, rule, service_account,
 };
 
 pub(super) fn controller_roles() -> Vec<Value> {
@@ -76,6 +76,21 @@ const CONTROLLERS: &[Controller] = &[
             events(),
         ]
     }),
+    ("disruption-controller", || {
+        vec![
+            rule(
+                READ,
+                &[APPS],
+                &["deployments", "replicasets", "statefulsets"],
+            ),
+            rule(READ, &[""], &["replicationcontrollers"]),
+            rule(READ, &[POLICY], &["poddisruptionbudgets"]),
+            rule(&["update"], &[POLICY], &["poddisruptionbudgets/status"]),
+            rule(&["patch", "update"], &[""], &["pods/status"]),
+            rule(&["get"], &["*"], &["*/scale"]),
+            events(),
+        ]
+    }),
     ("endpointslice-controller", || {
         vec![
             rule(READ, &[""], &["nodes", "pods", "services"]),
@@ -103,6 +118,23 @@ const CONTROLLERS: &[Controller] = &[
                 &["delete", "get", "list", "patch", "update", "watch"],
                 &["*"],
                 &["*"],
+            ),
+            events(),
+        ]
+    }),
+    ("job-controller", || {
+        vec![
+            rule(
+                &["get", "list", "patch", "update", "watch"],
+                &[BATCH],
+                &["jobs"],
+            ),
+            rule(&["patch", "update"], &[BATCH], &["jobs/status"]),
+            rule(&["update"], &[BATCH], &["jobs/finalizers"]),
+            rule(
+                &["create", "delete", "list", "patch", "watch"],
+                &[""],
+                &["pods"],
             ),
             events(),
         ]
@@ -204,6 +236,27 @@ const CONTROLLERS: &[Controller] = &[
             events(),
         ]
     }),
+    ("replication-controller", || {
+        vec![
+            rule(
+                &["get", "list", "update", "watch"],
+                &[""],
+                &["replicationcontrollers"],
+            ),
+            rule(
+                &["patch", "update"],
+                &[""],
+                &["replicationcontrollers/status"],
+            ),
+            rule(&["update"], &[""], &["replicationcontrollers/finalizers"]),
+            rule(
+                &["create", "delete", "list", "patch", "watch"],
+                &[""],
+                &["pods"],
+            ),
+            events(),
+        ]
+    }),
     ("resourcequota-controller", || {
         vec![
             rule(&["list", "watch"], &["*"], &["*"]),
@@ -220,6 +273,12 @@ const CONTROLLERS: &[Controller] = &[
     ("service-account-controller", || {
         vec![
             rule(&["create", "get"], &[""], &["serviceaccounts"]),
+            events(),
+        ]
+    }),
+    ("ttl-after-finished-controller", || {
+        vec![
+            rule(&["delete", "get", "list", "watch"], &[BATCH], &["jobs"]),
             events(),
         ]
     }),

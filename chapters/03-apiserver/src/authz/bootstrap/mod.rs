@@ -24,6 +24,8 @@ use crate::authn::{AUTHENTICATED, UNAUTHENTICATED};
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
 const APPS: &str = "apps";
+const BATCH: &str = "batch";
+const POLICY: &str = "policy";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 const COORDINATION: &str = "coordination.k8s.io";
