@@ -11,7 +11,8 @@ use std::process::Command;
 use workshop_tests::{Kind, Lab, free_port, said};
 
 /// Everything in the chart that is optional.
-const ALL: [&str; 4] = [
+const ALL: [&str; 5] = [
+    "migration.enabled=true",
     "networkPolicy.enabled=true",
     "disruptionBudget.enabled=true",
     "autoscaling.enabled=true",
@@ -46,6 +47,7 @@ fn install(helm: &Helm<'_>) {
         "{said}"
     );
     assert_eq!(helm.ready_replicas(), "1", "--wait waits for them");
+    assert_eq!(helm.migrated(), "revision 1");
     let again = helm.try_on_chart("install", &["--wait"], &ALL).unwrap_err();
     assert!(again.contains("a name that is still in use"), "{again}");
 
@@ -93,6 +95,7 @@ fn upgrade(helm: &Helm<'_>) {
     assert!(said.contains("REVISION: 2"), "{said}");
     assert_eq!(helm.releases(), "web 2 deployed web-1.0.0");
     assert_eq!(helm.title(), "bonjour");
+    assert_eq!(helm.migrated(), "revision 2");
     assert_eq!(helm.rollouts(), "2", "the Pods have rolled");
     assert_eq!(helm.ready_replicas(), "1");
     let team = helm.kubectl("get service web -o jsonpath={.metadata.annotations.team}");
@@ -226,6 +229,11 @@ impl Helm<'_> {
     fn rollouts(&self) -> String {
         let annotation = r"{.metadata.annotations.deployment\.kubernetes\.io/revision}";
         self.kubectl(&format!("get deployment web -o jsonpath={annotation}"))
+    }
+
+    /// What the Job said that runs before everything else.
+    fn migrated(&self) -> String {
+        self.kubectl("logs job/web-migrate").trim().to_owned()
     }
 
     /// The custom resource's.
