@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use futures::stream::StreamExt;
-use kube::Resource;
 use kube::api::Api;
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
-use serde::de::DeserializeOwned;
+use watches::Watched;
 
 /// A list and watch of a whole resource, begun anew when it breaks: at once, then less and less
 /// often, but at least every quarter of a second, for the API server may be just starting.
-pub fn watch<K>(api: Api<K>) -> impl futures::Stream<Item = watcher::Event<K>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
-    watcher(api, watcher::Config::default())
+pub fn watch<K: Watched>(api: Api<K>) -> impl futures::Stream<Item = watcher::Event<K>> + Send {
+    K::watch(api, watcher::Config::default())
         .backoff(Retry::default())
         .filter_map(|event| async {
             event

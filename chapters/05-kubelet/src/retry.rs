@@ -1,12 +1,11 @@
 //! Trying again: soon at first, since at boot everything comes up together, then less often.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use kube::api::Api;
-use kube::runtime::watcher::{self, watcher};
-use serde::de::DeserializeOwned;
+use kube::runtime::watcher;
+use watches::Watched;
 
 /// Delays from 5 ms, doubling up to 250 ms for the first seconds, then 2 s.
 #[derive(Debug)]
@@ -43,12 +42,11 @@ impl Default for Retry {
 }
 
 /// A watch that never ends: after a failure it waits a little and goes on.
-pub fn watch<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Event<K>>
-where
-    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let events = Box::pin(watcher(api, config));
-    let state = (events, Retry::new());
+pub fn watch<K: Watched>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = watcher::Event<K>> {
+    let state = (K::watch(api, config), Retry::new());
     futures::stream::unfold(state, |(mut events, mut retry)| async move {
         loop {
             match events.next().await? {

@@ -46,12 +46,7 @@ impl fmt::Display for Name {
 /// A record that is made of an API object.
 pub trait Record: PartialEq + Sized + Send + 'static {
     /// The API object.
-    type Object: kube::Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + 'static;
+    type Object: watches::Watched;
 
     /// What matters of `object`; `None` if nothing does.
     fn of(object: &Self::Object) -> Option<Self>;

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource};
+use watches::Watched;
 
 use crate::model::{All, Name, Record};
 
@@ -35,7 +36,7 @@ pub fn changes<R: Record>(client: &Client) -> impl Stream<Item = Change<R>> + Se
     // Few kinds of object come in such numbers that small pages cost anything; what a page holds
     // is held whole, so it decides the peak of our memory.
     let config = watcher::Config::default().page_size(100);
-    watch(api, config)
+    R::Object::watch(api, config)
         .backoff(Patience::default())
         .filter_map(|event| async {
             match event {

@@ -1,7 +1,6 @@
 //! The objects of one kind, each with the pods that want to know of its changes.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::watcher::{Config, Event};
-use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
 
 use super::Interest;
@@ -24,13 +22,7 @@ const KEPT: Duration = Duration::from_secs(120);
 
 /// A kind whose objects can be watched one by one, and may say that they never change.
 pub trait Watched:
-    kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-    + Clone
-    + DeserializeOwned
-    + Debug
-    + Send
-    + Sync
-    + 'static
+    watches::Watched + kube::Resource<Scope = NamespaceResourceScope> + Sync
 {
     /// `immutable: true`
     fn is_immutable(&self) -> bool;
