@@ -186,7 +186,9 @@ fn holds_empty_sector(bytes: &[u8], at: u64) -> bool {
 
 /// Whether a whole frame with an index above `after` lies anywhere in `bytes`.
 fn holds_frame(bytes: &[u8], salt: u32, after: u64) -> bool {
-    (0..bytes.len()).any(|at| {
+    // No head is all zeros, so none begins in the room that a segment ends with.
+    let last = bytes.iter().rposition(|byte| *byte != 0);
+    (0..=last.unwrap_or_default()).any(|at| {
         let rest = &bytes[at..];
         Head::parse(rest, salt).is_some_and(|head| {
             let payload = rest[FRAME_HEADER_BYTES..].get(..head.len);

@@ -7,6 +7,8 @@
 //!
 //! What may go wrong, and what is done:
 //!
+//! (The room that a segment has for more frames is zeros, which are none.)
+//!
 //! ```text
 //!   a write fails, the disk is full   cut back, and synced so; answered "no space"; goes on
 //!   a write fails otherwise           nothing is acknowledged until a restart
@@ -28,12 +30,19 @@ use crate::disk::{Disk, DiskFile, is_full, numbered, write_durably};
 use crate::frame::{self, FRAME_HEADER_BYTES, Frame, HEADER_BYTES, Next, Tail};
 use crate::mvcc::Command;
 
+/// Room is made in the segment for so many bytes at a time: see [`DiskFile::reserve`]. Few in
+/// tests, so that they come upon its end.
+const ROOM_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 4 << 20 };
+
 /// The log's last segment, open for appending.
 pub struct Log {
     disk: Arc<dyn Disk>,
     file: Box<dyn DiskFile>,
     salt: u32,
+    /// Bytes of the header and the frames.
     len: u64,
+    /// Bytes of the file: zeros follow the frames. None if it cannot be had longer than that.
+    room: Option<u64>,
     next_index: u64,
     /// How long the last sync took.
     sync_took: Duration,
@@ -59,6 +68,7 @@ impl Log {
             disk,
             salt,
             len: HEADER_BYTES as u64,
+            room: Some(HEADER_BYTES as u64),
             next_index: index,
             sync_took: Duration::ZERO,
             failed: None,
@@ -94,10 +104,12 @@ impl Log {
     /// is not known, and the kernel may say of the next one that all is well.
     pub fn append(&mut self, frame: &mut Frame, count: u64) -> Result<(), Error> {
         self.check()?;
+        self.make_room(frame.len() as u64);
         let bytes = frame.seal(self.salt, self.next_index);
         if let Err(error) = self.file.write_all_at(bytes, self.len) {
             // Synced, lest a crash bring the half frame back once the log goes on elsewhere.
             let restored = self.file.truncate(self.len);
+            self.room = self.room.map(|_| self.len);
             return Err(match restored.and_then(|()| self.file.sync()) {
                 Ok(()) if is_full(&error) => Error::NoSpace,
                 _ => self.fail("write", &error),
@@ -111,6 +123,16 @@ impl Log {
         self.len += frame.len() as u64;
         self.next_index += count;
         Ok(())
+    }
+
+    /// Has the file be long enough for `bytes` more. Where that is not to be had it grows as it is
+    /// written, and whatever is wrong with the disk shows then.
+    fn make_room(&mut self, bytes: u64) {
+        let end = self.len + bytes;
+        if self.room.is_some_and(|room| room < end) {
+            let room = end.next_multiple_of(ROOM_BYTES);
+            self.room = self.file.reserve(room).is_ok().then_some(room);
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -136,9 +158,17 @@ impl Log {
         self.check().map_err(io::Error::other)?;
         // Two checkpoints with no command between them: the segment is new already.
         if self.len > HEADER_BYTES as u64 {
-            *self = Self::create(self.disk.clone(), self.next_index)?;
+            let next = Self::create(self.disk.clone(), self.next_index)?;
+            std::mem::replace(self, next).close();
         }
         Ok(())
+    }
+
+    /// Gives back the room that was not needed. Whoever opens the log would not mind it.
+    pub fn close(mut self) {
+        if self.failed.is_none() && self.room.is_some_and(|room| room > self.len) {
+            let _needless = self.file.truncate(self.len);
+        }
     }
 }
 
@@ -224,6 +254,8 @@ struct Segment {
     /// Bytes up to the end of the last whole frame.
     len: u64,
     torn_bytes: u64,
+    /// Bytes of zeros behind them, if nothing is torn.
+    room_bytes: u64,
     /// The index after that of its last command.
     next_index: u64,
     /// The last whole frame: its index, where it is, its payload.
@@ -252,6 +284,7 @@ impl Segment {
             salt,
             len: HEADER_BYTES as u64,
             torn_bytes: 0,
+            room_bytes: 0,
             next_index: first,
             last: None,
         };
@@ -271,6 +304,10 @@ impl Segment {
             }
         }
         let rest = read_from(disk, &segment.name, segment.len).map_err(failed)?;
+        if rest.iter().all(|byte| *byte == 0) {
+            segment.room_bytes = rest.len() as u64;
+            return Ok(segment);
+        }
         let what = match frame::tail(&rest, segment.len, salt, segment.next_index) {
             Tail::Torn => {
                 segment.torn_bytes = rest.len() as u64;
@@ -331,6 +368,7 @@ impl Segment {
             file,
             salt: self.salt,
             len: self.len,
+            room: Some(self.len + self.room_bytes),
             next_index: self.next_index,
             sync_took: Duration::ZERO,
             failed: None,

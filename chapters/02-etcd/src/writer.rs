@@ -105,9 +105,11 @@ impl Writer {
             }
         }
         let writer = shared.writer().ok().and_then(|mut writer| writer.take());
-        if let Some(checkpointing) = writer.and_then(|writer| writer.checkpointing) {
+        let Some(writer) = writer else { return };
+        if let Some(checkpointing) = &writer.checkpointing {
             let _not_needed_to_reopen = checkpointing.recv();
         }
+        writer.log.close();
     }
 
     /// Writes all that waits.

@@ -14,12 +14,33 @@ pub struct Content {
 }
 
 impl Content {
+    /// How much is written of a write at `at` that ends early, after `part` bytes. Where the file
+    /// is that long already it ends with a sector: a kernel takes what is written page by page,
+    /// and has a page written when it has taken all that goes there.
+    pub fn cut(&self, at: usize, part: usize) -> usize {
+        match at + part {
+            end if end < self.written.len() => {
+                (end / SECTOR_BYTES * SECTOR_BYTES).saturating_sub(at)
+            }
+            _ => part,
+        }
+    }
+
     pub fn write_at(&mut self, bytes: &[u8], at: usize) {
         let end = at + bytes.len();
         self.written.resize(self.written.len().max(end), 0);
         self.written[at..end].copy_from_slice(bytes);
         self.dirty
             .extend(at / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
+    }
+
+    pub fn reserve(&mut self, len: usize) {
+        let before = self.written.len();
+        if before < len {
+            self.written.resize(len, 0);
+            self.dirty
+                .extend(before / SECTOR_BYTES..len.div_ceil(SECTOR_BYTES));
+        }
     }
 
     pub fn truncate(&mut self, len: usize, random: &mut Random) {

@@ -363,8 +363,15 @@ impl Read for SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<usize> {
         let (mut state, outcome) = self.step("write to")?;
-        let len = outcome.part(bytes.len(), &mut state.random);
-        state.files[self.file].write_at(&bytes[..len], at as usize);
+        let part = outcome.part(bytes.len(), &mut state.random);
+        let file = &mut state.files[self.file];
+        let len = match file.cut(at as usize, part) {
+            _ if part == bytes.len() => part,
+            // To write nothing of it would be no part.
+            0 if matches!(outcome, Outcome::Short) => bytes.len(),
+            len => len,
+        };
+        file.write_at(&bytes[..len], at as usize);
         outcome.answer(len)
     }
 
@@ -386,6 +393,14 @@ impl DiskFile for SimulatedFile {
         let state = &mut *state;
         if outcome.is_done(&mut state.random) {
             state.files[self.file].truncate(len as usize, &mut state.random);
+        }
+        outcome.answer(())
+    }
+
+    fn reserve(&mut self, len: u64) -> io::Result<()> {
+        let (mut state, outcome) = self.step("reserve")?;
+        if outcome.is_done(&mut state.random) {
+            state.files[self.file].reserve(len as usize);
         }
         outcome.answer(())
     }

@@ -53,6 +53,7 @@ fn three_batches(dir: &Path) -> (PathBuf, Vec<u8>, [usize; 4]) {
         append(&mut log, from, batch).expect("a disk that works");
         ends[batch] = log.len() as usize;
     }
+    log.close();
     let (_, name) = segments(disk(dir).as_ref()).expect("readable").remove(0);
     let path = dir.join(name);
     let bytes = fs::read(&path).expect("readable");
@@ -110,6 +111,7 @@ fn sectors_of_the_last_batch_may_be_missing() {
     let (path, before, ends) = three_batches(dir.path());
     let mut log = replay(&disk(dir.path()), 1, drop).expect("whole").log;
     append(&mut log, 7, 60).expect("a disk that works");
+    log.close();
     let bytes = fs::read(&path).expect("readable");
     assert!(bytes.len() > before.len() + 2000);
     let sectors = ends[3] / 512..bytes.len().div_ceil(512);
@@ -126,12 +128,42 @@ fn sectors_of_the_last_batch_may_be_missing() {
 }
 
 #[test]
-fn zeros_at_the_end_are_a_torn_tail() {
+fn zeros_at_the_end_are_room_for_more() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (path, mut bytes, _) = three_batches(dir.path());
-    bytes.resize(bytes.len() + 4096, 0);
-    fs::write(&path, &bytes).expect("writable");
-    assert_eq!(read(dir.path()), Ok((6, 4096)));
+    let (path, _, ends) = three_batches(dir.path());
+    let mut log = replay(&disk(dir.path()), 1, drop).expect("whole").log;
+    append(&mut log, 7, 1).expect("a disk that works");
+    let with_room = fs::read(&path).expect("readable");
+    let end = log.len() as usize;
+    assert_eq!(with_room.len(), 8192);
+    assert!(with_room[end..].iter().all(|byte| *byte == 0));
+    // It goes when the log is closed; a process that is killed leaves it, and nobody minds.
+    log.close();
+    assert_eq!(fs::read(&path).expect("readable"), with_room[..end]);
+    fs::write(&path, &with_room).expect("writable");
+    assert_eq!(read(dir.path()), Ok((7, 0)));
+    // A batch that was whole, or not written at all, is told from it as before.
+    let mut damaged = with_room.clone();
+    damaged[end - 1] ^= 1;
+    fs::write(&path, &damaged).expect("writable");
+    read(dir.path()).expect_err("no crash changes a bit");
+    let mut torn = with_room;
+    torn[ends[3]..].fill(0);
+    fs::write(&path, &torn).expect("writable");
+    assert_eq!(read(dir.path()), Ok((6, 0)));
+}
+
+/// Room is wanted for speed: without it the log goes on, and the disk is not asked again.
+#[test]
+fn a_log_without_room_grows_as_it_is_written() {
+    let disk = Arc::new(SimulatedDisk::new(1, true));
+    let mut log = Log::create(disk.clone(), 1).expect("a disk that works");
+    disk.plan(disk.steps() + 1, Fault::Full);
+    append(&mut log, 1, 1).expect("there is room for this");
+    let before = disk.steps();
+    append(&mut log, 2, 1).expect("there is room for this");
+    assert_eq!(disk.steps() - before, 2);
+    assert_eq!(disk.files()["wal-0000000000000001"].len() as u64, log.len());
 }
 
 #[test]
@@ -269,6 +301,6 @@ fn a_segment_that_was_begun_in_vain_confuses_nobody() {
 fn a_write_in_parts_is_whole() {
     let (disk, mut log) = failing(1, Fault::Short);
     let before = disk.steps();
-    append(&mut log, 2, 1).expect("is gone on with");
+    append(&mut log, 2, 30).expect("is gone on with");
     assert_eq!(disk.steps() - before, 3);
 }
