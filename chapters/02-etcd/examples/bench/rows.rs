@@ -1,26 +1,24 @@
 //! What is measured: each row of the table, as a load on one server.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use etcd::grpc::pb::etcdserverpb::{self as rpc, compare, request_op, watch_request};
-use futures::future::join_all;
-use measure::Measured;
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
+use anyhow::Result;
+use bytes::Bytes;
+use measure::{Measured, table};
 use tonic::transport::Channel;
 
-use crate::load::{self, KvClient};
+use crate::calls::{self, get, list, put, update};
+use crate::keys::{fill, key_of};
+use crate::load;
 use crate::server::Server;
+use crate::watches::{fan_out, put_beside};
 
 /// Connections that clients share, at most: what a server of many clients sees.
-const CONNECTIONS: usize = 10;
+pub const CONNECTIONS: usize = 10;
 
-/// Watchers of the rows about watches.
-const WATCHERS: u64 = 1000;
+/// Keys for the rows that read many of them, and for those about how cost grows with their number.
+const READ: &str = "/registry/range";
+const AMONG: &str = "/registry/among";
 
 /// A row.
 #[derive(Debug, Clone, Copy)]
@@ -31,17 +29,23 @@ pub enum Row {
     Update(usize),
     /// Reads of so many keys by so many clients, and whether any member may answer.
     Range(u64, usize, bool),
-    /// One key that a thousand watch: puts, each until all have heard.
-    OneToMany,
-    /// A thousand keys that one watches each: puts, each until its watcher has heard.
-    OneToOne,
+    /// One key that so many watch: puts, each until all have heard.
+    OneToMany(u64),
+    /// So many keys that one watches each: puts, each until its watcher has heard.
+    OneToOne(u64),
+    /// Puts by a hundred clients while so many watch other keys.
+    PutWatched(u64),
     /// Leases kept alive by so many clients.
     KeepAlive(usize),
     /// Nine reads, an update and a list of a hundred: about what API servers do.
     Mixed(usize),
+    /// Puts by a hundred clients of any of so many keys.
+    PutAmong(u64),
+    /// Reads likewise.
+    RangeAmong(u64),
 }
 
-/// All rows.
+/// All rows. Those among many keys come last: the keys stay.
 pub const ROWS: &[Row] = &[
     Row::Put(1, 256),
     Row::Put(10, 256),
@@ -58,15 +62,30 @@ pub const ROWS: &[Row] = &[
     Row::Range(1, 100, true),
     Row::Range(1000, 10, false),
     Row::Range(10_000, 2, false),
-    Row::OneToMany,
-    Row::OneToOne,
+    Row::OneToMany(1),
+    Row::OneToMany(100),
+    Row::OneToMany(1000),
+    Row::OneToOne(1000),
+    Row::PutWatched(1),
+    Row::PutWatched(100),
+    Row::PutWatched(10_000),
     Row::KeepAlive(100),
     Row::Mixed(100),
+    Row::PutAmong(10_000),
+    Row::RangeAmong(10_000),
+    Row::PutAmong(1_000_000),
+    Row::RangeAmong(1_000_000),
+    Row::PutAmong(10_000_000),
+    Row::RangeAmong(10_000_000),
 ];
 
 impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let clients = |n: &usize| measure::clients(*n);
+        let watchers = |n: &u64| match n {
+            1 => "1 watcher".to_owned(),
+            n => format!("{} watchers", table::grouped(*n)),
+        };
         match self {
             Self::Put(n, bytes) => write!(f, "put {bytes} B, {}", clients(n)),
             Self::Update(n) => write!(f, "compare and put 256 B, {}", clients(n)),
@@ -74,46 +93,51 @@ impl std::fmt::Display for Row {
                 let any = if *any { ", serializable" } else { "" };
                 write!(f, "range of {keys}{any}, {}", clients(n))
             }
-            Self::OneToMany => write!(f, "1 key to {WATCHERS} watchers"),
-            Self::OneToOne => write!(f, "{WATCHERS} keys to a watcher each"),
+            Self::OneToMany(n) => write!(f, "1 key to {}", watchers(n)),
+            Self::OneToOne(n) => write!(f, "{} keys to a watcher each", table::grouped(*n)),
+            Self::PutWatched(n) => write!(f, "put, {} of other keys", watchers(n)),
             Self::KeepAlive(n) => write!(f, "lease keep-alive, {}", clients(n)),
             Self::Mixed(n) => write!(f, "mixed, {}", clients(n)),
+            Self::PutAmong(keys) => write!(f, "put among {} keys", table::grouped(*keys)),
+            Self::RangeAmong(keys) => {
+                write!(f, "range of 1 among {} keys", table::grouped(*keys))
+            }
         }
     }
 }
 
 impl Row {
+    /// How many keys have to be made for it, where that is what it is about.
+    pub fn keys(self) -> Option<u64> {
+        match self {
+            Self::PutAmong(keys) | Self::RangeAmong(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
     /// Measures it.
     ///
     /// # Errors
     /// If the server fails.
     pub async fn measure(self, server: &Server, time: Duration) -> Result<Measured> {
         match self {
-            Self::Put(clients, bytes) => {
-                let value = bytes::Bytes::from(vec![b'x'; bytes]);
-                load::run(
-                    server,
-                    clients,
-                    CONNECTIONS,
-                    time,
-                    move |client, n, channel| put(channel, key(client, n % 100), value.clone()),
-                )
-                .await
-            }
+            Self::Put(clients, bytes) => puts(server, time, clients, bytes, key).await,
             Self::Update(clients) => load::run(server, clients, CONNECTIONS, time, update).await,
             Self::Range(keys, clients, any) => {
-                fill(server, keys).await?;
-                let limit = keys as i64;
+                fill(server, READ, keys).await?;
                 load::run(server, clients, CONNECTIONS, time, move |_, _, channel| {
-                    range(channel, limit, any)
+                    read(channel, keys, any)
                 })
                 .await
             }
-            Self::OneToMany => fan_out(server, time, true).await,
-            Self::OneToOne => fan_out(server, time, false).await,
-            Self::KeepAlive(clients) => keep_alive(server, clients, time).await,
+            Self::OneToMany(count) => fan_out(server, time, count, true).await,
+            Self::OneToOne(count) => fan_out(server, time, count, false).await,
+            Self::PutWatched(count) => {
+                put_beside(server, count, puts(server, time, 100, 256, key)).await
+            }
+            Self::KeepAlive(clients) => calls::keep_alive(server, clients, time).await,
             Self::Mixed(clients) => {
-                fill(server, 1000).await?;
+                fill(server, READ, 1000).await?;
                 load::run(
                     server,
                     clients,
@@ -122,275 +146,63 @@ impl Row {
                     move |client, n, channel| async move {
                         match n % 11 {
                             0 => update(client, n / 11, channel).await,
-                            1 => range(channel, 100, false).await,
-                            _ => range(channel, 1, false).await,
+                            1 => read(channel, 100, false).await,
+                            _ => read(channel, 1, false).await,
                         }
                     },
                 )
+                .await
+            }
+            Self::PutAmong(keys) => {
+                fill(server, AMONG, keys).await?;
+                let any = move |client, n| key_of(AMONG, spread(client, n) % keys);
+                puts(server, time, 100, 256, any).await
+            }
+            Self::RangeAmong(keys) => {
+                fill(server, AMONG, keys).await?;
+                load::run(server, 100, CONNECTIONS, time, move |client, n, channel| {
+                    get(channel, key_of(AMONG, spread(client, n) % keys), false)
+                })
                 .await
             }
         }
     }
 }
 
-fn key(client: usize, n: u64) -> bytes::Bytes {
-    format!("/registry/put/{client:04}/{n:04}").into()
-}
-
-async fn put(channel: Channel, key: bytes::Bytes, value: bytes::Bytes) -> Result<()> {
-    let request = rpc::PutRequest {
-        key,
-        value,
-        ..Default::default()
-    };
-    KvClient::new(channel).put(request).await?;
-    Ok(())
-}
-
-/// As an API server writes: if the key is as it was, put; else say what it is.
-async fn update(client: usize, n: u64, channel: Channel) -> Result<()> {
-    let key = bytes::Bytes::from(format!("/registry/update/{client:04}/{:02}", n % 10));
-    let mut kv = KvClient::new(channel);
-    let mut revision = 0;
-    loop {
-        let get = rpc::RangeRequest {
-            key: key.clone(),
-            ..Default::default()
-        };
-        let put = rpc::PutRequest {
-            key: key.clone(),
-            value: vec![b'y'; 256].into(),
-            ..Default::default()
-        };
-        let op = |request| rpc::RequestOp {
-            request: Some(request),
-        };
-        let txn = rpc::TxnRequest {
-            compare: vec![rpc::Compare {
-                result: compare::CompareResult::Equal.into(),
-                target: compare::CompareTarget::Mod.into(),
-                key: key.clone(),
-                target_union: Some(compare::TargetUnion::ModRevision(revision)),
-                ..Default::default()
-            }],
-            success: vec![op(request_op::Request::RequestPut(put))],
-            failure: vec![op(request_op::Request::RequestRange(get))],
-        };
-        let answer = kv.txn(txn).await?.into_inner();
-        if answer.succeeded {
-            return Ok(());
-        }
-        let found = answer
-            .responses
-            .first()
-            .and_then(|response| match &response.response {
-                Some(rpc::response_op::Response::ResponseRange(range)) => range.kvs.first(),
-                _ => None,
-            });
-        revision = found.context("the key that another wrote")?.mod_revision;
-    }
-}
-
-/// Makes keys to be read; they are there already after the first time.
-async fn fill(server: &Server, keys: u64) -> Result<()> {
-    let channel = server.connect().await?;
-    let mut kv = KvClient::new(channel.clone());
-    let count = rpc::RangeRequest {
-        key: "/registry/range/".into(),
-        range_end: "/registry/range0".into(),
-        count_only: true,
-        ..Default::default()
-    };
-    let there = kv.range(count).await?.into_inner().count as u64;
-    fill_from(&channel, "/registry/range/", there, keys).await
-}
-
-/// Makes the keys `prefix` and a number, from the first to before the last.
-async fn fill_from(channel: &Channel, prefix: &str, first: u64, last: u64) -> Result<()> {
-    let next = Arc::new(AtomicU64::new(first));
-    let fillers = (0..200).map(|_| {
-        let (next, channel, prefix) = (next.clone(), channel.clone(), prefix.to_owned());
-        tokio::spawn(async move {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= last {
-                    return Ok::<_, anyhow::Error>(());
-                }
-                let key = format!("{prefix}{n:08}").into();
-                put(channel.clone(), key, vec![b'z'; 256].into()).await?;
-            }
-        })
-    });
-    for filler in join_all(fillers).await {
-        filler??;
-    }
-    Ok(())
-}
-
-/// Makes a million keys of 256 bytes, or however many.
-///
-/// # Errors
-/// If the server fails.
-pub async fn fill_keys(server: &Server, keys: u64) -> Result<()> {
-    let channel = server.connect().await?;
-    fill_from(&channel, "/registry/fill/", 0, keys).await
-}
-
-async fn range(channel: Channel, limit: i64, serializable: bool) -> Result<()> {
-    let request = rpc::RangeRequest {
-        key: "/registry/range/".into(),
-        range_end: if limit == 1 {
-            Default::default()
-        } else {
-            "/registry/range0".into()
-        },
-        limit,
-        serializable,
-        ..Default::default()
-    };
-    let request = match limit {
-        1 => rpc::RangeRequest {
-            key: "/registry/range/00000000".into(),
-            limit: 0,
-            ..request
-        },
-        _ => request,
-    };
-    let mut kv = KvClient::new(channel).max_decoding_message_size(64 << 20);
-    let found = kv.range(request).await?.into_inner().kvs.len() as i64;
-    anyhow::ensure!(found == limit, "{found} keys of {limit}");
-    Ok(())
-}
-
-async fn keep_alive(server: &Server, clients: usize, time: Duration) -> Result<Measured> {
-    // Each client has a stream of its own, and says one thing at a time on it.
-    type Client = rpc::lease_client::LeaseClient<Channel>;
-    let mut streams = Vec::new();
-    let mut channels = Vec::new();
-    for _ in 0..CONNECTIONS {
-        channels.push(server.connect().await?);
-    }
-    for client in 0..clients {
-        let mut lease = Client::new(channels[client % CONNECTIONS].clone());
-        let grant = rpc::LeaseGrantRequest { ttl: 600, id: 0 };
-        let id = lease.lease_grant(grant).await?.into_inner().id;
-        let (sender, receiver) = mpsc::channel(1);
-        sender.send(rpc::LeaseKeepAliveRequest { id }).await?;
-        let answers = lease
-            .lease_keep_alive(ReceiverStream::new(receiver))
-            .await?
-            .into_inner();
-        streams.push(Arc::new(tokio::sync::Mutex::new((id, sender, answers))));
-    }
-    let streams = Arc::new(streams);
-    load::run(server, clients, CONNECTIONS, time, move |client, _, _| {
-        let stream = streams[client].clone();
-        async move {
-            let mut stream = stream.lock().await;
-            let (id, sender, answers) = &mut *stream;
-            answers.message().await?.context("an answer")?;
-            sender.send(rpc::LeaseKeepAliveRequest { id: *id }).await?;
-            Ok(())
-        }
-    })
+/// Puts by so many clients of values of so many bytes.
+async fn puts(
+    server: &Server,
+    time: Duration,
+    clients: usize,
+    bytes: usize,
+    key: impl Fn(usize, u64) -> Bytes + Clone + Send + 'static,
+) -> Result<Measured> {
+    let value = Bytes::from(vec![b'x'; bytes]);
+    load::run(
+        server,
+        clients,
+        CONNECTIONS,
+        time,
+        move |client, n, channel| put(channel, key(client, n), value.clone()),
+    )
     .await
 }
 
-/// Puts one after the other, each until whoever watches it has heard.
-async fn fan_out(server: &Server, time: Duration, is_one_key: bool) -> Result<Measured> {
-    let channel = server.connect().await?;
-    let key_of = move |n: u64| format!("/registry/watched/{:04}", if is_one_key { 0 } else { n });
-    let watching = watchers(server, WATCHERS, key_of).await?;
-    let heard = Arc::new(AtomicU64::new(0));
-    let (all_heard, mut wait) = mpsc::channel::<()>(1);
-    let wanted = if is_one_key { WATCHERS } else { 1 };
-    let tasks: Vec<_> = watching
-        .into_iter()
-        .map(
-            |Watching {
-                 _requests,
-                 mut answers,
-             }| {
-                let (heard, all_heard) = (heard.clone(), all_heard.clone());
-                tokio::spawn(async move {
-                    let _requests = _requests;
-                    while let Some(Ok(answer)) = answers.next().await {
-                        let events = answer.events.len() as u64;
-                        if events > 0
-                            && (heard.fetch_add(events, Ordering::Relaxed) + events)
-                                .is_multiple_of(wanted)
-                        {
-                            let _ended = all_heard.send(()).await;
-                        }
-                    }
-                })
-            },
-        )
-        .collect();
-    let cpu = server.cpu();
-    let begun = Instant::now();
-    let mut latencies = Vec::new();
-    while begun.elapsed() < time {
-        let start = Instant::now();
-        let n = latencies.len() as u64 * 7 % WATCHERS;
-        put(channel.clone(), key_of(n).into(), vec![b'w'; 256].into()).await?;
-        wait.recv().await.context("the watchers have gone")?;
-        latencies.push(start.elapsed());
+/// Reads the first so many keys of those to be read.
+async fn read(channel: Channel, keys: u64, any: bool) -> Result<()> {
+    match keys {
+        1 => get(channel, key_of(READ, 0), any).await,
+        keys => list(channel, READ, keys, any).await,
     }
-    let measured = Measured::of(latencies, begun.elapsed(), server.cpu() - cpu)?;
-    tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    // The next row must not find them still there.
-    join_all(tasks).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    Ok(measured)
 }
 
-/// Watches that are on.
-pub struct Watching {
-    _requests: mpsc::Sender<rpc::WatchRequest>,
-    answers: tonic::Streaming<rpc::WatchResponse>,
+/// A key of a client's own, one of a hundred.
+fn key(client: usize, n: u64) -> Bytes {
+    format!("/registry/put/{client:04}/{:04}", n % 100).into()
 }
 
-/// Watches `count` keys, a hundred on a stream, ten streams on a connection.
-///
-/// # Errors
-/// If the server fails.
-pub async fn watchers(
-    server: &Server,
-    count: u64,
-    key: impl Fn(u64) -> String,
-) -> Result<Vec<Watching>> {
-    const PER_STREAM: u64 = 100;
-    let mut channel = server.connect().await?;
-    let mut streams = Vec::new();
-    for first in (0..count).step_by(PER_STREAM as usize) {
-        if first % (10 * PER_STREAM) == 0 && first > 0 {
-            channel = server.connect().await?;
-        }
-        let (requests, receiver) = mpsc::channel(PER_STREAM as usize);
-        let of_stream = first..(first + PER_STREAM).min(count);
-        let watches = of_stream.end - of_stream.start;
-        for n in of_stream {
-            let create = rpc::WatchCreateRequest {
-                key: key(n).into(),
-                ..Default::default()
-            };
-            let request_union = Some(watch_request::RequestUnion::CreateRequest(create));
-            requests.send(rpc::WatchRequest { request_union }).await?;
-        }
-        let mut watch = rpc::watch_client::WatchClient::new(channel.clone());
-        let mut answers = watch
-            .watch(ReceiverStream::new(receiver))
-            .await?
-            .into_inner();
-        for _ in 0..watches {
-            let created = answers.message().await?.context("an answer")?;
-            anyhow::ensure!(created.created && !created.canceled, "the watch is refused");
-        }
-        streams.push(Watching {
-            _requests: requests,
-            answers,
-        });
-    }
-    Ok(streams)
+/// A number for each call, far from those of the calls before it.
+fn spread(client: usize, n: u64) -> u64 {
+    let call = (client as u64) << 32 | n;
+    call.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24
 }
