@@ -223,3 +223,90 @@ async fn what_is_wrong_is_told() {
     );
     server.stop().await;
 }
+
+/// Upstream: `pkg/apis/admissionregistration/validation/validation_test.go`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expressions_are_compiled_when_they_are_written() {
+    let (server, mut admin) = Server::fresh().await;
+    let mut refused = async |plural: &str, mut object: Value| {
+        object["metadata"] = json!({"name": "x"});
+        let path = format!("{GROUP}/{plural}");
+        admin.refused(&path, object).await
+    };
+    let mut hook = webhook("a.example.com");
+    hook["matchConditions"] = json!([
+        {"name": "a", "expression": " request.nam == 'a'"},
+        {"name": "b", "expression": "request.name"},
+        {"name": "c", "expression": "variables.x || params.y"},
+    ]);
+    assert_eq!(
+        refused("mutatingwebhookconfigurations", json!({"webhooks": [hook]})).await,
+        [
+            "webhooks[0].matchConditions[0].expression: Invalid value: \"request.nam == 'a'\": \
+             compilation failed: ERROR: <input>:1:8: undefined field 'nam'\n | request.nam == 'a'\n \
+             | .......^",
+            "webhooks[0].matchConditions[1].expression: Invalid value: \"request.name\": must \
+             evaluate to bool but got string",
+            "webhooks[0].matchConditions[2].expression: Invalid value: \"variables.x || \
+             params.y\": compilation failed: ERROR: <input>:1:1: undeclared reference to \
+             'variables' (in container '')\n | variables.x || params.y\n | ^\nERROR: \
+             <input>:1:16: undeclared reference to 'params' (in container '')\n | variables.x || \
+             params.y\n | ...............^",
+        ]
+    );
+    let mut policy = validating();
+    policy["spec"]["variables"] = json!([
+        {"name": "n", "expression": "size(object.metadata.name)"},
+        {"name": "m", "expression": "variables.n + 1"},
+        {"name": "o", "expression": "variables.later"},
+        {"name": "later", "expression": "true"},
+    ]);
+    policy["spec"]["validations"] = json!([
+        {"expression": "variables.m > 'a'"},
+        {"expression": "variables.later", "messageExpression": "variables.m"},
+        {"expression": "authorizer.path('/x').check('get').allowed()",
+            "messageExpression": "string(authorizer.path('/x').check('get').allowed())"},
+    ]);
+    policy["spec"]["auditAnnotations"] = json!([
+        {"key": "a", "valueExpression": "variables.m"},
+        {"key": "b", "valueExpression": "'text'"},
+    ]);
+    let told = refused("validatingadmissionpolicies", policy).await;
+    let shown = |index: usize| {
+        let first = told[index].lines().next().unwrap_or_default();
+        let (field, rest) = first.split_once(": Invalid value: ").expect("is invalid");
+        let (_, why) = rest.split_once("\": ").expect("says why");
+        format!("{field}: {why}")
+    };
+    let expected = [
+        "spec.variables[2].expression: compilation failed: ERROR: <input>:1:10: undefined field \
+         'later'",
+        "spec.validations[0].expression: compilation failed: ERROR: <input>:1:13: found no \
+         matching overload for '_>_' applied to '(int, string)'",
+        "spec.validations[1].messageExpression: must evaluate to string but got int",
+        "spec.validations[2].messageExpression: compilation failed: ERROR: <input>:1:8: \
+         undeclared reference to 'authorizer' (in container '')",
+        "spec.auditAnnotations[0].valueExpression: must evaluate to one of [string null_type] but \
+         got int",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for (index, expected) in expected.into_iter().enumerate() {
+        assert_eq!(shown(index), expected);
+    }
+    let mut policy = mutating();
+    policy["spec"]["mutations"] = json!([
+        {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "{'a': 1}"}},
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'test', path: '/a', value: 1}]"}},
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": "[{'op': 'test'}]"}},
+    ]);
+    assert_eq!(
+        refused("mutatingadmissionpolicies", policy).await,
+        [
+            "spec.mutations[0].applyConfiguration.expression: Invalid value: \"{'a': 1}\": must \
+             evaluate to Object but got map(string, int)",
+            "spec.mutations[2].jsonPatch.expression: Invalid value: \"[{'op': 'test'}]\": must \
+             evaluate to list(JSONPatch) but got list(map(string, string))",
+        ]
+    );
+    server.stop().await;
+}

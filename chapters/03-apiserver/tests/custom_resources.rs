@@ -616,6 +616,40 @@ async fn rules_hold() {
     let rule = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule";
     assert_eq!(field, rule);
 
+    let path = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations";
+    let mut ill_formed = ruled.clone();
+    ill_formed["properties"]["spec"]["x-kubernetes-validations"] = json!([
+        {"rule": "true", "fieldPath": "replicas"},
+        {"rule": "true", "fieldPath": ".nothing"},
+        {"rule": "true", "fieldPath": "['replicas']"},
+        {"rule": "true", "messageExpression": " "},
+    ]);
+    assert_eq!(
+        admin.refused(CRDS, definition(&["v1"], ill_formed)).await,
+        [
+            format!("{path}[0].fieldPath: Invalid value: \"replicas\": must be a valid path"),
+            format!("{path}[1].fieldPath: Invalid value: \".nothing\": must be a valid path"),
+            format!(
+                "{path}[3].messageExpression: Required value: messageExpression must be non-empty \
+                 if specified"
+            ),
+        ]
+    );
+    let mut wrong = ruled.clone();
+    wrong["properties"]["spec"]["x-kubernetes-validations"] = json!([
+        {"rule": "self.replicas"},
+        {"rule": "true", "messageExpression": "self.replicas"},
+    ]);
+    let told = admin.refused(CRDS, definition(&["v1"], wrong)).await;
+    assert!(
+        told[0].ends_with("cel expression must evaluate to a bool"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].ends_with("messageExpression must evaluate to a string"),
+        "{told:?}"
+    );
+
     define(&server, &mut admin, definition(&["v1"], ruled)).await;
     let (code, refused) = admin
         .call("POST", TABS, tab("a", json!({"replicas": 6})))

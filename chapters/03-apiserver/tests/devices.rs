@@ -208,3 +208,34 @@ async fn what_is_wrong_is_told() {
     assert_eq!(admin.call("POST", CLAIMS, object).await.0, 201);
     server.stop().await;
 }
+
+/// Upstream: `dynamic-resource-allocation/cel/compile_test.go`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn selectors_are_compiled_when_they_are_written() {
+    let (server, mut admin) = Server::fresh().await;
+    let path = format!("{GROUP}/deviceclasses");
+    let mut told = async |code: &str| {
+        let spec = json!({"selectors": [{"cel": {"expression": code}}]});
+        let class = json!({"metadata": {"name": "c"}, "spec": spec});
+        admin.refused(&path, class).await
+    };
+    let at = "spec.selectors[0].cel.expression: Invalid value";
+    assert_eq!(
+        told("device.driver").await,
+        [format!(
+            "{at}: \"device.driver\": must evaluate to bool or the unknown type, not string"
+        )]
+    );
+    assert_eq!(
+        told("device.name == 'a'").await,
+        [format!(
+            "{at}: \"device.name == 'a'\": compilation failed: ERROR: <input>:1:7: undefined \
+             field 'name'\n | device.name == 'a'\n | ......^"
+        )]
+    );
+    let code = "cel.bind(a, device.attributes['x'], a.one && a.size > 1)";
+    let spec = json!({"selectors": [{"cel": {"expression": code}}]});
+    let class = json!({"metadata": {"name": "c"}, "spec": spec});
+    assert_eq!(admin.call("POST", &path, class).await.0, 201);
+    server.stop().await;
+}

@@ -1,118 +1,490 @@
-//! Whether names, fields and functions of an expression are known.
+//! What the type of an expression is, and what is wrong with it.
+//!
+//! Upstream: cel-go's `checker`, whose messages these are.
 
+use std::collections::BTreeMap;
+
+use super::environment::Environment;
 use super::functions;
+use super::overloads;
 use super::parser::{Expr, Node, Problem};
-use super::value::unescape;
-use crate::custom::{Additional, Schema};
+use super::types::{BOOL, INT, STRING, Type};
+use super::value::{Val, parse_duration, unescape};
 
-/// Checks an expression about `self` and `oldSelf` of a schema.
-pub(super) fn check(root: &Node, schema: &Schema) -> Result<(), Problem> {
-    let mut scope = vec![("self", Some(schema)), ("oldSelf", Some(schema))];
-    walk(root, &mut scope).map(|_| ())
+/// The type of an expression in an environment.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the text.
+pub(super) fn check(root: &Node, environment: &Environment) -> Result<Type, Vec<Problem>> {
+    let mut checker = Checker {
+        environment,
+        scope: Vec::new(),
+        problems: Vec::new(),
+    };
+    let found = checker.of(root);
+    if checker.problems.is_empty() {
+        checker.literals(root);
+    }
+    let mut problems = checker.problems;
+    problems.sort_by_key(Problem::at);
+    match problems.is_empty() {
+        true => Ok(found),
+        false => Err(problems),
+    }
 }
 
-/// What is known of each variable.
-type Scope<'a> = Vec<(&'a str, Option<&'a Schema>)>;
+struct Checker<'a> {
+    environment: &'a Environment,
+    /// Variables of macros, the innermost last.
+    scope: Vec<(&'a str, Type)>,
+    problems: Vec<Problem>,
+}
 
-/// What is known of an expression: the schema that it is a part of, if any.
-fn walk<'a>(node: &'a Node, scope: &mut Scope<'a>) -> Result<Option<&'a Schema>, Problem> {
-    let problem = |what: String| Err(Problem::new(node.at, what));
+/// `a.b.c`, if there is nothing else in it.
+pub(super) fn dotted(node: &Node) -> Option<String> {
     match &node.expr {
-        Expr::Name(name) => match scope.iter().rev().find(|(known, _)| known == name) {
-            Some((_, schema)) => Ok(*schema),
-            None if functions::is_type(name) => Ok(None),
-            None => problem(format!(
-                "undeclared reference to '{name}' (in container '')"
-            )),
-        },
-        Expr::Select(of, field) | Expr::Has(of, field) => {
-            if let Expr::Name(name) = &of.expr
-                && name == "optional"
-            {
-                return Ok(None);
-            }
-            match walk(of, scope)? {
-                None => Ok(None),
-                Some(schema) => match field_of(schema, field) {
-                    Field::Known(schema) => Ok(Some(schema)),
-                    Field::Any => Ok(None),
-                    Field::None => problem(format!("undefined field '{field}'")),
-                },
-            }
-        }
-        Expr::Index(of, index) => {
-            walk(index, scope)?;
-            let of = walk(of, scope)?;
-            Ok(of.and_then(entry_of))
-        }
-        Expr::Macro(_, range, variable, arguments) => {
-            let range = walk(range, scope)?;
-            let entry = range
-                .filter(|range| range.kind == "array")
-                .and_then(entry_of);
-            scope.push((variable, entry));
-            for argument in arguments {
-                walk(argument, scope)?;
-            }
-            scope.pop();
-            Ok(None)
-        }
-        Expr::Call(target, name, arguments) => {
-            let of_optional = matches!(target.as_deref(), Some(Node { expr: Expr::Name(name), .. }) if name == "optional");
-            for inner in target
-                .iter()
-                .filter(|_| !of_optional)
-                .map(|node| &**node)
-                .chain(arguments)
-            {
-                walk(inner, scope)?;
-            }
-            let made = of_optional && matches!(name.as_str(), "none" | "of");
-            match made || functions::is_known(name, target.is_some()) {
-                true => Ok(None),
-                false => problem(format!(
-                    "undeclared reference to '{name}' (in container '')"
-                )),
-            }
-        }
-        _ => {
-            for child in node.children() {
-                walk(child, scope)?;
-            }
-            Ok(None)
-        }
-    }
-}
-
-enum Field<'a> {
-    Known(&'a Schema),
-    Any,
-    None,
-}
-
-fn field_of<'a>(schema: &'a Schema, name: &str) -> Field<'a> {
-    let plain = unescape(name);
-    if let Some(field) = schema.properties.get(&plain) {
-        return Field::Known(field);
-    }
-    match &schema.additional {
-        Some(Additional::Schema(inner)) => return Field::Known(inner),
-        Some(Additional::Any(true)) => return Field::Any,
-        _ => {}
-    }
-    let is_meta = schema.embedded && matches!(name, "apiVersion" | "kind" | "metadata");
-    // What is not in the schema cannot be named, though it may be kept.
-    match schema.kind.as_str() {
-        _ if is_meta => Field::Any,
-        "object" => Field::None,
-        _ => Field::Any,
-    }
-}
-
-fn entry_of(schema: &Schema) -> Option<&Schema> {
-    match (&schema.items, &schema.additional) {
-        (Some(items), _) => Some(items),
-        (None, Some(Additional::Schema(inner))) => Some(inner),
+        Expr::Name(name) => Some(name.clone()),
+        Expr::Select(of, field) => Some(format!("{}.{field}", dotted(of)?)),
         _ => None,
     }
+}
+
+impl<'a> Checker<'a> {
+    fn problem(&mut self, node: &Node, what: String) -> Type {
+        self.problems.push(Problem::new(node.at, what));
+        Type::Wrong
+    }
+
+    fn undeclared(&mut self, node: &Node, name: &str) -> Type {
+        let what = format!("undeclared reference to '{name}' (in container '')");
+        self.problem(node, what)
+    }
+
+    /// What is not evaluated here, where it would have to be.
+    fn unsupported(&mut self, node: &Node, what: &str) {
+        if self.environment.runs() {
+            self.problem(node, format!("unsupported syntax '{what}'"));
+        }
+    }
+
+    fn of(&mut self, node: &'a Node) -> Type {
+        match &node.expr {
+            Expr::Literal(value) => literal(value),
+            Expr::Bytes => {
+                self.unsupported(node, "b''");
+                Type::Simple("bytes")
+            }
+            Expr::Name(name) => match self.variable(name).or_else(|| type_named(name)) {
+                Some(found) => found,
+                None => self.undeclared(node, name),
+            },
+            Expr::Select(of, field) => {
+                if let Some(found) = self.qualified(node) {
+                    return found;
+                }
+                let of = self.of(of);
+                self.field(node, &of, field)
+            }
+            Expr::Has(of, field) => {
+                let of = self.of(of);
+                self.field(node, &of, field);
+                BOOL
+            }
+            Expr::Try(of, field) => {
+                self.unsupported(node, ".?");
+                let of = self.of(of);
+                Type::optional(self.field(node, &of, field))
+            }
+            Expr::Index(of, index) => self.operator(node, "_[_]", [of, index]),
+            Expr::TryIndex(of, index) => {
+                self.unsupported(node, "[?");
+                self.operator(node, "_[?_]", [of, index])
+            }
+            Expr::Not(of) => self.operator(node, "!_", [of]),
+            Expr::Negative(of) => self.operator(node, "-_", [of]),
+            Expr::And(a, b) => self.operator(node, "_&&_", [a, b]),
+            Expr::Or(a, b) => self.operator(node, "_||_", [a, b]),
+            Expr::Binary("in", a, b) => self.operator(node, "@in", [a, b]),
+            Expr::Binary(sign, a, b) => self.operator(node, &format!("_{sign}_"), [a, b]),
+            Expr::Choice(a, b, c) => self.operator(node, "_?_:_", [a, b, c]),
+            Expr::List(all) => {
+                let entries = all.iter().map(|entry| (entry, self.given(entry)));
+                let entries: Vec<_> = entries.collect();
+                Type::list(self.joined(entries))
+            }
+            Expr::Map(all) => {
+                let keys: Vec<_> = all.iter().map(|(key, _)| (key, self.given(key))).collect();
+                let values = all.iter().map(|(key, value)| {
+                    let found = self.of(value);
+                    (value, if is_given(key) { held(&found) } else { found })
+                });
+                let values: Vec<_> = values.collect();
+                Type::map(self.joined(keys), self.joined(values))
+            }
+            Expr::Given(of) => self.of(of),
+            Expr::Struct(name, fields) => self.structure(node, name, fields),
+            Expr::Macro(name, range, variable, arguments) => {
+                self.each(node, name, range, variable, arguments)
+            }
+            Expr::Pairs(name, range, variables, arguments) => {
+                self.each_pair(node, name, range, variables, arguments)
+            }
+            Expr::Call(target, name, arguments) => {
+                self.call(node, target.as_deref(), name, arguments)
+            }
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<Type> {
+        let mut inner = self.scope.iter().rev();
+        let inner = inner.find(|(known, _)| *known == name);
+        let inner = inner.map(|(_, found)| found.clone());
+        inner.or_else(|| self.environment.variable(name))
+    }
+
+    /// A variable, or a type, that has a dot in its name.
+    fn qualified(&self, node: &Node) -> Option<Type> {
+        let name = dotted(node)?;
+        let first = name.split('.').next().unwrap_or_default();
+        if self.scope.iter().any(|(known, _)| *known == first) {
+            return None;
+        }
+        self.environment
+            .variable(&name)
+            .or_else(|| type_named(&name))
+    }
+
+    fn field(&mut self, node: &Node, of: &Type, field: &str) -> Type {
+        let found = match of {
+            Type::Optional(inner) => return Type::optional(self.field(node, inner, field)),
+            Type::Map(_, value) => Some((**value).clone()),
+            Type::Object(object) => match &object.fields {
+                None => Some(Type::Dyn),
+                Some(fields) => fields.get(&unescape(field)).or(fields.get(field)).cloned(),
+            },
+            open if open.is_open() => Some(Type::Dyn),
+            other => {
+                let what = format!("type '{other}' does not support field selection");
+                return self.problem(node, what);
+            }
+        };
+        match found {
+            Some(found) => found,
+            None => self.problem(node, format!("undefined field '{field}'")),
+        }
+    }
+
+    fn operator<const N: usize>(&mut self, node: &Node, name: &str, of: [&'a Node; N]) -> Type {
+        let of = of.map(|node| self.of(node));
+        self.resolve(node, name, false, &of)
+    }
+
+    /// What a function gives for arguments of these types.
+    fn resolve(&mut self, node: &Node, name: &str, is_method: bool, given: &[Type]) -> Type {
+        let Some(all) = overloads::of(name) else {
+            return self.undeclared(node, name);
+        };
+        let mut result: Option<Type> = None;
+        for overload in all {
+            if overload.is_method != is_method || overload.arguments.len() != given.len() {
+                continue;
+            }
+            let mut letters = BTreeMap::new();
+            let mut pairs = given.iter().zip(&overload.arguments);
+            if pairs.all(|(given, wanted)| given.fits(wanted, &mut letters)) {
+                let found = overload.result.with(&letters);
+                result = Some(match result {
+                    Some(known) if known != found => Type::Dyn,
+                    _ => found,
+                });
+            }
+        }
+        result.unwrap_or_else(|| {
+            let shown: Vec<String> = given.iter().map(Type::to_string).collect();
+            let shown = match (is_method, shown.split_first()) {
+                (true, Some((first, rest))) => format!("{first}.({})", rest.join(", ")),
+                _ => format!("({})", shown.join(", ")),
+            };
+            let what = format!("found no matching overload for '{name}' applied to '{shown}'");
+            self.problem(node, what)
+        })
+    }
+
+    fn call(
+        &mut self,
+        node: &'a Node,
+        target: Option<&'a Node>,
+        name: &str,
+        arguments: &'a [Node],
+    ) -> Type {
+        let space = target.and_then(dotted);
+        if let (Some("cel"), "bind", true, [variable, value, inner]) =
+            (space.as_deref(), name, self.environment.binds(), arguments)
+            && let Expr::Name(variable) = &variable.expr
+        {
+            let value = self.of(value);
+            self.scope.push((variable, value));
+            let found = self.of(inner);
+            self.scope.pop();
+            return found;
+        }
+        let full = space.map(|space| format!("{space}.{name}"));
+        let full = full.filter(|full| overloads::of(full).is_some());
+        let is_known = match &full {
+            Some(full) => matches!(full.as_str(), "optional.none" | "optional.of"),
+            None => functions::is_known(name, target.is_some()),
+        };
+        if self.environment.runs() && !is_known {
+            return self.undeclared(node, name);
+        }
+        if let Some(full) = full {
+            let given: Vec<Type> = arguments.iter().map(|node| self.of(node)).collect();
+            return self.resolve(node, &full, false, &given);
+        }
+        let nodes = target.into_iter().chain(arguments);
+        let given: Vec<Type> = nodes.map(|node| self.of(node)).collect();
+        self.resolve(node, name, target.is_some(), &given)
+    }
+
+    /// An entry of a literal: `?x` stands for what `x` holds, if anything.
+    fn given(&mut self, node: &'a Node) -> Type {
+        let found = self.of(node);
+        match is_given(node) {
+            true => {
+                self.unsupported(node, "?");
+                held(&found)
+            }
+            false => found,
+        }
+    }
+
+    /// What all entries of a literal are.
+    fn joined(&mut self, entries: Vec<(&Node, Type)>) -> Type {
+        let mut joined: Option<Type> = None;
+        for (node, found) in entries {
+            joined = Some(match joined {
+                None => found,
+                Some(known) if known.fits(&found, &mut BTreeMap::new()) => {
+                    if found.is_open() || known == Type::Null {
+                        found
+                    } else {
+                        known
+                    }
+                }
+                Some(known) => {
+                    let what = format!("expected type '{known}' but found '{found}'");
+                    self.problem(node, what)
+                }
+            });
+        }
+        joined.unwrap_or(Type::Dyn)
+    }
+
+    fn structure(&mut self, node: &Node, name: &str, fields: &'a [(String, Node)]) -> Type {
+        let text = |name: &str| (name.to_owned(), STRING);
+        let known = match name {
+            "JSONPatch" => {
+                let mut known = BTreeMap::from(["op", "path", "from"].map(text));
+                known.insert("value".to_owned(), Type::Dyn);
+                Some(known)
+            }
+            _ => None,
+        };
+        let is_object = name == "Object" || name.starts_with("Object.");
+        if !self.environment.patches() || !(is_object || known.is_some()) {
+            return self.undeclared(node, name);
+        }
+        for (field, value) in fields {
+            let found = self.of(value);
+            let found = if is_given(value) { held(&found) } else { found };
+            let wanted = match &known {
+                None => Type::Dyn,
+                Some(known) => match known.get(field) {
+                    Some(wanted) => wanted.clone(),
+                    None => self.problem(value, format!("undefined field '{field}'")),
+                },
+            };
+            if !found.fits(&wanted, &mut BTreeMap::new()) {
+                let what = format!(
+                    "expected type of field '{field}' is '{wanted}' but provided type is '{found}'"
+                );
+                self.problem(value, what);
+            }
+        }
+        Type::object_named(name)
+    }
+
+    /// What a macro goes over: the entries of a list, or the keys of a map; and what stands there.
+    fn range(&mut self, node: &'a Node) -> (Type, Type) {
+        match self.of(node) {
+            Type::List(of) => (INT, *of),
+            Type::Map(key, value) => (*key, *value),
+            open if open.is_open() => (Type::Dyn, Type::Dyn),
+            other => {
+                let what = format!(
+                    "expression of type '{other}' cannot be range of a comprehension (must be \
+                     list, map, or dynamic)"
+                );
+                let wrong = self.problem(node, what);
+                (wrong.clone(), wrong)
+            }
+        }
+    }
+
+    fn each(
+        &mut self,
+        node: &Node,
+        name: &str,
+        range: &'a Node,
+        variable: &'a str,
+        arguments: &'a [Node],
+    ) -> Type {
+        if matches!(name, "optMap" | "optFlatMap" | "sortBy") && self.environment.runs() {
+            return self.undeclared(node, name);
+        }
+        let entry = if matches!(name, "optMap" | "optFlatMap") {
+            held(&self.of(range))
+        } else {
+            let is_list = |found: &Type| matches!(found, Type::List(_));
+            let before = self.problems.len();
+            let found = self.of(range);
+            self.problems.truncate(before);
+            let (key, value) = self.range(range);
+            if is_list(&found) { value } else { key }
+        };
+        self.scope.push((variable, entry.clone()));
+        let found: Vec<Type> = arguments.iter().map(|node| self.of(node)).collect();
+        self.scope.pop();
+        let (first, last) = (&found[0], &found[found.len() - 1]);
+        match name {
+            "map" => {
+                let made = Type::list(last.clone());
+                match found.as_slice() {
+                    [filter, _] => self.kept(node, filter, made),
+                    _ => made,
+                }
+            }
+            "filter" => self.kept(node, first, Type::list(entry)),
+            "sortBy" => Type::list(entry),
+            "optMap" => Type::optional(last.clone()),
+            "optFlatMap" => last.clone(),
+            _ => self.asked(node, name, first),
+        }
+    }
+
+    fn each_pair(
+        &mut self,
+        node: &Node,
+        name: &str,
+        range: &'a Node,
+        (first, second): &'a (String, String),
+        arguments: &'a [Node],
+    ) -> Type {
+        if self.environment.runs() {
+            return self.undeclared(node, name);
+        }
+        let (key, value) = self.range(range);
+        self.scope.push((first, key.clone()));
+        self.scope.push((second, value));
+        let found: Vec<Type> = arguments.iter().map(|node| self.of(node)).collect();
+        self.scope.truncate(self.scope.len() - 2);
+        let last = found[found.len() - 1].clone();
+        let made = match name {
+            "transformList" => Type::list(last),
+            "transformMap" => Type::map(key, last),
+            "transformMapEntry" => match last {
+                Type::Map(..) => last,
+                _ => Type::map(Type::Dyn, Type::Dyn),
+            },
+            _ => return self.asked(node, name, &found[0]),
+        };
+        match found.as_slice() {
+            [filter, _] => self.kept(node, filter, made),
+            _ => made,
+        }
+    }
+
+    /// A condition that is asked of each entry, for one answer.
+    fn asked(&mut self, node: &Node, name: &str, condition: &Type) -> Type {
+        let given = match name {
+            "all" => return self.resolve(node, "_&&_", false, &[BOOL, condition.clone()]),
+            "exists" => return self.resolve(node, "_||_", false, &[BOOL, condition.clone()]),
+            _ => [condition.clone(), INT, INT],
+        };
+        self.resolve(node, "_?_:_", false, &given);
+        BOOL
+    }
+
+    /// A condition on which an entry is kept.
+    fn kept(&mut self, node: &Node, condition: &Type, made: Type) -> Type {
+        self.resolve(
+            node,
+            "_?_:_",
+            false,
+            &[condition.clone(), made.clone(), made],
+        )
+    }
+
+    /// Text that will be read as something, and cannot be.
+    fn literals(&mut self, node: &Node) {
+        if let Expr::Call(target, name, arguments) = &node.expr
+            && let Some(Node {
+                expr: Expr::Literal(Val::Text(text)),
+                at,
+            }) = arguments.last()
+        {
+            let is_plain = target.is_none();
+            let reads = match name.as_str() {
+                "duration" if is_plain => parse_duration(text).is_some(),
+                "timestamp" if is_plain => text.parse::<jiff::Timestamp>().is_ok(),
+                "matches" => functions::regex(text).is_ok(),
+                _ => true,
+            };
+            if !reads {
+                self.problems
+                    .push(Problem::new(*at, format!("invalid {name} argument")));
+            }
+        }
+        for child in node.children() {
+            self.literals(child);
+        }
+    }
+}
+
+fn is_given(node: &Node) -> bool {
+    matches!(node.expr, Expr::Given(_))
+}
+
+/// What an optional holds.
+fn held(found: &Type) -> Type {
+    match found {
+        Type::Optional(of) => (**of).clone(),
+        _ => Type::Dyn,
+    }
+}
+
+fn literal(value: &Val) -> Type {
+    match value {
+        Val::Null => Type::Null,
+        Val::Bool(_) => BOOL,
+        Val::Int(_) => INT,
+        Val::Uint(_) => Type::Simple("uint"),
+        Val::Double(_) => Type::Simple("double"),
+        _ => STRING,
+    }
+}
+
+/// A type, by its name.
+fn type_named(name: &str) -> Option<Type> {
+    let of = match name {
+        "bool" | "bytes" | "double" | "int" | "string" | "uint" => Type::parse(name),
+        "list" => Type::list(Type::Dyn),
+        "map" => Type::map(Type::Dyn, Type::Dyn),
+        "null_type" => Type::Null,
+        "type" => Type::Type(Box::new(Type::Dyn)),
+        "google.protobuf.Duration" => Type::Simple("duration"),
+        "google.protobuf.Timestamp" => Type::Simple("timestamp"),
+        _ => return None,
+    };
+    Some(Type::Type(Box::new(of)))
 }

@@ -105,6 +105,13 @@ impl<'a> Scope<'a> {
                 let range = self.value(range)?;
                 self.each(name, range, variable, arguments)
             }
+            // What is not evaluated here is refused before (`check.rs`).
+            Expr::Bytes
+            | Expr::Try(..)
+            | Expr::TryIndex(..)
+            | Expr::Given(_)
+            | Expr::Struct(..)
+            | Expr::Pairs(..) => Err(Failure::overload()),
             Expr::Not(of) => match self.value(of)? {
                 Val::Bool(value) => Ok(Val::Bool(!value)),
                 _ => Err(Failure::overload()),

@@ -21,6 +21,7 @@ const PLAIN: &[&str] = &[
     "matches",
     "quantity",
     "isQuantity",
+    "sign",
     "url",
     "isURL",
     "ip",
@@ -96,10 +97,6 @@ pub(super) fn is_known(name: &str, has_target: bool) -> bool {
     known.contains(&name)
 }
 
-pub(super) fn is_type(name: &str) -> bool {
-    TYPES.contains(&name)
-}
-
 pub(super) fn type_named(name: &str) -> Option<Val> {
     TYPES
         .iter()
@@ -139,7 +136,7 @@ pub(super) fn call(name: &str, has_target: bool, values: &[Val]) -> Found {
 }
 
 /// Patterns come from rules: their size is bounded, as is what they take.
-fn regex(pattern: &str) -> Result<regex::Regex, Failure> {
+pub(super) fn regex(pattern: &str) -> Result<regex::Regex, Failure> {
     let mut builder = RegexBuilder::new(pattern);
     let built = builder.size_limit(1 << 20).build();
     built.map_err(|error| Failure::error(format!("error parsing regexp: {error}")))

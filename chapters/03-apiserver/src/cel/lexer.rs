@@ -9,6 +9,8 @@ pub(super) enum Token {
     Uint(u64),
     Double(f64),
     Text(String),
+    /// `b'a'`: what stands there, not what it means.
+    Bytes(String),
     Name(String),
     /// An operator or a bracket.
     Sign(&'static str),
@@ -40,6 +42,14 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Problem> {
             'r' | 'R' if rest[1..].starts_with(['"', '\'']) => {
                 let (token, length) = string(&rest[1..], true, at)?;
                 (token, length + 1)
+            }
+            'b' | 'B' if rest[1..].starts_with(['"', '\'']) => {
+                // Its octal escapes are not those of text: it is taken as it stands.
+                let (token, length) = string(&rest[1..], true, at)?;
+                let Token::Text(text) = token else {
+                    return Err(Problem::new(at, "Syntax error: no bytes".to_owned()));
+                };
+                (Token::Bytes(text), length + 1)
             }
             '0'..='9' => number(rest, at)?,
             '_' | 'a'..='z' | 'A'..='Z' => {

@@ -1,7 +1,7 @@
 //! CEL: the small language in which rules about objects are written.
 //!
 //! ```text
-//!  "self.min <= self.max"  ──parser.rs──▶  tree  ──check.rs──▶  names and fields are known
+//!  "self.min <= self.max"  ──parser.rs──▶  tree  ──check.rs──▶  its type, or what is wrong
 //!                                            │
 //!                                            └──eval.rs──▶  true, or what is wrong
 //! ```
@@ -9,7 +9,9 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `lexer.rs`, `parser.rs` | text to a tree |
-//! | `check.rs` | whether names, fields and functions are known |
+//! | `environment.rs` | what an expression may name, by where it stands |
+//! | `types.rs`, `overloads.rs` | types; the signatures of all functions |
+//! | `check.rs` | the type of an expression |
 //! | `value.rs` | values, made from JSON as a schema says |
 //! | `eval.rs` | operators, macros, the cost of each step |
 //! | `functions.rs`, `library.rs` | functions of the language, and those that Kubernetes adds |
@@ -18,26 +20,34 @@
 //! an object's. Its own parser and evaluator, since the crate for it counts no cost and checks no
 //! types, and would add a generated parser to the build.
 //!
-//! Left out: upstream's estimate of what a rule will cost, which it makes when a rule is written;
-//! types of expressions beyond fields of the schema; `bytes`, two-variable comprehensions,
-//! optional access by `?.`, `semver`, and the parts of timestamps.
+//! Rules of definitions are evaluated. Expressions of policies, of conditions of webhooks and of
+//! selectors of devices are checked alone.
+//!
+//! Left out: upstream's estimate of what an expression will cost, which it makes when one is
+//! written. Of rules, which would have to be evaluated: `bytes` (text of that format is text here),
+//! two-variable comprehensions, access by `.?` and `[?`, `semver`, `sets`, named formats, the parts
+//! of timestamps and what upstream has added to lists: who uses them is told that they are not
+//! there. What is no CEL at all is told in fewer words than upstream's parser has.
 //!
 //! Upstream: `github.com/google/cel-spec`, `staging/src/k8s.io/apiserver/pkg/cel`.
 
 mod check;
+mod environment;
 mod eval;
 mod functions;
 mod lexer;
 mod library;
+mod overloads;
 mod parser;
 #[cfg(test)]
 mod tests;
+mod types;
 mod value;
 
+pub use environment::Environment;
 pub use eval::{Budget, Failure};
+pub use types::{BOOL, INT, Object, STRING, Type};
 pub use value::Val;
-
-use crate::custom::Schema;
 
 /// What one rule may cost. Upstream: `PerCallLimit`.
 pub const RULE_COST_MAX: u64 = 1_000_000;
@@ -48,18 +58,26 @@ pub const OBJECT_COST_MAX: u64 = 10_000_000;
 #[derive(Debug, Clone)]
 pub struct Expression {
     root: parser::Node,
+    result: Type,
 }
 
 impl Expression {
-    /// Understands an expression about `self` (and `oldSelf`) of a schema.
+    /// Understands an expression.
     ///
     /// # Errors
-    /// What is wrong with it, and where, in upstream's form.
-    pub fn compile(text: &str, schema: &Schema) -> Result<Expression, String> {
-        let shown = |problem: parser::Problem| problem.show(text);
-        let root = parser::parse(text).map_err(shown)?;
-        check::check(&root, schema).map_err(shown)?;
-        Ok(Expression { root })
+    /// What is wrong with it, and where, in upstream's form: `ERROR: <input>:1:1: …`.
+    pub fn compile(text: &str, environment: &Environment) -> Result<Expression, String> {
+        let root = parser::parse(text).map_err(|problem| problem.show(text))?;
+        let result = check::check(&root, environment).map_err(|problems| {
+            let shown: Vec<String> = problems.iter().map(|problem| problem.show(text)).collect();
+            shown.join("\n")
+        })?;
+        Ok(Expression { root, result })
+    }
+
+    /// What it evaluates to.
+    pub fn result(&self) -> &Type {
+        &self.result
     }
 
     /// Whether it looks at what was there before.
@@ -67,7 +85,7 @@ impl Expression {
         self.root.names("oldSelf")
     }
 
-    /// Evaluates it.
+    /// Evaluates it, which was compiled for a rule.
     ///
     /// # Errors
     /// What went wrong, or that it costs too much.

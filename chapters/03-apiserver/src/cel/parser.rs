@@ -1,5 +1,6 @@
 //! Tokens to a tree.
 
+use super::check::dotted;
 use super::lexer::{Token, tokens};
 use super::value::Val;
 
@@ -20,6 +21,10 @@ impl Problem {
         Problem { at, what }
     }
 
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// As upstream's compiler shows it.
     pub(super) fn show(&self, text: &str) -> String {
         let before = &text[..self.at.min(text.len())];
@@ -28,7 +33,7 @@ impl Problem {
         let column = before[start..].chars().count();
         let shown = text.lines().nth(line).unwrap_or_default();
         format!(
-            "compilation failed: ERROR: <input>:{}:{}: {}\n | {shown}\n | {}^",
+            "ERROR: <input>:{}:{}: {}\n | {shown}\n | {}^",
             line + 1,
             column + 1,
             self.what,
@@ -37,7 +42,7 @@ impl Problem {
     }
 }
 
-/// An expression, and where it begins.
+/// An expression, and where it is: at its operator, its bracket, or where it begins.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) at: usize,
@@ -47,19 +52,31 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum Expr {
     Literal(Val),
+    /// `b'a'`
+    Bytes,
     Name(String),
     /// `a.b`
     Select(Box<Node>, String),
     /// `has(a.b)`
     Has(Box<Node>, String),
+    /// `a.?b`
+    Try(Box<Node>, String),
     /// `a[b]`
     Index(Box<Node>, Box<Node>),
+    /// `a[?b]`
+    TryIndex(Box<Node>, Box<Node>),
+    /// `?a`, as an entry of a list, a map or an object: what it holds, if anything.
+    Given(Box<Node>),
+    /// `Object{a: b}`
+    Struct(String, Vec<(String, Node)>),
     /// `f(a)`, `a.f(b)`
     Call(Option<Box<Node>>, String, Vec<Node>),
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
     /// `all`, `exists`, `exists_one`, `map`, `filter`: over what, the variable, what of each.
     Macro(String, Box<Node>, String, Vec<Node>),
+    /// The same, with the key and the value of each.
+    Pairs(String, Box<Node>, (String, String), Vec<Node>),
     Not(Box<Node>),
     Negative(Box<Node>),
     And(Box<Node>, Box<Node>),
@@ -80,16 +97,19 @@ impl Node {
 
     pub(super) fn children(&self) -> Vec<&Node> {
         match &self.expr {
-            Expr::Literal(_) | Expr::Name(_) => Vec::new(),
-            Expr::Select(a, _) | Expr::Has(a, _) | Expr::Not(a) | Expr::Negative(a) => vec![a],
-            Expr::Index(a, b) | Expr::And(a, b) | Expr::Or(a, b) | Expr::Binary(_, a, b) => {
-                vec![a, b]
-            }
+            Expr::Literal(_) | Expr::Bytes | Expr::Name(_) => Vec::new(),
+            Expr::Select(a, _) | Expr::Has(a, _) | Expr::Try(a, _) => vec![a],
+            Expr::Not(a) | Expr::Negative(a) | Expr::Given(a) => vec![a],
+            Expr::Index(a, b) | Expr::TryIndex(a, b) => vec![a, b],
+            Expr::And(a, b) | Expr::Or(a, b) | Expr::Binary(_, a, b) => vec![a, b],
+            Expr::Struct(_, fields) => fields.iter().map(|(_, value)| value).collect(),
             Expr::Choice(a, b, c) => vec![a, b, c],
             Expr::Call(target, _, all) => target.iter().map(|node| &**node).chain(all).collect(),
             Expr::List(all) => all.iter().collect(),
             Expr::Map(all) => all.iter().flat_map(|(key, value)| [key, value]).collect(),
-            Expr::Macro(_, range, _, all) => std::iter::once(&**range).chain(all).collect(),
+            Expr::Macro(_, range, _, all) | Expr::Pairs(_, range, _, all) => {
+                std::iter::once(&**range).chain(all).collect()
+            }
         }
     }
 }
@@ -136,8 +156,12 @@ impl Parser {
         token
     }
 
+    fn is(&self, sign: &str) -> bool {
+        matches!(self.peek(), Token::Sign(found) if *found == sign)
+    }
+
     fn accept(&mut self, sign: &str) -> bool {
-        let found = matches!(self.peek(), Token::Sign(found) if *found == sign);
+        let found = self.is(sign);
         if found {
             self.take();
         }
@@ -156,7 +180,7 @@ impl Parser {
             Token::End => "<EOF>".to_owned(),
             Token::Sign(sign) => (*sign).to_owned(),
             Token::Name(name) => name.clone(),
-            Token::Text(text) => format!("{text:?}"),
+            Token::Text(text) | Token::Bytes(text) => format!("{text:?}"),
             Token::Int(number) => number.to_string(),
             Token::Uint(number) => format!("{number}u"),
             Token::Double(number) => number.to_string(),
@@ -181,8 +205,8 @@ impl Parser {
         if self.depth > DEPTH_MAX {
             return Err(self.too_deep());
         }
-        let at = self.at();
         let condition = self.or()?;
+        let at = self.at();
         let node = if self.accept("?") {
             let yes = self.or()?;
             self.expect(":")?;
@@ -198,9 +222,11 @@ impl Parser {
 
     fn or(&mut self) -> Result<Node, Problem> {
         let mut left = self.and()?;
-        while self.accept("||") {
+        while self.is("||") {
+            let at = self.at();
+            self.take();
             self.link()?;
-            let (at, right) = (left.at, self.and()?);
+            let right = self.and()?;
             left = Node {
                 at,
                 expr: Expr::Or(left.into(), right.into()),
@@ -211,9 +237,11 @@ impl Parser {
 
     fn and(&mut self) -> Result<Node, Problem> {
         let mut left = self.level(0)?;
-        while self.accept("&&") {
+        while self.is("&&") {
+            let at = self.at();
+            self.take();
             self.link()?;
-            let (at, right) = (left.at, self.level(0)?);
+            let right = self.level(0)?;
             left = Node {
                 at,
                 expr: Expr::And(left.into(), right.into()),
@@ -277,29 +305,75 @@ impl Parser {
             let at = self.at();
             if self.accept(".") {
                 self.link()?;
-                let Token::Name(name) = self.take() else {
-                    self.next -= 1;
-                    return Err(self.unexpected());
+                let is_try = self.accept("?");
+                let name = self.name()?;
+                let called_at = self.at();
+                node = if is_try {
+                    let expr = Expr::Try(node.into(), name);
+                    Node { at, expr }
+                } else if self.accept("(") {
+                    let arguments = self.list(")")?;
+                    let expr = call_on(node, name, arguments, called_at)?;
+                    let at = called_at;
+                    Node { at, expr }
+                } else {
+                    let expr = Expr::Select(node.into(), name);
+                    Node { at, expr }
                 };
-                let expr = match self.accept("(") {
-                    false => Expr::Select(node.into(), name),
-                    true => {
-                        let arguments = self.list(")")?;
-                        call_on(node, name, arguments, at)?
-                    }
-                };
-                node = Node { at, expr };
             } else if self.accept("[") {
                 self.link()?;
+                let is_try = self.accept("?");
                 let index = self.expression()?;
                 self.expect("]")?;
-                node = Node {
-                    at,
-                    expr: Expr::Index(node.into(), index.into()),
+                let expr = match is_try {
+                    true => Expr::TryIndex(node.into(), index.into()),
+                    false => Expr::Index(node.into(), index.into()),
                 };
+                node = Node { at, expr };
+            } else if let Some(name) = dotted(&node).filter(|_| self.is("{")) {
+                self.take();
+                let expr = Expr::Struct(name, self.fields()?);
+                node = Node { at, expr };
             } else {
                 return Ok(node);
             }
+        }
+    }
+
+    fn name(&mut self) -> Result<String, Problem> {
+        let Token::Name(name) = self.peek().clone() else {
+            return Err(self.unexpected());
+        };
+        self.take();
+        Ok(name)
+    }
+
+    /// Those of an object, up to its end.
+    fn fields(&mut self) -> Result<Vec<(String, Node)>, Problem> {
+        let mut fields = Vec::new();
+        while !self.accept("}") {
+            if !fields.is_empty() {
+                self.expect(",")?;
+                if self.accept("}") {
+                    break;
+                }
+            }
+            let at = self.at();
+            let is_given = self.accept("?");
+            let name = self.name()?;
+            self.expect(":")?;
+            let value = self.expression()?;
+            fields.push((name, if is_given { given(value, at) } else { value }));
+        }
+        Ok(fields)
+    }
+
+    /// An entry of a list or a key of a map.
+    fn entry(&mut self) -> Result<Node, Problem> {
+        let at = self.at();
+        match self.accept("?") {
+            true => Ok(given(self.expression()?, at)),
+            false => self.expression(),
         }
     }
 
@@ -312,7 +386,11 @@ impl Parser {
                     break;
                 }
             }
-            all.push(self.expression()?);
+            // Arguments are not given or not: only entries are.
+            all.push(match end {
+                "]" => self.entry()?,
+                _ => self.expression()?,
+            });
         }
         Ok(all)
     }
@@ -324,16 +402,20 @@ impl Parser {
             Token::Uint(number) => Expr::Literal(Val::Uint(number)),
             Token::Double(number) => Expr::Literal(Val::Double(number)),
             Token::Text(text) => Expr::Literal(Val::Text(text)),
+            Token::Bytes(_) => Expr::Bytes,
             Token::Name(name) => match name.as_str() {
                 "true" => Expr::Literal(Val::Bool(true)),
                 "false" => Expr::Literal(Val::Bool(false)),
                 "null" => Expr::Literal(Val::Null),
-                _ if self.accept("(") => {
+                _ if self.is("(") => {
+                    let at = self.at();
+                    self.take();
                     let arguments = self.list(")")?;
-                    match name == "has" {
+                    let expr = match name == "has" {
                         true => return has(arguments, at),
                         false => Expr::Call(None, name, arguments),
-                    }
+                    };
+                    return Ok(Node { at, expr });
                 }
                 _ => Expr::Name(name),
             },
@@ -349,7 +431,7 @@ impl Parser {
                     if !all.is_empty() {
                         self.expect(",")?;
                     }
-                    let key = self.expression()?;
+                    let key = self.entry()?;
                     self.expect(":")?;
                     all.push((key, self.expression()?));
                 }
@@ -387,20 +469,35 @@ fn has(mut arguments: Vec<Node>, at: usize) -> Result<Node, Problem> {
     }
 }
 
+fn given(of: Node, at: usize) -> Node {
+    let expr = Expr::Given(of.into());
+    Node { at, expr }
+}
+
 fn call_on(of: Node, name: String, mut arguments: Vec<Node>, at: usize) -> Result<Expr, Problem> {
-    let is_macro = match name.as_str() {
-        "all" | "exists" | "exists_one" | "filter" => arguments.len() == 2,
-        "map" => matches!(arguments.len(), 2 | 3),
-        _ => false,
+    let (one, two) = match name.as_str() {
+        "all" | "exists" => (2..=2, 3..=3),
+        "exists_one" | "filter" | "sortBy" | "optMap" | "optFlatMap" => (2..=2, 0..=0),
+        "existsOne" | "transformMapEntry" => (0..=0, 3..=4),
+        "map" => (2..=3, 0..=0),
+        "transformList" | "transformMap" => (0..=0, 3..=4),
+        _ => (0..=0, 0..=0),
     };
-    if !is_macro {
+    let count = arguments.len();
+    if count == 0 || !(one.contains(&count) || two.contains(&count)) {
         return Ok(Expr::Call(Some(of.into()), name, arguments));
     }
-    match arguments.remove(0).expr {
-        Expr::Name(variable) => Ok(Expr::Macro(name, of.into(), variable, arguments)),
+    let mut variable = || match arguments.remove(0).expr {
+        Expr::Name(variable) => Ok(variable),
         _ => Err(Problem::new(
             at,
             "argument must be a simple name".to_owned(),
         )),
+    };
+    let first = variable()?;
+    if one.contains(&count) {
+        return Ok(Expr::Macro(name, of.into(), first, arguments));
     }
+    let second = variable()?;
+    Ok(Expr::Pairs(name, of.into(), (first, second), arguments))
 }

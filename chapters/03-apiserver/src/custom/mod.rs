@@ -37,6 +37,7 @@ pub mod columns;
 pub mod conditions;
 mod decode;
 pub mod definition;
+mod field_path;
 pub mod fill;
 mod formats;
 mod jsonpath;

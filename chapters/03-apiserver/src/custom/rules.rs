@@ -8,9 +8,12 @@
 
 use serde_json::Value;
 
-use super::path::{Step, below, show};
+use super::field_path;
+use super::path::{Step, show};
 use super::structural::{Additional, ListKind, Schema};
-use crate::cel::{Budget, Expression, Failure, OBJECT_COST_MAX, RULE_COST_MAX, Val};
+use crate::cel::{
+    BOOL, Budget, Environment, Expression, Failure, OBJECT_COST_MAX, RULE_COST_MAX, STRING, Val,
+};
 use crate::status::FieldError;
 
 /// A rule, read.
@@ -38,15 +41,30 @@ impl Rule {
 
     fn read(rule: &Value, schema: &Schema) -> Rule {
         let text = |field: &str| rule[field].as_str().unwrap_or_default().trim().to_owned();
-        let message_expression = text("messageExpression");
+        let (message_expression, optional_old_self) =
+            (text("messageExpression"), rule["optionalOldSelf"] == true);
+        let environment = Environment::rule(schema, optional_old_self);
+        let failed = |problem: String| format!("compilation failed: {problem}");
+        let expression = Expression::compile(&text("rule"), &environment).map_err(failed);
+        let told = || {
+            let compiled = Expression::compile(&message_expression, &environment);
+            let compiled =
+                compiled.map_err(|problem| format!("messageExpression {}", failed(problem)))?;
+            match *compiled.result() == STRING {
+                true => Ok(compiled),
+                false => Err("messageExpression must evaluate to a string".to_owned()),
+            }
+        };
         Rule {
-            expression: Expression::compile(&text("rule"), schema),
+            expression: expression.and_then(|compiled| match *compiled.result() == BOOL {
+                true => Ok(compiled),
+                false => Err("cel expression must evaluate to a bool".to_owned()),
+            }),
             message: text("message"),
-            message_expression: (!message_expression.is_empty())
-                .then(|| Expression::compile(&message_expression, schema)),
+            message_expression: (!message_expression.is_empty()).then(told),
             reason: text("reason"),
-            field_path: text("fieldPath").trim_start_matches('.').to_owned(),
-            optional_old_self: rule["optionalOldSelf"] == true,
+            field_path: field_path::resolve(&text("fieldPath"), schema).unwrap_or_default(),
+            optional_old_self,
             text: text("rule"),
         }
     }
@@ -176,10 +194,11 @@ impl Walk<'_> {
     }
 
     fn at(&self, field: &str) -> String {
-        match (self.path.as_slice(), field) {
-            ([], "") => "<nil>".to_owned(),
-            (path, "") => show(path),
-            (path, field) => below(path, field),
+        match (show(&self.path).as_str(), field) {
+            ("", "") => "<nil>".to_owned(),
+            ("", field) => field.to_owned(),
+            (path, field) if field.is_empty() || field.starts_with('[') => format!("{path}{field}"),
+            (path, field) => format!("{path}.{field}"),
         }
     }
 
@@ -268,7 +287,6 @@ pub(super) fn check(
             }
         };
         if let Some(Err(problem)) = &rule.message_expression {
-            let problem = format!("messageExpression {problem}");
             errors.push(FieldError::invalid(at("messageExpression"), shown, problem));
         }
         match (expression.uses_old_self(), apart) {

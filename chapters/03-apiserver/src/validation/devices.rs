@@ -12,7 +12,7 @@ use super::{
         Errors, any, has, immutable, join, labels, list, one_of, one_of_if, required, text,
         too_long, wrongs,
     },
-    conditions, device_status, forms, metadata, names,
+    conditions, device_status, expressions, forms, metadata, names,
 };
 use crate::status::FieldError;
 
@@ -295,6 +295,8 @@ fn selector(errors: &mut Errors, selector: &Value, path: &str) {
     required(errors, &selector["cel"], &path, "expression", any);
     if text(&selector["cel"], "expression").len() > EXPRESSION_BYTES_MAX {
         errors.push(too_long(&join(&path, "expression"), EXPRESSION_BYTES_MAX));
+    } else if has(&selector["cel"], "expression") {
+        expressions::selector(errors, &selector["cel"], &join(&path, "expression"));
     }
 }
 

@@ -37,6 +37,7 @@ mod csi;
 mod device_status;
 mod devices;
 mod env;
+mod expressions;
 mod flowcontrol;
 mod forms;
 mod job_policies;

@@ -1,16 +1,17 @@
 //! Admission policies and their bindings.
 //!
-//! Upstream: `pkg/apis/admissionregistration/validation`. Left out: whether expressions are CEL.
-//! Whoever runs them says so.
+//! Upstream: `pkg/apis/admissionregistration/validation`. What expressions may name,
+//! and what they have to be, is checked; whoever runs them finds out about the rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::{
     check::{Errors, has, join, label_selector, list, one_of, one_of_if, required, text, wrongs},
-    conditions, names, webhooks,
+    conditions, expressions, names, webhooks,
 };
+use crate::cel::{BOOL, Environment, STRING, Type};
 use crate::status::FieldError;
 
 const AUDIT_ANNOTATIONS_MAX: usize = 20;
@@ -44,7 +45,7 @@ const RESERVED: &[&str] = &[
 /// A ValidatingAdmissionPolicy, new or changed.
 pub(super) fn validating(errors: &mut Errors, object: &Value) {
     let spec = &object["spec"];
-    common(errors, spec);
+    let environment = common(errors, spec);
     let (validations, annotations) = (list(spec, "validations"), list(spec, "auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         let wrong = "validations or auditAnnotations must contain at least one item";
@@ -53,29 +54,31 @@ pub(super) fn validating(errors: &mut Errors, object: &Value) {
         }
     }
     for (index, one) in validations.iter().enumerate() {
-        validation(errors, one, &format!("spec.validations[{index}]"));
+        let path = format!("spec.validations[{index}]");
+        validation(errors, one, &path, &environment);
     }
-    audit_annotations(errors, object, annotations);
+    audit_annotations(errors, object, annotations, &environment);
 }
 
 /// A MutatingAdmissionPolicy, new or changed.
 pub(super) fn mutating(errors: &mut Errors, object: &Value) {
     let spec = &object["spec"];
-    common(errors, spec);
+    let environment = common(errors, spec).making_patches();
     let mutations = list(spec, "mutations");
     if mutations.is_empty() {
         let wrong = "mutations must contain at least one item";
         errors.push(FieldError::required("spec.mutations", wrong));
     }
     for (index, one) in mutations.iter().enumerate() {
-        mutation(errors, one, &format!("spec.mutations[{index}]"));
+        let path = format!("spec.mutations[{index}]");
+        mutation(errors, one, &path, &environment);
     }
     let policies = webhooks::REINVOCATION_POLICIES;
     one_of(errors, spec, "spec", "reinvocationPolicy", policies);
 }
 
-/// What both kinds of policies have.
-fn common(errors: &mut Errors, spec: &Value) {
+/// What both kinds of policies have. What their expressions may name.
+fn common(errors: &mut Errors, spec: &Value) -> Environment {
     let policies = webhooks::FAILURE_POLICIES;
     one_of(errors, spec, "spec", "failurePolicy", policies);
     if has(spec, "paramKind") {
@@ -91,7 +94,10 @@ fn common(errors: &mut Errors, spec: &Value) {
             errors.push(FieldError::required(join(path, "resourceRules"), ""));
         }
     }
-    webhooks::match_conditions(errors, spec, "spec.matchConditions");
+    let mut environment = Environment::admission(has(spec, "paramKind"));
+    let at = "spec.matchConditions";
+    webhooks::match_conditions(errors, spec, at, &environment);
+    let mut variables = BTreeMap::new();
     for (index, variable) in list(spec, "variables").iter().enumerate() {
         let path = format!("spec.variables[{index}]");
         let name = text(variable, "name");
@@ -102,8 +108,13 @@ fn common(errors: &mut Errors, spec: &Value) {
             let wrong = "name is not a valid CEL identifier";
             errors.push(FieldError::invalid(at, &variable["name"], wrong));
         }
-        expression(errors, variable, &path, "expression");
+        // A variable may name those before it.
+        environment = environment.with_variables(&variables);
+        let found = expression(errors, variable, &path, "expression", &environment, &[]);
+        variables.insert(name.to_owned(), found.unwrap_or(Type::Dyn));
+        environment = environment.with_variables(&variables);
     }
+    environment
 }
 
 fn is_identifier(name: &str) -> bool {
@@ -112,11 +123,23 @@ fn is_identifier(name: &str) -> bool {
     starts && goes_on && !RESERVED.contains(&name)
 }
 
-fn expression(errors: &mut Errors, parent: &Value, path: &str, field: &str) {
-    if text(parent, field).trim().is_empty() {
-        let wrong = format!("{field} is not specified");
-        errors.push(FieldError::required(join(path, field), wrong));
+fn expression(
+    errors: &mut Errors,
+    parent: &Value,
+    path: &str,
+    field: &str,
+    environment: &Environment,
+    wanted: &[Type],
+) -> Option<Type> {
+    let (code, at) = (text(parent, field), join(path, field));
+    if code.trim().is_empty() {
+        errors.push(FieldError::required(
+            at,
+            format!("{field} is not specified"),
+        ));
+        return None;
     }
+    expressions::expression(errors, code, &at, environment, wanted)
 }
 
 fn param_kind(errors: &mut Errors, kind: &Value, path: &str) {
@@ -185,8 +208,15 @@ fn match_resources(errors: &mut Errors, matched: &Value, path: &str) {
     }
 }
 
-fn validation(errors: &mut Errors, validation: &Value, path: &str) {
-    expression(errors, validation, path, "expression");
+fn validation(errors: &mut Errors, validation: &Value, path: &str, environment: &Environment) {
+    expression(errors, validation, path, "expression", environment, &[BOOL]);
+    let told = text(validation, "messageExpression");
+    if !told.trim().is_empty() {
+        // What is told to all must not tell who may do what.
+        let environment = environment.clone().without("authorizer");
+        let at = join(path, "messageExpression");
+        expressions::expression(errors, told, &at, &environment, &[STRING]);
+    }
     let mut invalid = |field: &str, wrong: &str| {
         let at = join(path, field);
         errors.push(FieldError::invalid(at, &validation[field], wrong));
@@ -206,7 +236,12 @@ fn validation(errors: &mut Errors, validation: &Value, path: &str) {
     one_of_if(errors, validation, path, "reason", REASONS);
 }
 
-fn audit_annotations(errors: &mut Errors, object: &Value, annotations: &[Value]) {
+fn audit_annotations(
+    errors: &mut Errors,
+    object: &Value,
+    annotations: &[Value],
+    environment: &Environment,
+) {
     let policy = text(&object["metadata"], "name");
     if annotations.len() > AUDIT_ANNOTATIONS_MAX {
         let wrong = format!("must not have more than {AUDIT_ANNOTATIONS_MAX} auditAnnotations");
@@ -221,11 +256,14 @@ fn audit_annotations(errors: &mut Errors, object: &Value, annotations: &[Value])
         let whole = format!("{policy}/{key}");
         let form = names::qualified_name(&whole);
         wrongs(errors, &at, &whole.into(), form);
-        expression(errors, annotation, &path, "valueExpression");
         if text(annotation, "valueExpression").trim().len() > AUDIT_EXPRESSION_BYTES_MAX {
             let wrong = format!("must not exceed {AUDIT_EXPRESSION_BYTES_MAX} bytes in length");
             let at = join(&path, "valueExpression");
             errors.push(FieldError::required(at, wrong));
+        } else {
+            let wanted = [STRING, Type::Null];
+            let field = "valueExpression";
+            expression(errors, annotation, &path, field, environment, &wanted);
         }
         if !keys.insert(key) {
             errors.push(FieldError::duplicate(at, &annotation["key"]));
@@ -234,7 +272,7 @@ fn audit_annotations(errors: &mut Errors, object: &Value, annotations: &[Value])
 }
 
 /// One change: by a patch, or by what is applied.
-fn mutation(errors: &mut Errors, mutation: &Value, path: &str) {
+fn mutation(errors: &mut Errors, mutation: &Value, path: &str, environment: &Environment) {
     let kinds = ["ApplyConfiguration", "JSONPatch"];
     one_of(errors, mutation, path, "patchType", &kinds);
     let (mine, other) = match text(mutation, "patchType") {
@@ -243,8 +281,20 @@ fn mutation(errors: &mut Errors, mutation: &Value, path: &str) {
         _ => return,
     };
     let kind = text(mutation, "patchType");
+    let wanted = match mine {
+        "jsonPatch" => Type::list(Type::object_named("JSONPatch")),
+        _ => Type::object_named("Object"),
+    };
     if has(mutation, mine) {
-        expression(errors, &mutation[mine], &join(path, mine), "expression");
+        let path = join(path, mine);
+        expression(
+            errors,
+            &mutation[mine],
+            &path,
+            "expression",
+            environment,
+            &[wanted],
+        );
     } else {
         let wrong = format!("must be specified when patchType is {kind}");
         errors.push(FieldError::required(join(path, mine), wrong));

@@ -17,7 +17,7 @@ pub(super) fn good(kind: &str) -> Value {
             "validations": [{"expression": "true"}]}}),
         "MutatingAdmissionPolicy" => json!({"spec": {"matchConstraints": rules(),
             "reinvocationPolicy": "Never", "mutations": [
-                {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]}}),
+                {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/a'}]"}}]}}),
         "ValidatingAdmissionPolicyBinding" => json!({"spec": {"policyName": "p",
             "validationActions": ["Deny"]}}),
         "MutatingAdmissionPolicyBinding" => json!({"spec": {"policyName": "p"}}),

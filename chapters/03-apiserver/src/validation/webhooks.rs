@@ -2,7 +2,7 @@
 //! requests.
 //!
 //! Upstream: `pkg/apis/admissionregistration/validation`, `apiserver/pkg/util/webhook`. Left out:
-//! whether expressions are CEL. Whoever runs them says so.
+//! that conditions which are unchanged are not looked at again.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::{
     check::{Errors, has, join, label_selector, list, one_of_if, text, wrongs},
-    forms, names,
+    expressions, forms, names,
 };
+use crate::cel::{BOOL, Environment};
 use crate::status::FieldError;
 
 pub(super) const FAILURE_POLICIES: &[&str] = &["Fail", "Ignore"];
@@ -80,7 +81,9 @@ fn webhook(errors: &mut Errors, webhook: &Value, path: &str) {
         &webhook["clientConfig"],
         &join(path, "clientConfig"),
     );
-    match_conditions(errors, webhook, &join(path, "matchConditions"));
+    let environment = Environment::admission(false);
+    let at = join(path, "matchConditions");
+    match_conditions(errors, webhook, &at, &environment);
 }
 
 /// `name.example.com`
@@ -289,7 +292,12 @@ fn resources(errors: &mut Errors, rule: &Value, at: &str) {
 }
 
 /// Conditions of which each must hold.
-pub(super) fn match_conditions(errors: &mut Errors, parent: &Value, at: &str) {
+pub(super) fn match_conditions(
+    errors: &mut Errors,
+    parent: &Value,
+    at: &str,
+    environment: &Environment,
+) {
     let conditions = list(parent, "matchConditions");
     if conditions.len() > MATCH_CONDITIONS_MAX {
         errors.push(forms::too_many(at, conditions.len(), MATCH_CONDITIONS_MAX));
@@ -297,8 +305,14 @@ pub(super) fn match_conditions(errors: &mut Errors, parent: &Value, at: &str) {
     let mut names = BTreeSet::new();
     for (index, condition) in conditions.iter().enumerate() {
         let path = format!("{at}[{index}]");
-        if text(condition, "expression").trim().is_empty() {
-            errors.push(FieldError::required(join(&path, "expression"), ""));
+        let (code, here) = (
+            text(condition, "expression").trim(),
+            join(&path, "expression"),
+        );
+        if code.is_empty() {
+            errors.push(FieldError::required(here, ""));
+        } else {
+            expressions::expression(errors, code, &here, environment, &[BOOL]);
         }
         let name = text(condition, "name");
         let at = join(&path, "name");

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{list, skeleton, text};
 use crate::custom::structural::Schema;
-use crate::custom::{decode, formats, prune, rules, values};
+use crate::custom::{decode, field_path, formats, prune, rules, values};
 use crate::status::FieldError;
 
 const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
@@ -385,6 +385,11 @@ fn rule_forms(errors: &mut Errors, schema: &Value, path: &str) {
             let detail = "message must be specified if rule contains line breaks";
             errors.push(FieldError::required(at("message"), detail));
         }
+        let told = text(rule, "messageExpression");
+        if !told.is_empty() && told.trim().is_empty() {
+            let detail = "messageExpression must be non-empty if specified";
+            errors.push(FieldError::required(at("messageExpression"), detail));
+        }
         let reasons = [
             "FieldValueDuplicate",
             "FieldValueForbidden",
@@ -398,6 +403,23 @@ fn rule_forms(errors: &mut Errors, schema: &Value, path: &str) {
                 &rule["reason"],
                 &reasons,
             ));
+        }
+        let field = text(rule, "fieldPath");
+        let mut invalid = |detail: &str| {
+            errors.push(FieldError::invalid(
+                at("fieldPath"),
+                &rule["fieldPath"],
+                detail,
+            ));
+        };
+        if !field.is_empty() && field.trim().is_empty() {
+            invalid("must be non-empty if specified");
+        }
+        if field.contains(['\n', '\r']) {
+            invalid("must not contain line breaks");
+        }
+        if !field.is_empty() && field_path::resolve(field, &Schema::read(schema)).is_none() {
+            invalid("must be a valid path");
         }
     }
 }
