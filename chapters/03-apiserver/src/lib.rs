@@ -176,6 +176,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
                 api.registry.compact(&shutdown),
                 api.registry.keep_published(&shutdown),
                 api.registry.tend_definitions(&shutdown),
+                api.registry.tend_api_services(&shutdown),
                 api.registry.keep_service_cidr(&shutdown),
                 api.registry.keep_aggregated(&shutdown)
             )

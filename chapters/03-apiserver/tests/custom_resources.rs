@@ -683,11 +683,128 @@ async fn what_a_webhook_would_convert_is_not_shown_as_it_is() {
     let made = tab("a", json!({"cronSpec": "* *"}));
     assert_eq!(admin.call("POST", TABS, made).await.0, 201);
     assert_eq!(admin.get(&format!("{TABS}/a")).await.0, 200);
-    for path in [other.clone(), format!("{other}/a")] {
+    for path in [
+        other.clone(),
+        format!("{other}/a"),
+        format!("{other}?watch=1"),
+    ] {
         let (code, refused) = admin.get(&path).await;
         let message = refused["message"].as_str().unwrap_or_default();
         assert!(message.contains("conversion webhook for"), "{message}");
         assert_eq!(code, 500);
     }
+    server.stop().await;
+}
+
+/// Upstream: `apiextensions-apiserver/pkg/apiserver/conversion/nop_converter.go`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_differ_by_their_name_alone_without_a_webhook() {
+    let (server, mut admin) = Server::fresh().await;
+    define(&server, &mut admin, definition(&["v1", "v2"], schema())).await;
+    let made = tab("a", json!({"cronSpec": "* *"}));
+    assert_eq!(admin.call("POST", TABS, made).await.0, 201);
+    let other = TABS.replace("/v1/", "/v2/");
+    let (_, listed) = admin.get(&other).await;
+    assert_eq!(listed["apiVersion"], "stable.example.com/v2");
+    assert_eq!(listed["items"][0]["apiVersion"], "stable.example.com/v2");
+    let (_, got) = admin.get(&format!("{other}/a")).await;
+    assert_eq!(got["apiVersion"], "stable.example.com/v2");
+    let mut watch = server
+        .client("admin")
+        .await
+        .watch(&format!("{other}?watch=1"))
+        .await;
+    let event = watch.next().await.expect("is told");
+    assert_eq!(event["object"]["apiVersion"], "stable.example.com/v2");
+    let patch = json!({"spec": {"image": "i"}}).to_string();
+    let path = format!("{TABS}/a");
+    assert_eq!(admin.call_as("PATCH", &path, MERGE, patch).await.0, 200);
+    let event = watch.next().await.expect("is told");
+    assert_eq!(event["type"], "MODIFIED");
+    assert_eq!(event["object"]["apiVersion"], "stable.example.com/v2");
+    server.stop().await;
+}
+
+/// Upstream: `pkg/controlplane/controller/crdregistration`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_version_has_its_service() {
+    const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+    let (server, mut admin) = Server::fresh().await;
+    let selector = "labelSelector=kube-aggregator.kubernetes.io/automanaged%3Dtrue";
+    let path = format!("{SERVICES}?watch=1&{selector}");
+    let mut watch = server.client("admin").await.watch(&path).await;
+    let mut next = async |wanted: &str| {
+        let event = watch.next().await.expect("is told");
+        let name = event["object"]["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default();
+        assert_eq!(
+            format!("{} {name}", event["type"].as_str().unwrap_or_default()),
+            wanted
+        );
+        event["object"].clone()
+    };
+    let mut versions = definition(&["v1", "v2", "v3"], schema());
+    versions["spec"]["versions"][2]["served"] = false.into();
+    define(&server, &mut admin, versions).await;
+    let made = next("ADDED v1.stable.example.com").await;
+    assert_eq!(
+        made["spec"],
+        json!({"group": "stable.example.com", "version": "v1", "groupPriorityMinimum": 1000,
+            "versionPriority": 100})
+    );
+    assert_eq!(condition(&made, "Available")["reason"], "Local");
+    next("ADDED v2.stable.example.com").await;
+    // Who takes it away finds it there again.
+    let path = format!("{SERVICES}/v1.stable.example.com");
+    assert_eq!(admin.call("DELETE", &path, json!({})).await.0, 200);
+    next("DELETED v1.stable.example.com").await;
+    next("ADDED v1.stable.example.com").await;
+    let path = format!("{CRDS}/crontabs.stable.example.com");
+    assert_eq!(admin.call("DELETE", &path, json!({})).await.0, 200);
+    next("DELETED v1.stable.example.com").await;
+    next("DELETED v2.stable.example.com").await;
+    server.stop().await;
+}
+
+/// Upstream: `apiextensions-apiserver/test/integration/objectmeta_test.go`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_within_objects_say_what_they_are() {
+    let (server, mut admin) = Server::fresh().await;
+    let embedded = json!({"type": "object", "x-kubernetes-embedded-resource": true,
+        "x-kubernetes-preserve-unknown-fields": true});
+    let mut holding = schema();
+    let fields = &mut holding["properties"]["spec"]["properties"];
+    fields["one"] = embedded.clone();
+    fields["many"] = json!({"type": "array", "items": embedded});
+    fields["named"] = json!({"type": "object", "additionalProperties": embedded});
+    define(&server, &mut admin, definition(&["v1"], holding)).await;
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {"a": "b"}}});
+    let good = tab("a", json!({"one": pod, "many": [pod], "named": {"k": pod}}));
+    assert_eq!(admin.call("POST", TABS, good).await.0, 201);
+    let bad = json!({
+        "one": {"apiVersion": "", "kind": "No_Kind",
+            "metadata": {"name": "a/b", "namespace": "A", "labels": {"-": "x"}}},
+        "many": [{"apiVersion": "a/b/c"}],
+        "named": {"k": {"kind": "Pod"}},
+    });
+    let told = admin.refused(TABS, tab("b", bad)).await;
+    let has = |wanted: &str| {
+        assert!(
+            told.iter().any(|line| line.starts_with(wanted)),
+            "{wanted}: {told:#?}"
+        );
+    };
+    has("spec.one.apiVersion: Invalid value: \"\": must not be empty");
+    has(
+        "spec.one.kind: Invalid value: \"No_Kind\": may have mixed case, but should otherwise match",
+    );
+    has("spec.one.metadata.name: Invalid value: \"a/b\": may not contain '/'");
+    has("spec.one.metadata.namespace: Invalid value: \"A\"");
+    has("spec.one.metadata.labels: Invalid value: \"-\"");
+    has("spec.many[0].apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c");
+    has("spec.many[0].kind: Required value");
+    has("spec.named[k].apiVersion: Required value");
+    assert_eq!(told.len(), 8, "{told:#?}");
     server.stop().await;
 }

@@ -37,6 +37,7 @@ pub mod columns;
 pub mod conditions;
 mod decode;
 pub mod definition;
+mod embedded;
 mod field_path;
 pub mod fill;
 mod formats;
@@ -144,6 +145,7 @@ pub fn prepare_update(custom: &Custom, subresource: &str, new: &mut Value, old: 
 pub fn validate_create(custom: &Custom, object: &Value) -> Vec<FieldError> {
     let mut errors = values::validate(&custom.schema, object, None, "");
     errors.extend(scale::validate(custom, object, true));
+    errors.extend(embedded::validate(&custom.schema, object));
     errors.extend(lists::validate(&custom.schema, object));
     rules::validate(&mut errors, &custom.schema, object, None);
     errors
@@ -167,6 +169,7 @@ pub fn validate_update(
         (true, None) => Vec::new(),
     };
     errors.extend(scale::validate(custom, new, !is_status));
+    errors.extend(embedded::validate(&custom.schema, new));
     // A list that had duplicates already may keep them.
     if lists::validate(&custom.schema, old).is_empty() {
         errors.extend(lists::validate(&custom.schema, new));

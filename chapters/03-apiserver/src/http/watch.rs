@@ -26,6 +26,7 @@ use super::call::Call;
 use super::options;
 use super::path::Query;
 use super::view::{View, Wanted};
+use crate::custom;
 use crate::registry::cache::{Change, Entry, Slot};
 use crate::registry::list::{MATCH, Selection, invalid_options, parse_version};
 use crate::resources::Served;
@@ -131,9 +132,14 @@ pub async fn watch(call: &Call<'_>) -> Result<Response<Body>, ApiError> {
 /// Begins a watch.
 ///
 /// # Errors
-/// 400 or 422 if the options are wrong. A revision that is no longer kept is told as an `ERROR`.
+/// 400 or 422 if the options are wrong, 500 if objects would have to be converted by a webhook. A
+/// revision that is no longer kept is told as an `ERROR`.
 pub async fn begin(call: &Call<'_>) -> Result<Watch, ApiError> {
     let Call { api, query, .. } = call;
+    if let Some(custom) = call.resource.custom {
+        // Of what is still to come, too, nothing could be told.
+        custom::check_conversion(custom)?;
+    }
     let (view, selection) = (call.stream_view()?, call.selection()?);
     let options = Options::parse(query)?;
     let registry = &api.registry;

@@ -112,7 +112,7 @@ impl Registry {
     }
 
     /// Makes an object, or makes it what it should be: addresses change.
-    async fn reset(&self, object: Value) -> Result<(), ApiError> {
+    pub(super) async fn reset(&self, object: Value) -> Result<(), ApiError> {
         self.ensure(object.clone()).await?;
         let (resource, namespace, name) = address_of(&object)?;
         let target = Target {

@@ -21,7 +21,7 @@
 //! * [`cache`]: the watch cache. A reader who wants the latest waits until the cache has reached
 //!   the store's revision, so everyone reads their own writes. `glimpse`: what it reads of an
 //!   object.
-//! * `definitions`: custom resources come and go.
+//! * `definitions`, `auto_services`: custom resources come and go, and so do their APIServices.
 //! * [`strategy`]: what each kind sets by itself; `rules`, `certificates`: more of that.
 //! * `gates`: fields whose feature is switched off.
 //! * [`codec`], [`keys`], [`meta`], [`events`], [`scale`]: forms and places.
@@ -33,6 +33,7 @@
 
 mod addresses;
 mod api_services;
+mod auto_services;
 pub(crate) mod autoscaling;
 pub mod bootstrap;
 pub mod cache;

@@ -71,6 +71,37 @@ pub(super) fn create(errors: &mut Errors, resource: &Resource, object: &Value) {
     common(errors, metadata);
 }
 
+/// Metadata of an object within an object, which need not have a name.
+pub(super) fn embedded(errors: &mut Errors, metadata: &Value, path: &str) {
+    let mut own = Errors::new();
+    let prefix = text(metadata, "generateName");
+    let named = [("generateName", prefix), ("name", text(metadata, "name"))];
+    for (field, name) in named.into_iter().filter(|(_, name)| !name.is_empty()) {
+        let wrong = names::path_segment(name);
+        wrongs(
+            &mut own,
+            &format!("metadata.{field}"),
+            &metadata[field],
+            wrong,
+        );
+    }
+    let namespace = text(metadata, "namespace");
+    if !namespace.is_empty() {
+        let wrong = names::dns1123_label(namespace);
+        wrongs(
+            &mut own,
+            "metadata.namespace",
+            &metadata["namespace"],
+            wrong,
+        );
+    }
+    common(&mut own, metadata);
+    errors.extend(own.into_iter().map(|error| FieldError {
+        field: error.field.replacen("metadata", path, 1),
+        ..error
+    }));
+}
+
 /// Metadata of a changed object.
 pub(super) fn update(errors: &mut Errors, new: &Value, old: &Value) {
     let (new, old) = (&new["metadata"], &old["metadata"]);

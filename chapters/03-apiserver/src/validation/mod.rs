@@ -36,6 +36,7 @@ mod cron;
 mod csi;
 mod device_status;
 mod devices;
+mod embedded;
 mod env;
 mod expressions;
 mod flowcontrol;
@@ -64,6 +65,8 @@ mod tests;
 mod volumes;
 mod webhooks;
 mod workloads;
+
+pub(crate) use embedded::embedded_resource;
 
 use serde_json::Value;
 
