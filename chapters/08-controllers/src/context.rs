@@ -11,7 +11,7 @@ use informers::shared_informer::SharedInformer;
 use informers::store::Store;
 use informers::work_queue::WorkQueue;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
@@ -80,6 +80,8 @@ pub struct SharedInformers {
     pub jobs: SharedInformer<Job>,
     /// Disruption budgets of all namespaces.
     pub pod_disruption_budgets: SharedInformer<PodDisruptionBudget>,
+    /// CronJobs of all namespaces.
+    pub cron_jobs: SharedInformer<CronJob>,
     /// Quotas of all namespaces.
     pub resource_quotas: SharedInformer<ResourceQuota>,
 }
@@ -118,8 +120,9 @@ impl Default for SharedInformers {
             storage_classes: SharedInformer::new(&[]),
             replication_controllers: SharedInformer::new(&[]),
             stateful_sets: SharedInformer::new(&[]),
-            jobs: SharedInformer::new(&[]),
+            jobs: SharedInformer::new(&[(BY_CONTROLLER, owners::index_by_controller)]),
             pod_disruption_budgets: SharedInformer::new(&[]),
+            cron_jobs: SharedInformer::new(&[]),
             resource_quotas: SharedInformer::new(&[]),
         }
     }
@@ -164,6 +167,8 @@ pub struct Stores {
     pub jobs: Store<Job>,
     /// Disruption budgets.
     pub pod_disruption_budgets: Store<PodDisruptionBudget>,
+    /// CronJobs.
+    pub cron_jobs: Store<CronJob>,
     /// Quotas.
     pub resource_quotas: Store<ResourceQuota>,
 }
@@ -190,6 +195,7 @@ impl SharedInformers {
             stateful_sets: self.stateful_sets.store(),
             jobs: self.jobs.store(),
             pod_disruption_budgets: self.pod_disruption_budgets.store(),
+            cron_jobs: self.cron_jobs.store(),
             resource_quotas: self.resource_quotas.store(),
         }
     }
@@ -219,6 +225,7 @@ impl SharedInformers {
             start_all(self.stateful_sets, context, kind),
             start_all(self.jobs, context, kind),
             start_all(self.pod_disruption_budgets, context, kind),
+            start_all(self.cron_jobs, context, kind),
             start_all(self.resource_quotas, context, kind),
             start(
                 self.leases,

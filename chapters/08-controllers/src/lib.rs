@@ -16,6 +16,7 @@
 //! | [`deployment`] | the pods run the template, moved over at a safe pace | `deployment` |
 //! | [`replica_set`] | so many pods alike | `replicaset`, `replication` |
 //! | [`job`] | work is done to its end, once | `job`, `ttlafterfinished` |
+//! | [`cron_job`] | Jobs start by the clock | `cronjob` |
 //! | [`disruption`] | how many pods may be evicted is known | `disruption` |
 //! | [`endpoint_slice`] | a Service knows its pods | `endpointslice`, `endpoint` |
 //! | [`namespace`] | a deleted namespace becomes empty, then goes | `namespace` |
@@ -28,10 +29,11 @@
 //! | [`persistent_volume`] | claims have volumes, and what is in use stays | `volume/persistentvolume`, `volume/pv*protection` |
 //!
 //! Read [`replica_set`] first, then [`deployment`]. Left out so far: DaemonSets,
-//! StatefulSets, CronJobs and autoscaling.
+//! StatefulSets and autoscaling.
 
 pub mod config;
 pub mod context;
+pub mod cron_job;
 pub mod deployment;
 pub mod discovery;
 pub mod disruption;
@@ -99,6 +101,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let replica_set = replica_set::register::<ReplicaSet>(&mut informers);
     let replication = replica_set::register::<ReplicationController>(&mut informers);
     let job = job::register(&mut informers);
+    let cron_job = cron_job::register(&mut informers);
     let disruption = disruption::register(&mut informers);
     let endpoint_slice = endpoint_slice::register(&mut informers);
     let namespace = namespace::register(&mut informers);
@@ -132,6 +135,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         replica_set(&context);
         replication(&context);
         job(&context);
+        cron_job(&context);
         disruption(&context);
         endpoint_slice(&context);
         namespace(&context);

@@ -10,7 +10,7 @@ use super::{
         Errors, has, immutable, join, label_selector, not_negative, one_of, same, text, too_long,
         wrongs,
     },
-    cron, forms, job_policies, names, pods, workloads,
+    forms, job_policies, names, pods, workloads,
 };
 use crate::{selectors::LabelSelector, status::FieldError};
 
@@ -324,7 +324,7 @@ fn schedule(errors: &mut Errors, spec: &Value, before: &str) {
         return errors.push(FieldError::required(AT, ""));
     }
     let mut wrong = Vec::new();
-    wrong.extend(cron::check(schedule).err());
+    wrong.extend(cron::Schedule::parse(schedule).err());
     if schedule.contains("TZ") {
         // One that was there before it was forbidden may stay.
         if !before.contains("TZ") {

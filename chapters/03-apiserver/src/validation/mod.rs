@@ -10,7 +10,7 @@
 //! | `check` | the small checks that the rest is made of |
 //! | `metadata` | `metadata` of everything |
 //! | `pods`, `containers`, `env`, `resources`, `resize`, `volumes`, `scheduling`, `security` | pods and templates |
-//! | `apps`, `workloads`, `batch`, `cron`, `job_policies`, `job_status` | what keeps pods |
+//! | `apps`, `workloads`, `batch`, `job_policies`, `job_status` | what keeps pods |
 //! | `limits`, `services`, `config`, `rbac`, `storage`, `small` | the other kinds |
 //! | `certificates`, `csi`, `webhooks`, `policies`, `flowcontrol`, `api_services` | those by which a cluster is run |
 //! | `devices`, `device_status`, `slices` | devices, and claims of them |
@@ -32,7 +32,6 @@ mod check;
 mod conditions;
 mod config;
 mod containers;
-mod cron;
 mod csi;
 mod device_status;
 mod devices;

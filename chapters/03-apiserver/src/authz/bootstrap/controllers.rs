@@ -62,6 +62,22 @@ const CONTROLLERS: &[Controller] = &[
             &["clusterroles"],
         )]
     }),
+    ("cronjob-controller", || {
+        vec![
+            rule(&["get", "list", "update", "watch"], &[BATCH], &["cronjobs"]),
+            rule(
+                &[
+                    "create", "delete", "get", "list", "patch", "update", "watch",
+                ],
+                &[BATCH],
+                &["jobs"],
+            ),
+            rule(&["update"], &[BATCH], &["cronjobs/status"]),
+            rule(&["update"], &[BATCH], &["cronjobs/finalizers"]),
+            rule(&["delete", "list"], &[""], &["pods"]),
+            events(),
+        ]
+    }),
     ("deployment-controller", || {
         vec![
             rule(
