@@ -233,6 +233,7 @@ impl<'a> Clause<'a> {
                 _ => {}
             }
         }
+        // ANCHOR: exercise-03.17
         let version = match (group, version) {
             ("", "") if kind.is_none() => V1,
             ("meta.k8s.io", "v1") => V1,
@@ -251,6 +252,7 @@ impl<'a> Clause<'a> {
             version,
             pretty,
         })
+        // ANCHOR_END: exercise-03.17
     }
 }
 

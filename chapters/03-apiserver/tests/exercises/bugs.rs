@@ -1,9 +1,10 @@
 //! The checks of the planted bugs.
 
-use apiserver::authn::User;
+use apiserver::authn::{Bound, Rejected, TokenAuthority, TokenSpec, User};
 use apiserver::authz::Attributes;
 use apiserver::authz::rbac::RbacState;
 use exercise::Check;
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 
 use super::support::Server;
@@ -109,4 +110,64 @@ async fn bug_03_3() {
     Check::new("the ConfigMaps web, web-1, web-2, web.old and zoo, listed in pages of one")
         .because("each page begins right after the last object of the page before")
         .expect_text(&seen.join(" "), "web web-1 web-2 web.old zoo");
+}
+
+#[test]
+fn bug_03_4() {
+    let key = KeyPair::generate().expect("keys can be made");
+    let authority = TokenAuthority::from_pem(&key.serialize_pem(), "https://here");
+    let authority = authority.expect("is a key");
+    let bound = |kind: &str, name: &str| {
+        Some(Bound {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            uid: "first".to_owned(),
+        })
+    };
+    let spec = TokenSpec {
+        namespace: "default".to_owned(),
+        service_account: "web".to_owned(),
+        service_account_uid: "first".to_owned(),
+        audiences: Vec::new(),
+        expiration_seconds: 3600,
+        bound: bound("Pod", "web-0"),
+        node: bound("Node", "worker-1"),
+    };
+    let token = authority.mint(&spec, 0);
+    let check = |pod: Option<&str>, node: Option<&str>, expected: &str, rule: &str| {
+        let there = |kind: &str, _: &str, _: &str| {
+            let uid = match kind {
+                "Pod" => pod,
+                "Node" => node,
+                _ => Some("first"),
+            };
+            uid.map(str::to_owned)
+        };
+        let saw = match authority.verify(&token, &[], 60, &there) {
+            Ok(verified) => format!("it is {}", verified.user.name),
+            Err(Rejected(why)) => format!("refused: {why}"),
+        };
+        let told = |uid: Option<&str>| match uid {
+            None => "is gone",
+            Some("first") => "is there",
+            Some(_) => "was made anew, under the same name",
+        };
+        Check::new(format!(
+            "a token that was made for the pod web-0, on worker-1; the pod {}, the node {}",
+            told(pod),
+            told(node)
+        ))
+        .because(rule)
+        .expect_text(&saw, expected);
+    };
+    let (first, second) = (Some("first"), Some("second"));
+    let good = "it is system:serviceaccount:default:web";
+    let rule = "a token that is bound to a pod ends with that pod";
+    check(first, first, good, rule);
+    let gone = "refused: service account token has been invalidated";
+    check(None, first, gone, rule);
+    let other = "refused: pod UID (second) does not match service account pod ref claim (first)";
+    check(second, first, other, rule);
+    let rule = "the node is only told: the pod is what ends the token";
+    check(first, None, good, rule);
 }

@@ -1,7 +1,8 @@
-//! Exercises about lists and watches.
+//! Exercises about lists, watches, and the form of an answer.
 
 use std::sync::Arc;
 
+use apiserver::http::negotiate::{Accepted, Offer, accept};
 use apiserver::http::watch::transition;
 use apiserver::registry::cache::{Change, Entry};
 use apiserver::registry::list::{Selection, decode_token, freshness, page};
@@ -9,6 +10,7 @@ use apiserver::resources::by_kind;
 use apiserver::selectors::{FieldSelector, LabelSelector};
 use etcd::api::{KeyValue, Revision};
 use exercise::Check;
+use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
 /// An object in the cache, in the namespace `default`.
@@ -201,4 +203,101 @@ fn exercise_03_13() {
     check(None, Some("Pending"), "(nothing)", rule);
     check(Some("Pending"), Some("Failed"), "(nothing)", rule);
     check(Some("Succeeded"), None, "(nothing)", rule);
+}
+
+#[test]
+fn exercise_03_17() {
+    let check = |clauses: &[&str], offer: Offer, expected: &str, rule: &str| {
+        let mut headers = HeaderMap::new();
+        let value = clauses.join(",").parse().expect("is a header's value");
+        headers.insert(header::ACCEPT, value);
+        let saw = match accept(&headers, offer) {
+            Ok(Accepted {
+                format,
+                form,
+                version,
+                ..
+            }) => format!("{form:?} of {version} in {format:?}"),
+            Err(error) => format!("refused with {}", error.code),
+        };
+        Check::new(format!(
+            "Accept: {}, where there is {offer:?}",
+            clauses.join(", ")
+        ))
+        .because(rule)
+        .expect_text(&saw, expected);
+    };
+    let json = "application/json";
+    let protobuf = "application/vnd.kubernetes.protobuf";
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let metadata = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+    let all = Offer::Everything;
+    let rule = "a clause without as, g and v asks for the object itself";
+    check(&[json], all, "Object of meta.k8s.io/v1 in Json", rule);
+    let rule = "as says which form";
+    check(&[table, json], all, "Table of meta.k8s.io/v1 in Json", rule);
+    check(
+        &[metadata, json],
+        all,
+        "Metadata of meta.k8s.io/v1 in Json",
+        rule,
+    );
+    let list = metadata.replace("Metadata", "MetadataList");
+    check(
+        &[&list, json],
+        all,
+        "Metadata of meta.k8s.io/v1 in Json",
+        rule,
+    );
+    let rule = "two versions of a form are served, and no others";
+    let older = table.replace("v=v1", "v=v1beta1");
+    check(
+        &[&older, json],
+        all,
+        "Table of meta.k8s.io/v1beta1 in Json",
+        rule,
+    );
+    let newer = table.replace("v=v1", "v=v2");
+    check(
+        &[&newer, json],
+        all,
+        "Object of meta.k8s.io/v1 in Json",
+        rule,
+    );
+    check(&[&newer], all, "refused with 406", rule);
+    let rule = "a form that nobody knows is passed over";
+    let chart = table.replace("Table", "Chart");
+    check(
+        &[&chart, json],
+        all,
+        "Object of meta.k8s.io/v1 in Json",
+        rule,
+    );
+    check(&[&chart], all, "refused with 406", rule);
+    let rule = "a form is of a group and a version, and these are of a form";
+    check(
+        &["application/json;as=Table"],
+        all,
+        "refused with 406",
+        rule,
+    );
+    check(
+        &["application/json;g=meta.k8s.io;v=v1"],
+        all,
+        "refused with 406",
+        rule,
+    );
+    let rule = "what is not offered is passed over, and the next clause is asked";
+    check(
+        &[table, json],
+        Offer::Plain,
+        "Object of meta.k8s.io/v1 in Json",
+        rule,
+    );
+    check(
+        &[protobuf, json],
+        Offer::Custom,
+        "Object of meta.k8s.io/v1 in Json",
+        rule,
+    );
 }
