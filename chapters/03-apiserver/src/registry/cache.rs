@@ -270,6 +270,7 @@ impl Slot {
         revision: Revision,
         until: Revision,
     ) -> Result<Vec<Arc<Change>>, ApiError> {
+        // ANCHOR: exercise-03.18
         let state = self.read();
         if revision < state.floor {
             return Err(ApiError::gone(format!(
@@ -285,6 +286,7 @@ impl Slot {
             .partition_point(|change| change.revision <= until)
             .max(start);
         Ok(state.window.range(start..end).cloned().collect())
+        // ANCHOR_END: exercise-03.18
     }
 
     /// Wakes at changes.

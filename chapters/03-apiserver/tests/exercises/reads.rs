@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use apiserver::http::negotiate::{Accepted, Offer, accept};
 use apiserver::http::watch::transition;
-use apiserver::registry::cache::{Change, Entry};
+use apiserver::registry::cache::{Cache, Change, Entry, Observer};
 use apiserver::registry::list::{Selection, decode_token, freshness, page};
-use apiserver::resources::by_kind;
+use apiserver::resources::{Resource, by_kind};
 use apiserver::selectors::{FieldSelector, LabelSelector};
-use etcd::api::{KeyValue, Revision};
+use etcd::api::{Event, EventKind, KeyValue, Revision, WatchBatch};
 use exercise::Check;
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
@@ -300,4 +300,68 @@ fn exercise_03_17() {
         "Object of meta.k8s.io/v1 in Json",
         rule,
     );
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn set(&self, _: &Resource, _: &Value, _: &dyn Fn() -> Value) {}
+    fn remove(&self, _: &Resource, _: &str, _: &str) {}
+}
+
+#[test]
+fn exercise_03_18() {
+    let cache = Cache::default();
+    cache.load(10, &[], &Nobody);
+    for revision in [12, 13, 15] {
+        let object = json!({"metadata": {"name": "web", "namespace": "default"}});
+        let kv = KeyValue {
+            key: "/registry/configmaps/default/web".into(),
+            value: object.to_string().into(),
+            create_revision: 12,
+            mod_revision: revision,
+            version: 1,
+            lease: 0,
+        };
+        let events = vec![Event {
+            kind: EventKind::Put,
+            kv,
+            prev_kv: None,
+        }];
+        cache.apply(&WatchBatch { revision, events }, &Nobody);
+    }
+    let resource = by_kind("", "v1", "ConfigMap").expect("are served");
+    let slot = cache.slot(resource).expect("are stored");
+    let check = |revision: Revision, until: Revision, expected: &str, rule: &str| {
+        let saw = match slot.changes(revision, until) {
+            Ok(changes) => {
+                let told = changes.iter().map(|change| change.revision.to_string());
+                format!("the changes [{}]", told.collect::<Vec<_>>().join(" "))
+            }
+            Err(error) => format!("{} {}", error.code, error.reason),
+        };
+        Check::new(format!(
+            "the window has the changes at 12, 13 and 15, and all after 10; what came after \
+             {revision}, up to {until}?"
+        ))
+        .because(rule)
+        .expect_text(&saw, expected);
+    };
+    let rule = "who has heard of everything up to the floor can go on";
+    check(10, 15, "the changes [12 13 15]", rule);
+    let rule = "who is further behind may have missed something, and has to list anew";
+    check(9, 15, "410 Expired", rule);
+    check(1, 11, "410 Expired", rule);
+    let rule = "what was told already is not told again";
+    check(12, 15, "the changes [13 15]", rule);
+    check(15, 15, "the changes []", rule);
+    let rule = "a revision need not be one of a change";
+    check(14, 15, "the changes [15]", rule);
+    check(11, 15, "the changes [12 13 15]", rule);
+    let rule = "what comes after the last revision that is known whole has to wait";
+    check(10, 13, "the changes [12 13]", rule);
+    check(11, 14, "the changes [12 13]", rule);
+    check(10, 11, "the changes []", rule);
+    let rule = "who is ahead of what is known has nothing to be told yet";
+    check(20, 15, "the changes []", rule);
 }
