@@ -57,6 +57,9 @@ pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, ApiError> {
     for (i, operation) in patch.0.iter().enumerate() {
         check_growth(&patched, operation, &mut copied_bytes)
             .map_err(|detail| rejected(&format!("operation '/{i}': {detail}")))?;
+        if is_absent_as_asked(&patched, operation) {
+            continue;
+        }
         json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|error| {
             rejected(&format!(
                 "operation '/{i}' failed at path '{}': {}",
@@ -65,6 +68,20 @@ pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, ApiError> {
         })?;
     }
     Ok(patched)
+}
+
+/// Whether a `test` for null meets an object without the field. To upstream that is null too, and
+/// kube's `finalizer` relies on it: "if there are no finalizers yet, add one".
+/// Upstream: `Patch.test` of `gopkg.in/evanphx/json-patch.v4`.
+fn is_absent_as_asked(object: &Value, operation: &json_patch::PatchOperation) -> bool {
+    let json_patch::PatchOperation::Test(test) = operation else {
+        return false;
+    };
+    let Some((parent, field)) = test.path.split_back() else {
+        return false;
+    };
+    let parent = object.pointer(parent.as_str()).and_then(Value::as_object);
+    test.value.is_null() && parent.is_some_and(|it| !it.contains_key(&*field.decoded()))
 }
 
 /// A patch that does not fit its object. Upstream: `errors.NewGenericServerResponse`, which has a

@@ -176,6 +176,21 @@ fn json_patches_are_carried_out_whole_or_not_at_all() {
     assert_eq!(patch(many.into()).unwrap_err().code, 413);
 }
 
+/// What kube's `finalizer` sends. Upstream: `Patch.test` of `gopkg.in/evanphx/json-patch.v4`.
+#[test]
+fn what_is_not_there_is_null_to_a_json_patchs_test() {
+    let current = json!({"metadata": {"a/b": 1}, "list": []});
+    let holds = |path: &str, value: Value| {
+        let test = json!([{"op": "test", "path": path, "value": value}]);
+        json_patch(&current, test.to_string().as_bytes()).is_ok()
+    };
+    assert!(holds("/metadata/finalizers", Value::Null));
+    assert!(!holds("/metadata/finalizers", json!([])));
+    assert!(!holds("/metadata/a~1b", Value::Null));
+    assert!(!holds("/nosuch/finalizers", Value::Null));
+    assert!(!holds("/list/0", Value::Null));
+}
+
 #[test]
 fn copies_of_copies_are_bounded() {
     let nested: Value = (0..300)
