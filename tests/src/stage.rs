@@ -23,12 +23,13 @@ if [ "$1" = xtask ]; then
     [ "$1" = lab ] && exec "$cluster" "$@"
     exec "$xtask" "$@"
 fi
-# `cargo docker-ps` is short for `cargo run --package docker-ps --`.
-if [ -n "$built" ] && [ -x "$built/$1" ]; then
-    program=$built/$1
-    shift
-    exec "$program" "$@"
-fi
+# `cargo docker-ps` is short for `cargo run --package docker-ps --`, `cargo client` for an example.
+for program in "$built/$1" "$built/examples/$1"; do
+    if [ -n "$built" ] && [ -f "$program" ] && [ -x "$program" ]; then
+        shift
+        exec "$program" "$@"
+    fi
+done
 if [ "$1" = run ] && [ -n "$built" ]; then
     for word in "$@"; do
         case $previous in
