@@ -164,10 +164,15 @@ fn encode(manager: &Manager, owned: &Owned) -> Value {
 /// The object without its `managedFields`.
 pub(super) fn without(object: &Value) -> Value {
     let mut object = object.clone();
+    forget(&mut object);
+    object
+}
+
+/// Takes an object's `managedFields` out of it.
+pub(super) fn forget(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
-    object
 }
 
 /// Most managers by update that are told apart.

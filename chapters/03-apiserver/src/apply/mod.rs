@@ -19,6 +19,7 @@
 //! | --- | --- |
 //! | `path.rs` | sets of fields, and their form in JSON, `FieldsV1` |
 //! | `typed.rs` | walks over typed objects: which fields they have, what differs |
+//! | `added.rs` | which fields come or go with a whole value |
 //! | `merge.rs` | the merge of a configuration into an object |
 //! | `misfits.rs` | what of a configuration does not fit its type |
 //! | `update.rs` | the rules of ownership |
@@ -33,6 +34,7 @@
 //! Upstream: `staging/src/k8s.io/apimachinery/pkg/util/managedfields`,
 //! `sigs.k8s.io/structured-merge-diff`; KEP-555.
 
+mod added;
 mod managed;
 mod merge;
 mod misfits;
@@ -242,14 +244,15 @@ pub fn track_update<'a>(
             .filter(|sent| !sent.is_empty())
             .unwrap_or_else(of_live)
     };
-    let old = live.map_or(empty, managed::without);
-    let stripped = managed::without(new);
+    // The record itself is nobody's: that it is not in `new` changes nothing in it.
+    managed::forget(new);
+    let old = live.unwrap_or(&empty);
     // Once forgotten, ownership is tracked again from the first apply on.
     if live.is_none() || !managed.is_empty() {
         bring_up_to_date(typed, &shape, &mut managed);
         let current = Manager::updater(manager, api_version, subresource);
         let reset = Reset::of(typed, subresource);
-        update::update(&shape, &old, &stripped, &mut managed, current, now, &reset);
+        update::update(&shape, old, new, &mut managed, current, now, &reset);
         managed::cap(&mut managed);
     }
     managed::write(&managed, new);

@@ -15,6 +15,8 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use super::typed::is_hollow;
+
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Element {
@@ -40,7 +42,7 @@ impl Element {
 
     fn encode(&self) -> String {
         match self {
-            Element::Field(name) => format!("f:{name}"),
+            Element::Field(name) => ["f:", name].concat(),
             Element::Key(keys) => format!("k:{}", as_go_escapes(keys)),
             Element::Value(value) => format!("v:{}", as_go_escapes(value)),
             Element::Index(index) => format!("i:{index}"),
@@ -142,8 +144,29 @@ impl Set {
             [last] => {
                 self.members.insert(last.clone());
             }
-            [first, rest @ ..] => self.children.entry(first.clone()).or_default().insert(rest),
+            [first, rest @ ..] => self.child(first).insert(rest),
         }
+    }
+
+    /// Adds a path, and what is below it.
+    pub(super) fn graft(&mut self, path: &[Element], below: Set) {
+        match path {
+            [] => *self = std::mem::take(self).union(&below),
+            [last] => {
+                self.members.insert(last.clone());
+                if !below.is_empty() {
+                    self.children.insert(last.clone(), below);
+                }
+            }
+            [first, rest @ ..] => self.child(first).graft(rest, below),
+        }
+    }
+
+    fn child(&mut self, element: &Element) -> &mut Set {
+        if !self.children.contains_key(element) {
+            self.children.insert(element.clone(), Set::default());
+        }
+        self.children.get_mut(element).expect("is there now")
     }
 
     /// A set of fields at the root.
@@ -217,14 +240,10 @@ impl Set {
 
     /// Changes each child, and drops those that are empty then.
     fn descend(mut self, change: impl Fn(&Element, Set) -> Set) -> Set {
-        self.children = std::mem::take(&mut self.children)
-            .into_iter()
-            .map(|(element, child)| {
-                let child = change(&element, child);
-                (element, child)
-            })
-            .filter(|(_, child)| !child.is_empty())
-            .collect();
+        self.children.retain(|element, child| {
+            *child = change(element, std::mem::take(child));
+            !child.is_empty()
+        });
         self
     }
 
@@ -255,15 +274,16 @@ impl Set {
     /// As `FieldsV1`.
     pub(super) fn encode(&self) -> Value {
         let mut fields = Map::new();
-        for element in self.elements() {
-            let mut below = match self.children.get(element).map(Set::encode) {
-                Some(Value::Object(below)) => below,
-                _ => Map::new(),
-            };
-            if self.members.contains(element) && !below.is_empty() {
-                below.insert(".".into(), Value::Object(Map::new()));
+        for (element, below) in &self.children {
+            let mut below = below.encode();
+            if self.members.contains(element) && !is_hollow(&below) {
+                below["."] = Value::Object(Map::new());
             }
-            fields.insert(element.encode(), Value::Object(below));
+            fields.insert(element.encode(), below);
+        }
+        let leaves = self.members.iter();
+        for element in leaves.filter(|element| !self.children.contains_key(element)) {
+            fields.insert(element.encode(), Value::Object(Map::new()));
         }
         Value::Object(fields)
     }

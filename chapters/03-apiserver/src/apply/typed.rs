@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::added;
 use super::path::{Element, Set};
-use crate::schema::{ListType, Shape};
+use crate::schema::{Field, ListType, Shape};
 
 /// What two versions of an object differ in.
 #[derive(Debug, Default)]
@@ -159,6 +160,12 @@ fn compare_at(
     path: &mut Vec<Element>,
     to: &mut Comparison,
 ) {
+    match (old, new) {
+        (Some(old), Some(new)) if old == new => return,
+        (None, Some(new)) => return to.added.graft(path, added::below(shape, new)),
+        (Some(old), None) => return to.removed.graft(path, added::below(shape, old)),
+        _ => {}
+    }
     let (mut olds, mut news) = (grouped(shape, old), grouped(shape, new));
     for side in [&mut olds, &mut news].into_iter().flatten() {
         add_required(shape, side);
@@ -234,10 +241,10 @@ fn compare_leaf(old: Option<&Value>, new: Option<&Value>, path: &[Element], to: 
     }
 }
 
-type Grouped<'a> = BTreeMap<Element, Vec<(&'a Shape, &'a Value)>>;
+pub(super) type Grouped<'a> = BTreeMap<Element, Vec<(&'a Shape, &'a Value)>>;
 
 /// Members by their element; more than one under the same only where a list repeats a key.
-fn grouped<'a>(shape: &'a Shape, value: Option<&'a Value>) -> Option<Grouped<'a>> {
+pub(super) fn grouped<'a>(shape: &'a Shape, value: Option<&'a Value>) -> Option<Grouped<'a>> {
     let mut groups = Grouped::new();
     for (element, shape, value) in members(shape, value?)? {
         groups.entry(element).or_default().push((shape, value));
@@ -247,15 +254,20 @@ fn grouped<'a>(shape: &'a Shape, value: Option<&'a Value>) -> Option<Grouped<'a>
 
 /// Lists and maps that are always there are null where they are empty, as in Go.
 fn add_required<'a>(shape: &'a Shape, groups: &mut Grouped<'a>) {
-    let fields = shape.as_struct().map_or(&[] as &[_], |owner| &owner.fields);
-    for field in fields.iter().filter(|field| field.required) {
-        if matches!(field.shape, Shape::List { .. } | Shape::Map { .. }) {
-            let element = Element::field(&field.name);
-            groups
-                .entry(element)
-                .or_insert_with(|| vec![(&field.shape, &Value::Null)]);
-        }
+    for field in required_collections(shape) {
+        let element = Element::field(&field.name);
+        groups
+            .entry(element)
+            .or_insert_with(|| vec![(&field.shape, &Value::Null)]);
     }
+}
+
+/// The lists and maps that a struct always has.
+pub(super) fn required_collections(shape: &Shape) -> impl Iterator<Item = &Field> {
+    let fields = shape.as_struct().map_or(&[] as &[_], |owner| &owner.fields);
+    fields.iter().filter(|field| {
+        field.required && matches!(field.shape, Shape::List { .. } | Shape::Map { .. })
+    })
 }
 
 /// What the member of that element is.

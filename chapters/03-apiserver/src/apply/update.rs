@@ -57,7 +57,10 @@ fn take_over(
     ] {
         *set = reset.filter(std::mem::take(set));
     }
-    let changed = comparison.modified.clone().union(&comparison.added);
+    let changed = match managed.keys().all(|manager| manager == current) {
+        true => Set::default(),
+        false => comparison.modified.clone().union(&comparison.added),
+    };
     let mut conflicts = Vec::new();
     for (manager, owned) in managed
         .iter_mut()
