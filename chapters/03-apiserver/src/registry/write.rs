@@ -69,9 +69,13 @@ impl Registry {
         let generated = meta::name(&object).is_empty() && !prefix.is_empty();
         let deadline = Instant::now() + ACCOUNT_PATIENCE;
         let mut attempt = 1;
+        // Only who may have to try again keeps a copy.
+        let retried = generated || self.lacks_account(target);
+        let mut left = Some(object);
         loop {
             let mut changes = self.accounts_changes();
-            let mut object = object.clone();
+            let object = if retried { left.clone() } else { left.take() };
+            let mut object = object.expect("is tried once if it is not kept");
             if generated {
                 meta::set(&mut object, "name", Some(generate_name(&prefix).into()));
             } else if meta::name(&object).is_empty()
@@ -88,7 +92,7 @@ impl Registry {
                 {
                     attempt += 1;
                 }
-                Err(error) if service_account::is_worth_waiting_for(&error) => {
+                Err(error) if retried && service_account::is_worth_waiting_for(&error) => {
                     match tokio::time::timeout_at(deadline, changes.changed()).await {
                         Ok(Ok(())) => {}
                         _ => return Err(error),
@@ -101,6 +105,18 @@ impl Registry {
                 result => return result,
             }
         }
+    }
+
+    /// Whether it is a pod of a namespace whose account a controller has yet to make.
+    fn lacks_account(&self, target: &Target<'_>) -> bool {
+        let account = Target {
+            resource: resources::by_kind("", "v1", "ServiceAccount").expect("are served"),
+            subresource: "",
+            namespace: target.namespace,
+            name: "default",
+        };
+        (target.resource.group, target.resource.plural) == ("", "pods")
+            && self.entry(&account).is_ok_and(|found| found.is_none())
     }
 
     /// Wakes when a service account comes, changes or goes.
