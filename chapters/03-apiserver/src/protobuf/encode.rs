@@ -3,10 +3,13 @@
 //! Fields that are absent are not written. Upstream writes the zero values of most of those, which
 //! a reader cannot tell from their absence: either way the field is zero.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::tree::{Stored, Tree};
 use super::wire::Writer;
 use super::{JSON_SCHEMA, MAGIC, Name, TYPES, UNIONS, row_name, schema_of};
 use crate::schema::{Shape, Type, type_named};
@@ -25,11 +28,41 @@ pub fn encode(object: &Value) -> Option<Vec<u8>> {
 /// An object's fields, without what says which kind it is of; none where the type has no protobuf
 /// form. `schema` is the type's name: `io.k8s.api.core.v1.Pod`.
 pub fn message(schema: &str, object: &Value) -> Option<Vec<u8>> {
+    message_of(schema, object)
+}
+
+/// The same of a stored object, with its version.
+///
+/// # Errors
+/// If it is no JSON.
+pub fn stored(
+    schema: &str,
+    json: &[u8],
+    revision: i64,
+) -> Result<Option<Vec<u8>>, serde_json::Error> {
+    let Some(r#type) = type_named(schema) else {
+        return Ok(None);
+    };
+    if row_name(&r#type.get().name) == DEFINITION {
+        // Where a schema may be a boolean, the types do not say what it is.
+        let mut object: Value = serde_json::from_slice(json)?;
+        object["metadata"]["resourceVersion"] = revision.to_string().into();
+        return Ok(message(schema, &object));
+    }
+    let object = Stored::read(&Shape::Struct(r#type), json, revision)?;
+    Ok(message_of(schema, &object))
+}
+
+const DEFINITION: &str = "apiextensions.v1.CustomResourceDefinition";
+
+fn message_of(schema: &str, object: &impl Tree) -> Option<Vec<u8>> {
     let r#type = type_named(schema)?.get();
     let row = row_name(&r#type.name);
     TYPES.get(row)?;
     let mut out = Writer::default();
-    write_message(&mut out, row, r#type, object.as_object()?);
+    object
+        .is_object()
+        .then(|| write_message(&mut out, row, r#type, object))?;
     Some(out.into_bytes())
 }
 
@@ -79,7 +112,7 @@ pub fn event(kind: &str, body: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], &event].concat()
 }
 
-fn write_message(out: &mut Writer, row: &str, r#type: &Type, object: &Map<String, Value>) {
+fn write_message(out: &mut Writer, row: &str, r#type: &Type, object: &impl Tree) {
     let Some(names) = TYPES.get(row) else {
         return;
     };
@@ -89,17 +122,14 @@ fn write_message(out: &mut Writer, row: &str, r#type: &Type, object: &Map<String
                 out.message(number, |out| write_message(out, inlined, r#type, object));
             }
             Name::Json(name) if row == JSON_SCHEMA && UNIONS.contains(&name) => {
-                if let Some(value) = object.get(name).filter(|value| !value.is_null()) {
+                if let Some(value) = object.field(name) {
                     // `items` alone may be a list, and has the schema first.
                     let place = if name == "items" { 1 } else { 2 };
                     out.message(number, |out| write_union(out, place, r#type, value));
                 }
             }
             Name::Json(name) | Name::Wrapped(name) => {
-                let Some(value) = object.get(name).filter(|value| !value.is_null()) else {
-                    continue;
-                };
-                let Some(field) = r#type.field(name) else {
+                let (Some(value), Some(field)) = (object.field(name), r#type.field(name)) else {
                     continue;
                 };
                 if let (Name::Wrapped(_), Shape::List { item, .. }) =
@@ -115,24 +145,22 @@ fn write_message(out: &mut Writer, row: &str, r#type: &Type, object: &Map<String
 }
 
 /// A JSON schema, or else a boolean: what is decoded has no other.
-fn write_union(out: &mut Writer, place: u32, r#type: &Type, value: &Value) {
-    match value {
-        Value::Bool(allows) => out.number(1, (*allows).into()),
-        Value::Object(schema) => {
-            if place == 2 {
-                out.number(1, 1);
-            }
-            out.message(place, |out| write_message(out, JSON_SCHEMA, r#type, schema));
+fn write_union(out: &mut Writer, place: u32, r#type: &Type, value: &impl Tree) {
+    if let Some(allows) = value.boolean() {
+        out.number(1, allows.into());
+    } else if value.is_object() {
+        if place == 2 {
+            out.number(1, 1);
         }
-        _ => {}
+        out.message(place, |out| write_message(out, JSON_SCHEMA, r#type, value));
     }
 }
 
-fn write_field(out: &mut Writer, number: u32, shape: &Shape, value: &Value) {
+fn write_field(out: &mut Writer, number: u32, shape: &Shape, value: &impl Tree) {
     match shape {
         Shape::List { item, .. } => write_items(out, number, item, value),
         Shape::Map { value: held, .. } => {
-            for (key, value) in value.as_object().into_iter().flatten() {
+            for (key, value) in value.fields() {
                 out.message(number, |entry| {
                     entry.bytes(1, key.as_bytes());
                     match &**held {
@@ -149,19 +177,19 @@ fn write_field(out: &mut Writer, number: u32, shape: &Shape, value: &Value) {
     }
 }
 
-fn write_items(out: &mut Writer, number: u32, item: &Shape, list: &Value) {
-    for value in list.as_array().into_iter().flatten() {
+fn write_items(out: &mut Writer, number: u32, item: &Shape, list: &impl Tree) {
+    for value in list.items() {
         write_value(out, number, item, value);
     }
 }
 
 /// One value. What does not fit its shape is left out; nothing that was decoded does not.
-fn write_value(out: &mut Writer, number: u32, shape: &Shape, value: &Value) {
+fn write_value(out: &mut Writer, number: u32, shape: &Shape, value: &impl Tree) {
     match shape {
-        Shape::Boolean => out.number(number, value.as_bool().unwrap_or_default().into()),
+        Shape::Boolean => out.number(number, value.boolean().unwrap_or_default().into()),
         // A negative number is sent with its sign stretched to 64 bits.
-        Shape::Integer32 | Shape::Integer64 => out.number(number, integer(value) as u64),
-        Shape::Number => out.fixed64(number, value.as_f64().unwrap_or_default().to_bits()),
+        Shape::Integer32 | Shape::Integer64 => out.number(number, value.integer() as u64),
+        Shape::Number => out.fixed64(number, value.float().to_bits()),
         Shape::String => out.bytes(number, text(value).as_bytes()),
         Shape::Bytes => {
             out.bytes(
@@ -180,21 +208,20 @@ fn write_value(out: &mut Writer, number: u32, shape: &Shape, value: &Value) {
         }
         Shape::Quantity => {
             // A client may write `cpu: 1`.
-            let number_text = value.is_number().then(|| value.to_string());
-            let text = number_text.as_deref().unwrap_or_else(|| text(value));
+            let text = value.text().map_or_else(|| value.json(), Cow::from);
             out.message(number, |quantity| quantity.bytes(1, text.as_bytes()));
         }
         Shape::IntOrString => out.message(number, |either| {
-            either.number(1, value.is_string().into());
-            either.number(2, integer(value) as u64);
+            either.number(1, value.text().is_some().into());
+            either.number(2, value.integer() as u64);
             either.bytes(3, text(value).as_bytes());
         }),
-        Shape::Any => out.message(number, |any| any.bytes(1, value.to_string().as_bytes())),
+        Shape::Any => out.message(number, |any| any.bytes(1, value.json().as_bytes())),
         Shape::Struct(r#type) => {
             let r#type = r#type.get();
             out.message(number, |out| {
-                if let Some(object) = value.as_object() {
-                    write_message(out, row_name(&r#type.name), r#type, object);
+                if value.is_object() {
+                    write_message(out, row_name(&r#type.name), r#type, value);
                 }
             });
         }
@@ -203,10 +230,6 @@ fn write_value(out: &mut Writer, number: u32, shape: &Shape, value: &Value) {
     }
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn integer(value: &Value) -> i64 {
-    value.as_i64().unwrap_or_default()
+fn text(value: &impl Tree) -> &str {
+    value.text().unwrap_or_default()
 }

@@ -18,6 +18,7 @@
 mod encode;
 #[cfg(test)]
 mod round_trip;
+mod tree;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +30,7 @@ use serde_json::{Map, Value, json};
 
 use crate::resources;
 use crate::schema::{Shape, Type, type_named};
-pub use encode::{encode, envelope, event, list, message, metadata};
+pub use encode::{encode, envelope, event, list, message, metadata, stored};
 use wire::{Fields, Raw, Wrong};
 
 /// What every body begins with.

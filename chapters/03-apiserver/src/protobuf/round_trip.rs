@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{JSON_SCHEMA, Name, TYPES, UNIONS, decode, encode, row_name, schema_of};
+use super::{
+    JSON_SCHEMA, Name, TYPES, UNIONS, decode, encode, message, row_name, schema_of, stored,
+};
+use crate::registry::meta;
 use crate::resources;
 use crate::schema::{Shape, Type, type_named};
 
@@ -127,6 +130,17 @@ fn check(api_version: &str, kind: &str, seed: u64, chance: u64) {
     }
 }
 
+/// What is stored is written as what is in memory is.
+fn check_stored(schema: &str, seed: u64, chance: u64) {
+    let r#type = type_named(schema).expect("is a type").get();
+    let mut object = Maker(seed).object(r#type, chance, 0);
+    meta::set(&mut object, "resourceVersion", None);
+    let text = object.to_string();
+    meta::set(&mut object, "resourceVersion", Some("7".into()));
+    let written = stored(schema, text.as_bytes(), 7).expect("is JSON");
+    assert_eq!(written, message(schema, &object), "{text}");
+}
+
 /// Where two values first differ, and how.
 fn difference(a: &Value, b: &Value) -> Option<String> {
     match (a, b) {
@@ -153,6 +167,7 @@ proptest! {
     fn every_kind_comes_back(seed: u64, chance in 1..6u64) {
         for resource in resources::all() {
             check(&resource.api_version(), resource.kind, seed, chance);
+            check_stored(resource.schema, seed, chance);
         }
         for (api_version, kind) in OTHERS {
             check(api_version, kind, seed, chance);

@@ -86,10 +86,9 @@ impl Entry {
         if let Some(fields) = self.protobuf.get() {
             return Ok(fields.clone());
         }
-        let object = slot.codec.decode(&self.stored, self.revision);
-        let object = object.map_err(|error| ApiError::internal(error.to_string()))?;
         let resource = slot.resource();
-        let fields = protobuf::message(resource.schema, &object)
+        let fields = protobuf::stored(resource.schema, &self.stored, self.revision)
+            .map_err(|error| ApiError::internal(error.to_string()))?
             .ok_or_else(|| ApiError::internal(format!("{} has no protobuf form", resource.kind)))?;
         Ok(self.protobuf.get_or_init(|| fields.into()).clone())
     }
