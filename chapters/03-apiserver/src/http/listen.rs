@@ -262,7 +262,11 @@ async fn connection(
     let peer = peer(stream.get_ref().1.peer_certificates(), &*judge);
     let service = hyper::service::service_fn(move |request| {
         let (api, peer) = (api.clone(), peer.clone());
-        async move { Ok::<_, std::convert::Infallible>(serve(api, peer, from, request).await) }
+        // Of all that a request may need on its way, a watch that has begun needs little: what
+        // made the answer is gone by then, and does not stay in the task that sends it.
+        Box::pin(
+            async move { Ok::<_, std::convert::Infallible>(serve(api, peer, from, request).await) },
+        )
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());

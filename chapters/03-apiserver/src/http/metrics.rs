@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Api;
@@ -48,7 +48,7 @@ const BUCKETS: [f64; 24] = [
 pub struct Metrics {
     requests: Mutex<BTreeMap<Labels, Requests>>,
     /// Events told to watches, by group, version and resource.
-    watch_events: Mutex<BTreeMap<[String; 3], u64>>,
+    watch_events: Mutex<BTreeMap<[String; 3], Arc<AtomicU64>>>,
     /// Requests under way that change something, and that do not.
     mutating: AtomicU64,
     reading: AtomicU64,
@@ -107,14 +107,14 @@ impl Metrics {
         entry.buckets[bucket] += 1;
     }
 
-    /// Counts events that were told to a watch of a resource.
-    pub fn tell(&self, resource: &Resource, events: u64) {
+    /// The count of events that watches of a resource were told, for each of them to add to.
+    pub fn told(&self, resource: &Resource) -> Arc<AtomicU64> {
         let of = [resource.group, resource.version, resource.plural].map(str::to_owned);
         let mut counts = self
             .watch_events
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(of).or_default() += events;
+        counts.entry(of).or_default().clone()
     }
 }
 
@@ -260,7 +260,7 @@ fn watches(page: &mut Page, metrics: &Metrics) {
     page.family(name, "counter", "Events told to watches.");
     for ([group, version, resource], count) in events {
         let labels = format!("group=\"{group}\",version=\"{version}\",resource=\"{resource}\"");
-        page.line(name, &labels, count);
+        page.line(name, &labels, count.load(Ordering::Relaxed));
     }
 }
 

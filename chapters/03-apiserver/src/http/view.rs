@@ -286,30 +286,28 @@ impl<'a> View<'a> {
         slot: &Slot,
         entry: &Entry,
     ) -> Result<(), ApiError> {
-        let mut body = Vec::with_capacity(entry.stored.len() + 64);
-        self.write(&mut body, slot, entry)?;
-        self.frame(out, kind, &body);
+        if self.format() == Format::Protobuf {
+            let mut body = Vec::with_capacity(entry.stored.len());
+            self.write(&mut body, slot, entry)?;
+            out.extend(protobuf::event(kind, &body));
+            return Ok(());
+        }
+        out.reserve(entry.stored.len() + 128);
+        line_head(out, kind);
+        self.write(out, slot, entry)?;
+        out.extend_from_slice(LINE_TAIL);
         Ok(())
     }
 
     /// Appends a watch's event about anything else: an error, a bookmark.
     pub fn event_of(&self, out: &mut Vec<u8>, kind: &str, object: &Value) {
-        let body = match self.format() {
-            Format::Protobuf => protobuf::encode(object).unwrap_or_default(),
-            _ => object.to_string().into_bytes(),
-        };
-        self.frame(out, kind, &body);
-    }
-
-    fn frame(&self, out: &mut Vec<u8>, kind: &str, body: &[u8]) {
         if self.format() == Format::Protobuf {
-            return out.extend(protobuf::event(kind, body));
+            let body = protobuf::encode(object).unwrap_or_default();
+            return out.extend(protobuf::event(kind, &body));
         }
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\",\"object\":");
-        out.extend_from_slice(body);
-        out.extend_from_slice(b"}\n");
+        line_head(out, kind);
+        out.extend_from_slice(object.to_string().as_bytes());
+        out.extend_from_slice(LINE_TAIL);
     }
 
     /// What a bookmark carries: a revision and no object.
@@ -326,6 +324,16 @@ impl<'a> View<'a> {
         }
     }
 }
+
+/// Begins an event of a watch in JSON, which is a line.
+fn line_head(out: &mut Vec<u8>, kind: &str) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+}
+
+/// What ends it.
+const LINE_TAIL: &[u8] = b"}\n";
 
 fn no_protobuf(resource: &Resource) -> ApiError {
     ApiError::internal(format!("{} has no protobuf form", resource.kind))

@@ -9,7 +9,9 @@
 //!
 //! Upstream: KEP-956 (bookmarks), KEP-3157 (lists as the beginning of a watch).
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +20,8 @@ use futures::{Stream, StreamExt, stream};
 use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Api;
 use super::answer::{self, Body};
@@ -104,7 +107,6 @@ pub struct Watch {
     wanted: Wanted,
     slot: Arc<Slot>,
     selection: Selection,
-    bookmarks: bool,
     /// All changes up to here have been told.
     cursor: Revision,
     initial: std::vec::IntoIter<Arc<Entry>>,
@@ -112,8 +114,13 @@ pub struct Watch {
     ends_initial: bool,
     changes: std::vec::IntoIter<Arc<Change>>,
     changed: tokio::sync::watch::Receiver<Revision>,
+    /// Rings when it is time for a bookmark, or for the end. Set once and kept: news come often,
+    /// and a timer for each turn would cost more than most of them.
+    alarm: Pin<Box<Sleep>>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     until: Instant,
-    next_bookmark: Instant,
+    /// Events that watches of this resource were told.
+    told: Arc<AtomicU64>,
     over: bool,
 }
 
@@ -169,6 +176,11 @@ pub async fn begin(call: &Call<'_>) -> Result<Watch, ApiError> {
         }
     };
     let now = Instant::now();
+    let until = now + options.lifetime;
+    let alarm = match options.bookmarks {
+        true => until.min(now + BOOKMARKS),
+        false => until,
+    };
     Ok(Watch {
         api: api.clone(),
         client: trace::Client::new(&call.user.name, &call.headers, call.from),
@@ -176,14 +188,15 @@ pub async fn begin(call: &Call<'_>) -> Result<Watch, ApiError> {
         wanted: view.wanted,
         slot: slot.clone(),
         selection,
-        bookmarks: options.bookmarks,
         cursor,
         initial: initial.into_iter(),
         ends_initial: options.send_initial && options.bookmarks,
         changes: Vec::new().into_iter(),
         changed,
-        until: now + options.lifetime,
-        next_bookmark: now + BOOKMARKS,
+        alarm: Box::pin(tokio::time::sleep_until(alarm)),
+        stopping: Box::pin(api.shutdown.clone().cancelled_owned()),
+        until,
+        told: api.metrics.told(view.resource),
         over: false,
     })
 }
@@ -207,16 +220,18 @@ impl Watch {
             if !lines.is_empty() {
                 return Some(lines.into());
             }
-            let stopping = self.api.shutdown.clone();
             tokio::select! {
                 changed = self.changed.changed() => changed.ok()?,
-                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
-                    self.next_bookmark = Instant::now() + BOOKMARKS;
+                () = self.alarm.as_mut() => {
+                    let now = Instant::now();
+                    if now >= self.until {
+                        return None;
+                    }
+                    self.alarm.as_mut().reset(self.until.min(now + BOOKMARKS));
                     return Some(self.bookmark().into());
                 }
-                () = tokio::time::sleep_until(self.until) => return None,
                 () = retired(&self.served) => return None,
-                () = stopping.cancelled() => return None,
+                () = self.stopping.as_mut() => return None,
             }
         }
     }
@@ -269,7 +284,7 @@ impl Watch {
             self.over = true;
             return;
         }
-        self.api.metrics.tell(view.resource, 1);
+        self.told.fetch_add(1, Ordering::Relaxed);
         if self.api.tap.is_on() {
             self.trace(kind, entry, initial);
         }
