@@ -66,6 +66,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use component::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::http::{Api, backends, listen, metrics};
 pub use config::Config;
@@ -157,7 +158,17 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         bootstrapped: AtomicBool::new(false),
         shutdown: shutdown.clone(),
     });
-    let follower = api.registry.follow(&shutdown);
+    // A task, and not a part of this one: who waits for the cache then finds it moved on by the
+    // thread that they wait on.
+    let following = api.clone();
+    let follower = AbortOnDropHandle::new(tokio::spawn(async move {
+        let shutdown = following.shutdown.clone();
+        following.registry.follow(&shutdown).await
+    }));
+    let follower = async {
+        let ended = follower.await;
+        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    };
     let work = async {
         api.registry.bootstrap().await?;
         api.bootstrapped.store(true, Ordering::Release);
