@@ -3,6 +3,10 @@
 //! Files are written only where they differ, so cargo builds anew only what changed. The copy
 //! shares the folder of built dependencies with the workspace, but puts programs elsewhere.
 //!
+//! The packages of the copy have a version of their own. cargo tells packages apart by name, version
+//! and place in their workspace, so with the same version it took what was built from the copy for
+//! what the workspace had asked for, and looked at the copy's files to see whether it is up to date.
+//!
 //! A copy has the checks of one package at a time: `tests/exercises.rs` is left out of all others.
 //! So cargo can be asked for the checks of the whole workspace and builds those alone, with every
 //! dependency as `cargo xtask test` has it. For a package by itself cargo chooses other features
@@ -13,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::build::cargo;
 
@@ -48,13 +52,16 @@ impl Scratch {
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
         let (mut checks, mut wanted) = (BTreeMap::new(), BTreeSet::new());
         for path in files(root)? {
-            let content = match instead.get(&path) {
+            let mut content = match instead.get(&path) {
                 Some(text) => text.clone().into_bytes(),
                 None => {
                     let path = root.join(&path);
                     fs::read(&path).with_context(|| path.display().to_string())?
                 }
             };
+            if path == Path::new("Cargo.toml") {
+                content = set_apart(&String::from_utf8(content)?)?.into_bytes();
+            }
             if path.ends_with(CHECKS) {
                 checks.insert(path, content);
             } else {
@@ -124,6 +131,16 @@ impl Scratch {
     }
 }
 
+/// The manifest of the workspace, with packages that cannot be taken for those of the original.
+fn set_apart(manifest: &str) -> Result<String> {
+    let version = "\n[workspace.package]\nversion = \"";
+    ensure!(
+        manifest.contains(version),
+        "the workspace's Cargo.toml does not begin its package with a version"
+    );
+    Ok(manifest.replacen(version, &format!("{version}0.0.0-copy."), 1))
+}
+
 fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
 }
@@ -177,6 +194,17 @@ fn collect(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_copy_is_not_taken_for_the_original() {
+        let manifest = "[workspace]\n\n[workspace.package]\nversion = \"0.1.0\"\n";
+        let apart = set_apart(manifest).unwrap();
+        assert!(
+            apart.ends_with("\nversion = \"0.0.0-copy.0.1.0\"\n"),
+            "{apart}"
+        );
+        assert!(set_apart("[package]\nversion = \"0.1.0\"\n").is_err());
+    }
 
     #[test]
     fn only_what_differs_is_written() {
