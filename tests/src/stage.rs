@@ -142,6 +142,8 @@ impl Set {
             shell.env("built", programs());
         }
         shell.env("WORKSHOP_HOME", self.lab.home());
+        // What is asked of the tests is not asked of the programs that a reader calls.
+        shell.env("RUST_BACKTRACE", "0");
         shell.env("KUBECONFIG", self.lab.kubeconfig());
         if let Some(address) = &self.store {
             shell.env("STORE", self.store_folder());

@@ -10,9 +10,11 @@
 //! and what was added for a write that then failed is put right. [`plan`] adds up; [`monitors`] has
 //! the number of objects of every kind that some quota counts.
 //!
-//! A count can be older than the quota that it is written into: a pod that was charged for while
-//! it was counted is missing from it. So whoever has written counts once more, a little later.
-//! Upstream leaves that to the next full count, after five minutes.
+//! A write is charged before it is done, and seen here after that: a count that misses it, written
+//! over the charge, would give away what is used. The API server's next charge makes such a write
+//! fail, but not its last one. So a quota is counted only when nothing was charged for a moment,
+//! and whoever has written counts once more, a little later. Upstream counts at once, and leaves
+//! what was missed to the next full count, after five minutes.
 
 pub mod monitors;
 pub mod plan;
@@ -45,6 +47,8 @@ const WORKERS: usize = 5;
 const FULL_COUNT: Duration = Duration::from_secs(300);
 /// How often to look whether a kind that a quota counts is served by now.
 const DISCOVERY: Duration = Duration::from_secs(30);
+/// How long after a charge what was charged for is surely seen.
+const SETTLED: Duration = Duration::from_millis(500);
 /// When to count once more after something was written.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
@@ -140,11 +144,20 @@ async fn reconcile(context: &Context, monitors: &Monitors, key: &str) -> Outcome
     let Some(quota) = context.stores.resource_quotas.get(key) else {
         return Ok(None);
     };
+    // Before there are limits in its status, nobody charges it.
+    let is_charged = quota.status.as_ref().is_some_and(|it| it.hard.is_some());
+    if is_charged {
+        tokio::time::sleep(SETTLED).await;
+    }
     let mut counts = Counts::new();
     for kind in kinds(&quota) {
         if let Some(counted) = count(context, monitors, &quota, kind).await? {
             counts.insert(kind, counted);
         }
+    }
+    let latest = context.stores.resource_quotas.get(key);
+    if latest.is_none_or(|latest| latest.resource_version() != quota.resource_version()) {
+        return Ok(Some(Duration::ZERO));
     }
     let Some(status) = plan::status(&quota, &counts, Timestamp::now()) else {
         return Ok(None);
