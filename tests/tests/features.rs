@@ -149,6 +149,9 @@ fn has_row(rows: &[Row], words: &[&str]) -> bool {
     })
 }
 
+/// Commands that not every kubectl has that these tests run with, and so no row.
+const NEWER: [&str; 1] = ["kuberc"];
+
 #[test]
 fn each_command_of_kubectl_has_a_row() {
     let parts = parse(include_str!("../features/features.txt"));
@@ -160,7 +163,7 @@ fn each_command_of_kubectl_has_a_row() {
     assert!(all.len() > 50, "{all:?}");
     let has_none = |words: &&Vec<String>| {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        !has_row(&parts[1].rows, &words)
+        !NEWER.contains(&&*words.join(" ")) && !has_row(&parts[1].rows, &words)
     };
     let missing: Vec<_> = all.iter().filter(has_none).collect();
     assert!(missing.is_empty(), "no row: {missing:?}");
