@@ -82,6 +82,14 @@ impl Graph {
         })
     }
 
+    /// Whether an object of this uid that is deleted in the foreground would wait for itself: one of
+    /// its dependents waits already, for what may be this very object.
+    pub fn closes_circle(&self, uid: &str) -> bool {
+        let dependents = self.dependents(uid);
+        let mut dependents = dependents.iter();
+        dependents.any(|(_, dependent)| dependent.deleting && dependent.foreground)
+    }
+
     /// Takes in an object as it is now.
     pub fn observe(&mut self, identity: Identity, meta: &ObjectMeta) -> Vec<Work> {
         let Some(uid) = meta.uid.clone() else {

@@ -188,13 +188,14 @@ impl Collector {
             ));
         }
         let has_dependents = !self.graph().dependents(uid).is_empty();
-        self.carry_out(
-            &api,
-            uid,
-            &meta,
-            graph::judge(&node, &owners, has_dependents),
-        )
-        .await
+        let verdict = graph::judge(&node, &owners, has_dependents);
+        let mut its_owners = meta.owner_references.iter().flatten();
+        let blocks = its_owners.any(|owner| owner.block_owner_deletion == Some(true));
+        if verdict == Verdict::DeleteForeground && blocks && self.graph().closes_circle(uid) {
+            // Nobody in a circle could go first. The event of this change brings us here again.
+            return unblock_owners(&api, &meta).await;
+        }
+        self.carry_out(&api, uid, &meta, verdict).await
     }
 
     async fn carry_out(
@@ -371,6 +372,15 @@ async fn drop_owners(
     let owners = meta.owner_references.iter().flatten();
     let left: Vec<_> = owners.filter(|owner| !uids.contains(&owner.uid)).collect();
     patch_meta(api, meta, json!({"ownerReferences": left})).await
+}
+
+/// Has no owner wait for the object any longer.
+async fn unblock_owners(api: &Api<DynamicObject>, meta: &ObjectMeta) -> Result<(), Error> {
+    let mut owners = meta.owner_references.clone().unwrap_or_default();
+    for owner in &mut owners {
+        owner.block_owner_deletion = Some(false);
+    }
+    patch_meta(api, meta, json!({"ownerReferences": owners})).await
 }
 
 async fn remove_finalizer(
