@@ -167,6 +167,7 @@ fn kubelet(layout: &Layout, record: &Record, node: &Node) -> Vec<String> {
         // A reader's disk may well be that full, and an image that was loaded by hand can be pulled
         // from nowhere. kind does the same.
         .text("image-gc-high-threshold", "100")
+        .text("eviction-hard", super::disk::eviction_hard())
         .path("client-ca-file", &layout.pki_file("ca.crt"))
         .path("tls-cert-file", &pki("-serving.crt"))
         .path("tls-private-key-file", &pki("-serving.key"));

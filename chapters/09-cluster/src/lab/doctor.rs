@@ -14,8 +14,8 @@ use super::record::Runtime;
 use super::sys::{UnshareFlags, unshare};
 use super::{Error, docker, members, up};
 
-/// Folders and layers of a lab need about as much.
-const DISK_BYTES_MIN: u64 = 1 << 30;
+/// Folders and layers of a lab need about a half of it; the rest is what its nodes leave.
+const DISK_BYTES_MIN: u64 = 2 << 30;
 
 /// Something that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
