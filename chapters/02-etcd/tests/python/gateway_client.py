@@ -6,6 +6,8 @@ import etcd3gw
 
 host, port = sys.argv[1].split(":")
 client = etcd3gw.client(host=host, port=int(port))
+# Its older versions ask for an etcd of 2018 unless told otherwise.
+client.api_path = "/v3/"
 
 print("put", client.put("/pods/a", "1"), client.put("/pods/b", "2"))
 print("get", client.get("/pods/a"), client.get("/pods/c"))
