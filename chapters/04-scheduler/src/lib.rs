@@ -43,7 +43,6 @@ use std::path::{Path, PathBuf};
 
 use component::CancellationToken;
 use kube::Client;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use schedule::{Decision, FitError, Snapshot, schedule};
 
@@ -59,14 +58,9 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kubeconfig file is not there or says nothing usable.
-    #[error("cannot use kubeconfig {path}: {source}", path = path.display())]
-    Kubeconfig {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: kube::config::KubeconfigError,
-    },
-    /// The API server refused, or no client for it can be made.
+    #[error(transparent)]
+    Client(#[from] api_client::Error),
+    /// The API server refused.
     #[error(transparent)]
     Api(#[from] kube::Error),
 }
@@ -89,19 +83,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 ///
 /// If the file cannot be used.
 pub async fn client(path: &Path) -> Result<Client, Error> {
-    let failed = |source| Error::Kubeconfig {
-        path: path.to_owned(),
-        source,
-    };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-    let options = KubeConfigOptions::default();
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(failed)?;
-    // By this name the API server knows the owner of what it writes.
-    let agent = ("user-agent".parse(), "kube-scheduler/v1.36".parse());
-    if let (Ok(header), Ok(agent)) = agent {
-        config.headers.push((header, agent));
-    }
-    Ok(Client::try_from(config)?)
+    let config = api_client::config(Some(path), "kube-scheduler/v1.36").await?;
+    Ok(api_client::client(config)?)
 }

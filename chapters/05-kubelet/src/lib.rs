@@ -63,12 +63,10 @@ mod volumes;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -221,26 +219,17 @@ pub async fn run_with(
 
 /// A client by the kubeconfig, and the API server's `host:port`.
 async fn connect(config: &Config) -> Result<(kube::Client, String)> {
-    let path = &config.kubeconfig;
-    let malformed =
-        |error: &dyn std::fmt::Display| Error::Config(format!("{}: {error}", path.display()));
-    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| malformed(&error))?;
-    let options = KubeConfigOptions::default();
-    let client_config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let mut client_config = client_config.map_err(|error| malformed(&error))?;
-    client_config.connect_timeout = Some(Duration::from_secs(5));
+    let malformed = |error: api_client::Error| Error::Config(error.to_string());
+    let client_config = api_client::config(Some(&config.kubeconfig), "kubelet/v1.36").await;
+    let client_config = client_config.map_err(malformed)?;
     let url = client_config.cluster_url.clone();
     let server = format!(
         "{}:{}",
         url.host().unwrap_or_default(),
         url.port_u16().unwrap_or(443)
     );
-    // By this name the API server knows the owner of what it writes.
-    let agent = ("user-agent".parse(), "kubelet/v1.36".parse());
-    if let (Ok(header), Ok(agent)) = agent {
-        client_config.headers.push((header, agent));
-    }
-    Ok((kube::Client::try_from(client_config)?, server))
+    let client = api_client::client(client_config).map_err(malformed)?;
+    Ok((client, server))
 }
 
 fn node_ips(config: &Config, api_server: &str) -> Result<Vec<IpAddr>> {

@@ -32,7 +32,6 @@ pub mod watch;
 use std::path::{Path, PathBuf};
 
 use component::CancellationToken;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use netlink::nft::Network;
 
 /// Flags of the proxy, named as kube-proxy's.
@@ -60,15 +59,9 @@ pub struct Config {
 /// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The kubeconfig cannot be read, or says nothing useful.
-    #[error("kubeconfig: {0}")]
-    Kubeconfig(#[from] kube::config::KubeconfigError),
-    /// Neither a kubeconfig nor a service account.
-    #[error("no --kubeconfig, and not in a pod: {0}")]
-    InCluster(#[from] kube::config::InClusterError),
-    /// No client can be made of the configuration.
-    #[error("API client: {0}")]
-    Client(#[source] Box<kube::Error>),
+    /// There is no usable kubeconfig, nor a service account.
+    #[error(transparent)]
+    Client(#[from] api_client::Error),
     /// The kernel refuses to take rules from us.
     #[error("{0}")]
     Kernel(#[from] netlink::Error),
@@ -92,20 +85,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 
 /// A client from a kubeconfig, or from the service account of the pod that this runs in.
 async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
-    let mut config = match kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path)?;
-            let options = KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?
-        }
-        None => kube::Config::incluster()?,
-    };
-    // By this name the API server knows the owner of what it writes.
-    let agent = ("user-agent".parse(), "kube-proxy/v1.36".parse());
-    if let (Ok(header), Ok(agent)) = agent {
-        config.headers.push((header, agent));
-    }
-    kube::Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
+    let config = api_client::config(kubeconfig, "kube-proxy/v1.36").await?;
+    Ok(api_client::client(config)?)
 }
 
 fn hostname() -> String {

@@ -10,7 +10,7 @@ use informers::reflector::Reflector;
 use informers::shared_informer::{Event, SharedInformer};
 use kube::api::{Api, DynamicObject};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, ResourceExt};
+use kube::{Config, ResourceExt};
 
 /// Follows a resource: what is there, then every change.
 #[derive(Debug, Parser)]
@@ -39,7 +39,7 @@ async fn follow(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
         }
         None => Config::infer().await?,
     };
-    let client = Client::try_from(config)?;
+    let client = api_client::client(config)?;
     let discovery = kube::Discovery::new(client.clone()).run().await?;
     let (resource, _) = discovery
         .groups()

@@ -57,7 +57,6 @@ pub mod service_account;
 use informers::leader_election::LeaderElector;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::ReplicationController;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -160,27 +159,19 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 }
 
 async fn connect(config: &Config) -> Result<Client, Error> {
-    let explain = |error: &dyn std::fmt::Display| Error::Config(format!("kubeconfig: {error}"));
-    let mut config = match &config.kubeconfig {
+    let explain = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
+    let agent = "kube-controller-manager/v1.36";
+    let config = match &config.kubeconfig {
         Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| explain(&error))?;
-            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-                .await
-                .map_err(|error| explain(&error))?
+            let config = api_client::config(Some(path), agent).await;
+            config.map_err(|error| explain(&error))?
         }
-        None => kube::Config::infer()
-            .await
-            .map_err(|error| explain(&error))?,
+        None => {
+            let config = kube::Config::infer().await;
+            api_client::named(config.map_err(|error| explain(&error))?, agent)
+        }
     };
-    // By this name the API server knows the owner of what it writes.
-    let agent = (
-        "user-agent".parse(),
-        "kube-controller-manager/v1.36".parse(),
-    );
-    if let (Ok(header), Ok(agent)) = agent {
-        config.headers.push((header, agent));
-    }
-    Ok(Client::try_from(config)?)
+    api_client::client(config).map_err(|error| explain(&error))
 }
 
 /// Tells this copy from others in the lease: host and process.

@@ -16,6 +16,7 @@ pub mod image_gc;
 pub mod machine;
 pub mod status;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,9 @@ use status::NodeInput;
 const LEASE_DURATION_SECONDS: i32 = 40;
 /// How often it is renewed, and the machine looked at.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// How long a heartbeat may take: one that is late is worth less than the next one. Upstream:
+/// `cmd/kubelet/app/server.go`, the time limit of `heartbeatClientConfig`.
+const HEARTBEAT_TIMEOUT: Duration = RENEWAL;
 /// How often a status is written that did not change.
 const REPORT: i64 = 300;
 
@@ -208,7 +212,7 @@ impl NodeKeeper {
         }
         let was_ready = is_ready(&old);
         let api: Api<Node> = Api::all(self.context.client.clone());
-        match self.write_status(&api, &new).await {
+        match in_time(self.write_status(&api, &new)).await {
             Ok(node) => {
                 self.known = node;
                 if is_ready(&new) && !was_ready {
@@ -320,7 +324,7 @@ async fn keep_lease(context: Arc<Context>, node_uid: Option<String>) {
     });
     let mut retry = Retry::new();
     loop {
-        match renew(&api, name, owner.as_ref()).await {
+        match in_time(renew(&api, name, owner.as_ref())).await {
             Ok(()) => {
                 retry = Retry::new();
                 tokio::time::sleep(RENEWAL).await;
@@ -331,6 +335,15 @@ async fn keep_lease(context: Arc<Context>, node_uid: Option<String>) {
             }
         }
     }
+}
+
+/// Gives up a heartbeat that takes too long.
+async fn in_time<T>(heartbeat: impl Future<Output = Result<T>>) -> Result<T> {
+    let done = tokio::time::timeout(HEARTBEAT_TIMEOUT, heartbeat).await;
+    done.unwrap_or_else(|_| {
+        let late = api_client::limits::TookTooLong(HEARTBEAT_TIMEOUT);
+        Err(kube::Error::Service(late.into()).into())
+    })
 }
 
 async fn renew(api: &Api<Lease>, name: &str, owner: Option<&OwnerReference>) -> Result<()> {
