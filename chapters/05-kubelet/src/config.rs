@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use crate::decide::eviction::{Amounts, Periods, Policy, Thresholds};
 use crate::decide::image_gc;
+use crate::decide::reserved::{Reservation, Reserved};
 use crate::decide::sysctls::Unsafe;
 
 /// What runs a node's containers.
@@ -77,6 +78,12 @@ pub struct Config {
     /// How much has to be left of memory and disk, or pods are evicted.
     #[arg(long, value_name = "LIST", default_value_t = Thresholds::hard_default())]
     pub eviction_hard: Thresholds,
+    /// What is kept for what runs beside Kubernetes: `cpu=200m,memory=512Mi,ephemeral-storage=1Gi,pid=100`.
+    #[arg(long, value_name = "LIST", default_value_t = Reserved::default())]
+    pub system_reserved: Reserved,
+    /// What is kept for the kubelet and the container runtime, likewise.
+    #[arg(long, value_name = "LIST", default_value_t = Reserved::default())]
+    pub kube_reserved: Reserved,
     /// How much has to be left, or pods are evicted after a grace period: `memory.available<300Mi`.
     #[arg(long, value_name = "LIST", default_value = "")]
     pub eviction_soft: Thresholds,
@@ -214,6 +221,15 @@ impl Config {
             minimum_reclaim: self.eviction_minimum_reclaim.clone(),
             max_pod_grace_seconds: self.eviction_max_pod_grace_period,
             transition_period: self.eviction_pressure_transition_period,
+        }
+    }
+
+    /// What pods cannot have.
+    pub fn reservation(&self) -> Reservation {
+        Reservation {
+            system: self.system_reserved.clone(),
+            kube: self.kube_reserved.clone(),
+            eviction_hard: self.eviction_hard.clone(),
         }
     }
 

@@ -122,6 +122,8 @@ async fn handlers(config: &Config) -> runtime::Result<Handlers> {
 }
 
 async fn sandbox_runtime(config: &Config, network: NodeNetwork) -> runtime::Result<SandboxRuntime> {
+    let capacity = status::resources(&machine::capacity(&config.root_dir), config.max_pods);
+    let reservation = config.reservation();
     SandboxRuntime::new(SandboxRuntimeConfig {
         root_dir: config.root_dir.clone(),
         image_store: config.image_store(),
@@ -129,6 +131,7 @@ async fn sandbox_runtime(config: &Config, network: NodeNetwork) -> runtime::Resu
         image_proxy: config.image_proxy.clone(),
         helper: None,
         network,
+        pods_limits: Some(reservation.for_pods(&capacity, machine::processes_max())),
     })
     .await
 }
@@ -175,10 +178,12 @@ pub async fn run_with(
     status::labels(&config, &node_name)?;
     config.image_gc().validate().map_err(Error::Config)?;
     config.eviction().validate().map_err(Error::Config)?;
+    let capacity = status::resources(&machine::capacity(&config.root_dir), config.max_pods);
+    let allocatable = config.reservation().allocatable(&capacity);
+    let allocatable = allocatable.map_err(Error::Config)?;
 
     let (client, api_server) = connect(&config).await?;
     let node_ips = node_ips(&config, &api_server)?;
-    let capacity = machine::capacity(&config.root_dir);
     let metrics = Arc::new(metrics::Metrics::default());
     let runtime = Arc::new(Measured::new(runtime, metrics.clone()));
     let (network_sender, network_ready) = watch::channel(false);
@@ -192,7 +197,8 @@ pub async fn run_with(
             host_hosts: read("/etc/hosts"),
             node_name: node_name.clone(),
         },
-        allocatable: status::resources(&capacity, config.max_pods),
+        allocatable,
+        users: pods::users::UserRanges::default(),
         ledger: pods::ledger::Ledger::default(),
         stats: stats::Memory::default(),
         metrics,

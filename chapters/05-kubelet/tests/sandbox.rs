@@ -142,6 +142,7 @@ async fn open(dir: &Path) -> SandboxRuntime {
         image_proxy: None,
         helper: Some(PathBuf::from(env!("CARGO_BIN_EXE_kubelet"))),
         network: Default::default(),
+        pods_limits: None,
     };
     SandboxRuntime::new(config).await.unwrap()
 }

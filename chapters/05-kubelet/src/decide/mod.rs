@@ -11,6 +11,7 @@
 //! | [`resize::decide`] | may it use more, or less? | `pkg/kubelet/allocation` |
 //! | [`static_pod::mirror_step`] | does the API show a static pod as it is? | `pkg/kubelet/pod` |
 //! | [`eviction::first_to_go`] | which pod goes when the node runs short? | `pkg/kubelet/eviction` |
+//! | [`reserved::Reservation::allocatable`] | what has the node to give? | `cm/node_container_manager_linux.go` |
 //! | [`shutdown::phases`] | in which order do pods end with their node? | `pkg/kubelet/nodeshutdown` |
 //! | [`probe::is_asked`] | is a probe asked yet? | `prober/worker.go` |
 //! | [`probe::ProbeState::record`] | does this probe's result change anything? | `prober/worker.go` |
@@ -43,6 +44,7 @@ pub mod pull_policy;
 pub mod qos;
 pub mod quantity;
 pub mod requests;
+pub mod reserved;
 pub mod resize;
 pub mod security;
 pub mod shutdown;

@@ -86,8 +86,13 @@ pub fn meminfo_bytes(meminfo: &str, field: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// How many processes and threads the machine can have.
+pub fn processes_max() -> Option<i64> {
+    read_trimmed("/proc/sys/kernel/pid_max")?.parse().ok()
+}
+
 fn processes_left() -> Option<i64> {
-    let max: i64 = read_trimmed("/proc/sys/kernel/pid_max")?.parse().ok()?;
+    let max = processes_max()?;
     let loadavg = read_trimmed("/proc/loadavg")?;
     let all: i64 = loadavg
         .split_whitespace()

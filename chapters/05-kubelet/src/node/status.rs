@@ -29,6 +29,8 @@ pub struct NodeInput {
     pub max_pods: u32,
     /// What the machine has.
     pub capacity: Capacity,
+    /// What of that pods can have, by resource.
+    pub allocatable: BTreeMap<String, String>,
     /// What the machine lacks.
     pub pressure: Pressure,
     /// What the machine is.
@@ -139,10 +141,11 @@ fn taints(config: &Config) -> Result<Option<Vec<Taint>>> {
 
 /// The node's status. `old` gives the times of transition of what did not change.
 pub fn node_status(input: &NodeInput, old: &NodeStatus, now: Timestamp) -> NodeStatus {
-    let quantities: BTreeMap<String, Quantity> = resources(&input.capacity, input.max_pods)
-        .into_iter()
-        .map(|(name, text)| (name, Quantity(text)))
-        .collect();
+    let quantities = |texts: BTreeMap<String, String>| -> BTreeMap<String, Quantity> {
+        let quantities = texts.into_iter().map(|(name, text)| (name, Quantity(text)));
+        quantities.collect()
+    };
+    let capacity = resources(&input.capacity, input.max_pods);
     let mut addresses: Vec<NodeAddress> = input
         .ips
         .iter()
@@ -160,8 +163,8 @@ pub fn node_status(input: &NodeInput, old: &NodeStatus, now: Timestamp) -> NodeS
     };
     NodeStatus {
         addresses: Some(addresses),
-        capacity: Some(quantities.clone()),
-        allocatable: Some(quantities),
+        capacity: Some(quantities(capacity)),
+        allocatable: Some(quantities(input.allocatable.clone())),
         conditions: Some(conditions(input, old, now)),
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(endpoint),

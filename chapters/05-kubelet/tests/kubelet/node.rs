@@ -216,3 +216,32 @@ async fn a_pod_that_fills_the_disk_is_evicted() {
     );
     assert!(machine.is_ready("modest"));
 }
+
+#[tokio::test]
+async fn what_is_reserved_is_not_given_away() {
+    let machine = Machine::new();
+    let flags = [
+        "--system-reserved",
+        "cpu=100m,memory=64Mi",
+        "--kube-reserved",
+        "memory=32Mi",
+    ];
+    let (stop, shutdown) = (CancellationToken::new(), CancellationToken::new());
+    let _kubelet = machine.kubelet_with(machine.runtime.clone(), stop, &flags, shutdown);
+    let node = || machine.api.get("nodes", "", "n");
+    let told = || node().is_some_and(|node| node["status"]["allocatable"].is_object());
+    machine.api.wait("the node says what it has", told).await;
+    let status = node().expect("it is there")["status"].clone();
+    let kibibytes = |list: &str| -> i64 {
+        let text = status[list]["memory"].as_str().expect("text");
+        let number = text.strip_suffix("Ki").expect("whole kibibytes");
+        number.parse().expect("a number")
+    };
+    // With the threshold that all kubelets of these tests have.
+    let reserved = (64 + 32 + 1) << 10;
+    assert_eq!(kibibytes("capacity") - kibibytes("allocatable"), reserved);
+    let cpus = |list: &str| status[list]["cpu"].as_str().expect("text").to_owned();
+    let millis = cpus("capacity").parse::<i64>().expect("whole processors") * 1000 - 100;
+    assert_eq!(cpus("allocatable"), format!("{millis}m"));
+    assert_eq!(status["capacity"]["pods"], status["allocatable"]["pods"]);
+}

@@ -56,6 +56,7 @@ mod users;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::decide::reserved::PodsLimits;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 // What other runtimes share: a pod's link to the node, and the form of its logs.
@@ -84,6 +85,23 @@ pub struct SandboxRuntimeConfig {
     pub helper: Option<PathBuf>,
     /// The node's network, shared with its other runtimes.
     pub network: NodeNetwork,
+    /// What its pods may use together, where the machine lets it be enforced; all there is if left
+    /// out.
+    pub pods_limits: Option<PodsLimits>,
+}
+
+impl SandboxRuntimeConfig {
+    /// A command that runs a helper process.
+    fn helper_command(&self) -> tokio::process::Command {
+        let program = self.helper.as_deref();
+        let program = program.unwrap_or(Path::new("/proc/self/exe"));
+        let mut command = tokio::process::Command::new(program);
+        command
+            .arg0("workshop-shim")
+            .arg(shim::HELPER_ARG)
+            .env_clear();
+        command
+    }
 }
 
 /// Runs a helper process of the sandbox if that is what this process was started as. To be called

@@ -64,6 +64,14 @@ impl SandboxRuntime {
             let node = &config.node_name;
             tracing::warn!(node, why, "memory and CPU of containers are not limited");
         });
+        let user_namespaces = has_user_namespaces(&config, &root).await;
+        if let (Ok(cgroups), Some(limits)) = (&cgroups, &config.pods_limits)
+            && let Err(error) = cgroups.limit_pods(limits)
+        {
+            // Pods that a kubelet before this one gave more use more than that at present.
+            let node = &config.node_name;
+            tracing::warn!(node, %error, "what pods use together is not limited");
+        }
         sandboxes::adopt_all(&pods).await;
         let ports = sandboxes::open_ports(&pods);
         pods.network.host_ports.begin(ports);

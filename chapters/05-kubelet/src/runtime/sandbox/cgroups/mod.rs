@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::spec::Limits;
+use crate::decide::reserved::PodsLimits;
 pub use values::Version;
 
 /// What this runtime uses of the kernel's controllers.
@@ -97,6 +98,21 @@ impl Cgroups {
         let done = self.apply(&format!("{pod}/{id}"), own);
         self.apply(pod, &values::sum(all.iter()))?;
         done
+    }
+
+    /// Sets what all pods may use together. Upstream: `enforceNodeAllocatable=pods`.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or more memory is in use than there would be.
+    pub fn limit_pods(&self, limits: &PodsLimits) -> io::Result<()> {
+        let resources = Limits {
+            memory_bytes: Some(limits.memory_bytes),
+            cpu_millis: None,
+            cpu_request_millis: Some(limits.cpu_millis),
+        };
+        self.apply("kubepods", &resources)?;
+        let most = limits.processes.map_or("max".to_owned(), |n| n.to_string());
+        self.set("kubepods", "pids.max", &most)
     }
 
     fn apply(&self, group: &str, limits: &Limits) -> io::Result<()> {

@@ -103,6 +103,31 @@ fn v2_hands_on_the_controllers_that_it_has() {
 }
 
 #[test]
+fn all_pods_together_have_what_is_not_reserved() {
+    let dir = tempfile::tempdir().unwrap();
+    let mount = dir.path().canonicalize().unwrap();
+    for (controller, file) in [("memory", "memory.limit_in_bytes"), ("pids", "pids.max")] {
+        let folder = mount.join(controller);
+        group(&folder, &[("cgroup.procs", "")]);
+        let pods = folder.join(node_group(Path::new("/n"))).join("kubepods");
+        group(&pods, &[(file, "")]);
+    }
+    let cgroups = Cgroups::open_in(&mount, "", Path::new("/n")).unwrap();
+    let mut limits = PodsLimits {
+        memory_bytes: 1 << 30,
+        cpu_millis: 1500,
+        processes: Some(1000),
+    };
+    cgroups.limit_pods(&limits).unwrap();
+    let pods: Vec<PathBuf> = cgroups.roots.iter().map(|it| it.join("kubepods")).collect();
+    assert_eq!(read(&pods[0].join("memory.limit_in_bytes")), "1073741824");
+    assert_eq!(read(&pods[1].join("pids.max")), "1000");
+    limits.processes = None;
+    cgroups.limit_pods(&limits).unwrap();
+    assert_eq!(read(&pods[1].join("pids.max")), "max");
+}
+
+#[test]
 fn own_groups_by_controller() {
     let own = "8:pids:/\n4:cpu,cpuacct:/a/b\n0::/c\n";
     assert_eq!(own_group(own, "cpuacct"), "/a/b");
