@@ -17,6 +17,7 @@ use crate::events::Recorder;
 use crate::metrics::Metrics;
 use crate::objects::ObjectCache;
 use crate::pods::ledger::Ledger;
+use crate::pods::users::UserRanges;
 use crate::runtime::ContainerRuntime;
 use crate::stats;
 
@@ -40,6 +41,8 @@ pub struct Context {
     pub dns: NodeDns,
     /// What the node has to give, by resource: `cpu` → `2`.
     pub allocatable: BTreeMap<String, String>,
+    /// Which users of the node are which pod's.
+    pub users: UserRanges,
     /// The pods that the node has taken.
     pub ledger: Ledger,
     /// When the loop that hears of pods last came round.

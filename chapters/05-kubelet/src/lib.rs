@@ -40,7 +40,8 @@
 //! gets an event that says so. Of admission: making room for critical pods by
 //! ending others. Of resizes: resources of the pod as a whole. Of restart rules:
 //! the action `RestartAllContainers`. Of lifecycles: `stopSignal`, which upstream's v1.36 has switched
-//! off. Of security: a pod's own users (`hostUsers: false`), and with them `procMount: Unmasked`.
+//! off. Of security: the ranges of `/etc/subuid`, in place of which a pod's own users are taken from
+//! all that the node has.
 //!
 //! Upstream: `pkg/kubelet` in kubernetes/kubernetes.
 

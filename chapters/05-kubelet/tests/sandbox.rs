@@ -32,6 +32,8 @@ mod resources;
 mod security;
 #[path = "sandbox/streams.rs"]
 mod streams;
+#[path = "sandbox/users.rs"]
+mod users;
 #[path = "sandbox/volumes.rs"]
 mod volumes;
 use containers::BUSY;

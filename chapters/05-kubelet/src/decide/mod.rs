@@ -52,6 +52,7 @@ pub mod spec;
 pub mod static_pod;
 pub mod status;
 pub mod sysctls;
+pub mod users;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -29,6 +29,7 @@ pub fn security(pod: &Pod, container: &Container, seccomp_root: &Path) -> Result
         read_only_root_filesystem: own.read_only_root_filesystem.unwrap_or(false),
         privileged: own.privileged.unwrap_or(false),
         no_new_privileges: own.allow_privilege_escalation == Some(false),
+        unmasked_proc: own.proc_mount.as_deref() == Some("Unmasked"),
         add_capabilities: plain(capabilities.add),
         strict_groups: pod.supplemental_groups_policy.as_deref() == Some(STRICT),
         drop_capabilities: plain(capabilities.drop),

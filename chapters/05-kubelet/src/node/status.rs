@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::machine::{Capacity, Pressure, architecture};
-use crate::runtime::{Features, Image};
+use crate::runtime::{Features, Handler, Image};
 use crate::{Config, Error, Result};
 
 /// What a node's status is made from.
@@ -39,8 +39,8 @@ pub struct NodeInput {
     pub images: Vec<Image>,
     /// What its runtime can do.
     pub features: Features,
-    /// The handlers of its runtime.
-    pub handlers: Vec<String>,
+    /// The handlers of its runtime, as it tells them.
+    pub handlers: Vec<Handler>,
     /// Why it is not ready, if it is not.
     pub not_ready: Option<String>,
 }
@@ -174,25 +174,23 @@ pub fn node_status(input: &NodeInput, old: &NodeStatus, now: Timestamp) -> NodeS
         features: Some(NodeFeatures {
             supplemental_groups_policy: Some(input.features.supplemental_groups_policy),
         }),
-        runtime_handlers: Some(handlers(&input.handlers, input.features)),
+        runtime_handlers: handlers(&input.handlers),
         ..NodeStatus::default()
     }
 }
 
-/// What RuntimeClasses can name here. A runtime that does not tell has none listed.
-fn handlers(names: &[String], of_default: Features) -> Vec<NodeRuntimeHandler> {
-    let handler = |name: &str, recursive_read_only_mounts| NodeRuntimeHandler {
-        name: Some(name.to_owned()),
+/// What RuntimeClasses can name here, and what each can do. A runtime that does not tell has none
+/// listed. Upstream: `nodestatus/setters.go: RuntimeHandlers`.
+fn handlers(handlers: &[Handler]) -> Option<Vec<NodeRuntimeHandler>> {
+    let handlers = handlers.iter().map(|handler| NodeRuntimeHandler {
+        name: Some(handler.name.clone()),
         features: Some(NodeRuntimeHandlerFeatures {
-            recursive_read_only_mounts: Some(recursive_read_only_mounts),
-            user_namespaces: Some(false),
+            recursive_read_only_mounts: Some(handler.features.recursive_read_only_mounts),
+            user_namespaces: Some(handler.features.user_namespaces),
         }),
-    };
-    // The one without a name is the default.
-    let mut handlers = vec![handler("", of_default.recursive_read_only_mounts)];
-    let named = names.iter().filter(|name| !name.is_empty());
-    handlers.extend(named.map(|name| handler(name, false)));
-    handlers
+    });
+    let handlers: Vec<_> = handlers.collect();
+    (!handlers.is_empty()).then_some(handlers)
 }
 
 /// Largest first, at most 50, as upstream.

@@ -14,6 +14,7 @@ use crate::decide::status::Waiting;
 use crate::decide::{dns, mounts, ports, qos, quantity, security, spec, static_pod, sysctls};
 use crate::runtime::{
     ContainerConfig, Features, Image, Mount, PodMetadata, QOS_LABEL, SandboxConfig, Security,
+    UserRange,
 };
 use crate::volumes::{Mounted, sub_path};
 
@@ -23,8 +24,14 @@ pub const TERMINATION_LABEL: &str = "io.kubernetes.container.terminationMessageF
 /// How large a file with environment variables may be: as large as a config map.
 const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What a pod's sandbox is made from.
-pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32, handler: &str) -> SandboxConfig {
+/// What a pod's sandbox is made from. `users` are its own, if it has some.
+pub fn sandbox_config(
+    context: &Context,
+    pod: &Pod,
+    attempt: u32,
+    handler: &str,
+    users: Option<UserRange>,
+) -> SandboxConfig {
     let pod_spec = spec::of(pod);
     let metadata = PodMetadata {
         name: pod.metadata.name.clone().unwrap_or_default(),
@@ -52,6 +59,7 @@ pub fn sandbox_config(context: &Context, pod: &Pod, attempt: u32, handler: &str)
         port_mappings: ports::mappings(pod),
         runtime_handler: handler.to_owned(),
         privileged: security::has_privileged(pod),
+        users,
         metadata,
     }
 }

@@ -22,6 +22,7 @@ mod terminate;
 mod timing;
 mod tls;
 mod upkeep;
+pub mod users;
 mod worker;
 mod writer;
 

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod};
 
 use super::hooks;
 use super::launch::{self, Launch};
+use super::users;
 use super::worker::{RetryIn, Worker, is_leaving, sooner};
 use crate::Result;
 use crate::decide::actions::{self, PodActions};
@@ -50,13 +51,10 @@ impl Worker {
         let sandbox = async {
             match actions.create_sandbox {
                 None => Ok(()),
-                // Upstream: `userns/userns_manager.go`.
-                Some(_) if spec::of(pod).host_users == Some(false) => Err(RuntimeError::Other(
-                    "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
-                        .to_owned(),
-                )),
                 Some(attempt) => {
-                    let config = launch::sandbox_config(&context, pod, attempt, &handler);
+                    let users = users::of_pod(&context, pod, &handler).await;
+                    let users = users.map_err(RuntimeError::Other)?;
+                    let config = launch::sandbox_config(&context, pod, attempt, &handler, users);
                     context.runtime.run_pod_sandbox(config).await.map(drop)
                 }
             }

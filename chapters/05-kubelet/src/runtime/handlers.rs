@@ -24,9 +24,9 @@ use tokio::sync::broadcast;
 
 use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
-    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features, Image,
-    ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
-    SandboxConfig,
+    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features,
+    Handler, Image, ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent,
+    Sandbox, SandboxConfig,
 };
 
 /// A runtime and the handler that pods ask for it by.
@@ -163,9 +163,16 @@ impl ContainerRuntime for Handlers {
         Ok(())
     }
 
-    async fn runtime_handlers(&self) -> Result<Vec<String>> {
-        let names = self.runtimes.iter().map(|(name, _)| name.clone());
-        Ok(std::iter::once(String::new()).chain(names).collect())
+    async fn runtime_handlers(&self) -> Result<Vec<Handler>> {
+        let usual = Handler {
+            name: String::new(),
+            features: self.features(),
+        };
+        let named = self.runtimes.iter().map(|(name, runtime)| Handler {
+            name: name.clone(),
+            features: runtime.features(),
+        });
+        Ok(std::iter::once(usual).chain(named).collect())
     }
 
     fn of_handler(&self, handler: &str) -> Option<Arc<dyn ContainerRuntime>> {

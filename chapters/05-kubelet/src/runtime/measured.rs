@@ -14,8 +14,9 @@ use tokio::sync::broadcast;
 
 use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
-    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features, Image,
-    ProcessStreams, PullAuth, Resources, Result, RuntimeEvent, Sandbox, SandboxConfig,
+    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features,
+    Handler, Image, ProcessStreams, PullAuth, Resources, Result, RuntimeEvent, Sandbox,
+    SandboxConfig,
 };
 use crate::metrics::Metrics;
 
@@ -58,7 +59,7 @@ impl ContainerRuntime for Measured {
         self.timed("status", self.inner.status()).await
     }
 
-    async fn runtime_handlers(&self) -> Result<Vec<String>> {
+    async fn runtime_handlers(&self) -> Result<Vec<Handler>> {
         self.timed("status", self.inner.runtime_handlers()).await
     }
 

@@ -131,6 +131,20 @@ pub struct SandboxConfig {
     /// One of its containers is privileged.
     #[serde(default)]
     pub privileged: bool,
+    /// `hostUsers: false`: the users of the node that stand for the pod's. Without it the pod's
+    /// users are the node's own.
+    #[serde(default)]
+    pub users: Option<UserRange>,
+}
+
+/// As many users and groups of the node, from `host_id` on, as a pod has, from 0 on: what the pod
+/// knows as user 0 is `host_id` outside. CRI: `UserNamespace` with one `IDMapping`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct UserRange {
+    /// The first of them, as the node counts.
+    pub host_id: u32,
+    /// How many there are.
+    pub length: u32,
 }
 
 /// Which mounts that are made later, on either side, the other one sees. CRI: `MountPropagation`.
@@ -189,6 +203,10 @@ pub struct Security {
     pub privileged: bool,
     /// `allowPrivilegeEscalation: false`.
     pub no_new_privileges: bool,
+    /// `procMount: Unmasked`: nothing of `/proc` is hidden or read-only. Only the containers of pods
+    /// with users of their own may ask for it.
+    #[serde(default)]
+    pub unmasked_proc: bool,
     /// Capabilities beyond the default set, without `CAP_`.
     pub add_capabilities: Vec<String>,
     /// `supplementalGroupsPolicy: Strict`: no groups but those given here. Else those that the
@@ -326,6 +344,17 @@ pub struct Features {
     pub supplemental_groups_policy: bool,
     /// `recursiveReadOnly` mounts.
     pub recursive_read_only_mounts: bool,
+    /// `hostUsers: false`.
+    pub user_namespaces: bool,
+}
+
+/// A handler that pods may ask for. CRI: `RuntimeHandler`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handler {
+    /// What a RuntimeClass calls it; the one without a name is that of pods without a class.
+    pub name: String,
+    /// What it can do.
+    pub features: Features,
 }
 
 /// A container as the runtime sees it. CRI: `ContainerStatus`.
@@ -464,10 +493,13 @@ pub trait ContainerRuntime: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The handlers that pods may ask for; the empty one is for those that name none. CRI:
-    /// `Status`.
-    async fn runtime_handlers(&self) -> Result<Vec<String>> {
-        Ok(vec![String::new()])
+    /// The handlers that pods may ask for; the one without a name is for those that name none.
+    /// CRI: `Status`.
+    async fn runtime_handlers(&self) -> Result<Vec<Handler>> {
+        Ok(vec![Handler {
+            name: String::new(),
+            features: self.features(),
+        }])
     }
 
     /// The runtime behind a handler, where it is not this one: it has images of its own.

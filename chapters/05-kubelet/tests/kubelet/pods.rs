@@ -105,3 +105,20 @@ async fn a_probe_follows_redirects_to_the_same_host_only() {
         .await;
     assert!(!machine.is_ready("here"));
 }
+
+#[tokio::test]
+async fn users_of_its_own_a_pod_has_only_where_the_runtime_can() {
+    let machine = Machine::new();
+    let spec = json!({ "hostUsers": false, "containers": [{ "name": "c", "image": "i" }] });
+    machine.api.put("pods", pod("own", spec));
+    let _kubelet = machine.start();
+    let said = "Failed to create pod sandbox: can't set `spec.hostUsers: false`, runtime does not \
+                support user namespaces";
+    let told = || {
+        let events = machine.api.list("events");
+        let mut events = events.iter();
+        events.any(|event| event["reason"] == "FailedCreatePodSandBox" && event["message"] == said)
+    };
+    machine.api.wait("an event tells why it waits", told).await;
+    assert!(machine.containers().await.is_empty());
+}

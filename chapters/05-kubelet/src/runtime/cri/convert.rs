@@ -8,14 +8,15 @@ use jiff::Timestamp;
 use super::messages as cri;
 use crate::runtime::images::{Reference, is_builtin};
 use crate::runtime::{
-    Container, ContainerConfig, ContainerState, ContainerUser, Features, Image, PodMetadata,
-    PortMapping, PortProtocol, Propagation, Resources, SandboxConfig, SecurityProfile,
+    Container, ContainerConfig, ContainerState, ContainerUser, Features, Handler, Image,
+    PodMetadata, PortMapping, PortProtocol, Propagation, Resources, SandboxConfig, SecurityProfile,
+    UserRange,
 };
 
 /// The period of CPU limits, in microseconds. Upstream: `pkg/kubelet/cm/helpers_linux.go`.
 const CPU_PERIOD_MICROS: i64 = 100_000;
 
-/// What a container sees as empty, unless it is privileged. Upstream: `pkg/securitycontext/util.go`.
+/// What a container sees as empty, unless it is privileged or `procMount` is `Unmasked`. Upstream: `pkg/securitycontext/util.go`.
 const MASKED_PATHS: [&str; 11] = [
     "/proc/asound",
     "/proc/acpi",
@@ -29,7 +30,7 @@ const MASKED_PATHS: [&str; 11] = [
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 ];
-/// What a container cannot write, unless it is privileged.
+/// What a container cannot write, with the same exceptions.
 const READ_ONLY_PATHS: [&str; 5] = [
     "/proc/bus",
     "/proc/fs",
@@ -113,7 +114,32 @@ fn namespaces(config: &SandboxConfig, pid_target: Option<&str>) -> cri::Namespac
         pid: pid as i32,
         ipc: node_or_pod(config.host_ipc) as i32,
         target_id: pid_target.unwrap_or_default().to_owned(),
+        userns_options: Some(user_namespace(config.users)),
     }
+}
+
+/// Whose users the pod's are.
+fn user_namespace(users: Option<UserRange>) -> cri::UserNamespace {
+    let mode = match users {
+        Some(_) => cri::NamespaceMode::Pod,
+        None => cri::NamespaceMode::Node,
+    };
+    let mapping = id_mapping(users);
+    cri::UserNamespace {
+        mode: mode as i32,
+        uids: mapping.clone(),
+        gids: mapping,
+    }
+}
+
+/// One mapping, from 0 on; none for a pod whose users are the node's.
+fn id_mapping(users: Option<UserRange>) -> Vec<cri::IdMapping> {
+    let mapping = users.map(|range| cri::IdMapping {
+        host_id: range.host_id,
+        container_id: 0,
+        length: range.length,
+    });
+    mapping.into_iter().collect()
 }
 
 /// What a `resolv.conf` says, in CRI's fields: the runtime writes the file anew from them.
@@ -156,6 +182,13 @@ pub fn container_config(
     };
     let mut mounts: Vec<_> = mounts.into_iter().filter(is_free).collect();
     mounts.extend(own.iter().cloned());
+    // What belongs to the node's users has to belong to the pod's, where the pod sees it. Upstream:
+    // `kuberuntime_container_linux.go: applyPlatformSpecificContainerConfig`.
+    let mapping = id_mapping(sandbox.users);
+    for mount in &mut mounts {
+        mount.uid_mappings.clone_from(&mapping);
+        mount.gid_mappings.clone_from(&mapping);
+    }
     let envs = config.env.iter().map(|(key, value)| cri::KeyValue {
         key: key.clone(),
         value: value.clone(),
@@ -198,7 +231,7 @@ fn security(
     let number = |value: u32| cri::Int64Value {
         value: value.into(),
     };
-    let paths = |paths: &[&str]| match security.privileged {
+    let paths = |paths: &[&str]| match security.privileged || security.unmasked_proc {
         true => Vec::new(),
         false => paths.iter().map(|path| (*path).to_owned()).collect(),
     };
@@ -314,15 +347,30 @@ fn user(user: cri::LinuxContainerUser) -> ContainerUser {
     }
 }
 
-/// What a runtime says that it can do.
+/// What a runtime says that it can do for pods without a class.
 pub fn features(reply: &cri::StatusResponse) -> Features {
     let of_handlers = reply.runtime_handlers.iter();
     let mut default = of_handlers.filter(|handler| handler.name.is_empty());
-    let of_default = default.next().and_then(|handler| handler.features.as_ref());
-    let features = reply.features.as_ref();
+    features_of(reply, default.next())
+}
+
+/// The handlers that a runtime has. One that is too old to tell has none.
+pub fn handlers(reply: &cri::StatusResponse) -> Vec<Handler> {
+    let handlers = reply.runtime_handlers.iter();
+    let handlers = handlers.map(|handler| Handler {
+        name: handler.name.clone(),
+        features: features_of(reply, Some(handler)),
+    });
+    handlers.collect()
+}
+
+fn features_of(reply: &cri::StatusResponse, handler: Option<&cri::RuntimeHandler>) -> Features {
+    let own = handler.and_then(|handler| handler.features.as_ref());
+    let shared = reply.features.as_ref();
     Features {
-        supplemental_groups_policy: features.is_some_and(|it| it.supplemental_groups_policy),
-        recursive_read_only_mounts: of_default.is_some_and(|it| it.recursive_read_only_mounts),
+        supplemental_groups_policy: shared.is_some_and(|it| it.supplemental_groups_policy),
+        recursive_read_only_mounts: own.is_some_and(|it| it.recursive_read_only_mounts),
+        user_namespaces: own.is_some_and(|it| it.user_namespaces),
     }
 }
 
@@ -394,6 +442,73 @@ mod tests {
         assert_eq!(of(Some(100), None), (102, 0));
         assert_eq!(of(None, Some(500)), (512, 50_000));
         assert_eq!(of(Some(1), Some(1)), (2, 1000));
+    }
+
+    #[test]
+    fn a_pod_s_own_users_are_told_to_sandbox_containers_and_mounts() {
+        let users = UserRange {
+            host_id: 131_072,
+            length: 65_536,
+        };
+        let own = SandboxConfig {
+            users: Some(users),
+            ..SandboxConfig::default()
+        };
+        let mapping = vec![cri::IdMapping {
+            host_id: 131_072,
+            container_id: 0,
+            length: 65_536,
+        }];
+        let expected = cri::UserNamespace {
+            mode: cri::NamespaceMode::Pod as i32,
+            uids: mapping.clone(),
+            gids: mapping.clone(),
+        };
+        let options = namespaces(&own, None).userns_options;
+        assert_eq!(options, Some(expected.clone()));
+        let hosts = read_only_mount(Path::new("/etc/hosts"));
+        let mut config = ContainerConfig::default();
+        config.security.unmasked_proc = true;
+        let container = container_config(&config, &own, vec![hosts.clone()]);
+        assert_eq!(container.mounts[0].uid_mappings, mapping);
+        assert_eq!(container.mounts[0].gid_mappings, mapping);
+        let security = container.linux.unwrap().security_context.unwrap();
+        let options = security.namespace_options.unwrap();
+        assert_eq!(options.userns_options, Some(expected));
+        let none: [String; 0] = [];
+        assert_eq!(security.masked_paths, none);
+        assert_eq!(security.readonly_paths, none);
+
+        let shared = SandboxConfig::default();
+        let options = namespaces(&shared, None).userns_options.unwrap();
+        assert_eq!(options.mode, cri::NamespaceMode::Node as i32);
+        assert!(options.uids.is_empty());
+        let config = ContainerConfig::default();
+        let container = container_config(&config, &shared, vec![hosts]);
+        assert!(container.mounts[0].uid_mappings.is_empty());
+        let security = container.linux.unwrap().security_context.unwrap();
+        assert_eq!(security.masked_paths, MASKED_PATHS);
+    }
+
+    #[test]
+    fn a_handler_can_do_what_the_runtime_says() {
+        let handler = |name: &str, user_namespaces| cri::RuntimeHandler {
+            name: name.to_owned(),
+            features: Some(cri::RuntimeHandlerFeatures {
+                recursive_read_only_mounts: true,
+                user_namespaces,
+            }),
+        };
+        let reply = cri::StatusResponse {
+            runtime_handlers: vec![handler("", false), handler("runc", true)],
+            ..cri::StatusResponse::default()
+        };
+        let told: Vec<(String, bool)> = handlers(&reply)
+            .into_iter()
+            .map(|handler| (handler.name, handler.features.user_namespaces))
+            .collect();
+        assert_eq!(told, [(String::new(), false), ("runc".to_owned(), true)]);
+        assert!(handlers(&cri::StatusResponse::default()).is_empty());
     }
 
     #[test]

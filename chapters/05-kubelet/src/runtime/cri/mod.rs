@@ -22,7 +22,7 @@
 //! Where to read on: [`grpc::client`] is what a call is, [`convert`] what is said, [`streaming`] what does
 //! not fit in a call, [`import`] how the workshop's own images get there.
 //!
-//! Left out: `GetContainerEvents` (containerd 1.6 has none), user namespaces, images pulled by a
+//! Left out: `GetContainerEvents` (containerd 1.6 has none), images pulled by a
 //! runtime handler.
 //!
 //! Upstream: `pkg/kubelet/kuberuntime`, `staging/src/k8s.io/cri-client`.
@@ -54,9 +54,9 @@ use self::relist::Relist;
 use super::images::ImageStore;
 use super::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use super::{
-    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features, Image,
-    ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent, Sandbox,
-    SandboxConfig, SandboxState,
+    Container, ContainerConfig, ContainerRuntime, Duplex, ExecOutput, ExecRequest, Features,
+    Handler, Image, ProcessStreams, PullAuth, Resources, Result, RuntimeError, RuntimeEvent,
+    Sandbox, SandboxConfig, SandboxState,
 };
 use grpc::client::{Client, Code, Rpc, Status};
 
@@ -290,11 +290,10 @@ impl ContainerRuntime for CriRuntime {
         }
     }
 
-    async fn runtime_handlers(&self) -> Result<Vec<String>> {
+    async fn runtime_handlers(&self) -> Result<Vec<Handler>> {
         let request = cri::StatusRequest {};
         let reply = self.client.call(&request, LIST_DEADLINE).await;
-        let handlers = reply.map_err(other)?.runtime_handlers.into_iter();
-        Ok(handlers.map(|handler| handler.name).collect())
+        Ok(convert::handlers(&reply.map_err(other)?))
     }
 
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<()> {

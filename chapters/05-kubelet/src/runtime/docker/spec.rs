@@ -161,6 +161,8 @@ pub fn container(
                 .collect(),
         ),
         security_opt: Some(security_options(security, seccomp)),
+        masked_paths: masks(security),
+        readonly_paths: masks(security),
         log_config: Some(log_config()),
         restart_policy: Some(never()),
         ..HostConfig::default()
@@ -189,6 +191,11 @@ pub fn container(
         host_config: Some(host_config),
         ..ContainerCreateBody::default()
     }
+}
+
+/// What is hidden or read-only of `/proc` and `/sys`: left out, it is the engine's own lists.
+fn masks(security: &Security) -> Option<Vec<String>> {
+    security.unmasked_proc.then(Vec::new)
 }
 
 /// The kubelet decides what is started again.
@@ -372,6 +379,19 @@ mod tests {
         };
         let options = security_options(&security, None);
         assert_eq!(options, ["seccomp=unconfined", "apparmor=web"]);
+    }
+
+    #[test]
+    fn a_proc_without_masks_is_asked_for_with_empty_lists() {
+        let made = |unmasked_proc| {
+            let security = Security {
+                unmasked_proc,
+                ..Security::default()
+            };
+            masks(&security)
+        };
+        assert_eq!(made(false), None, "the engine's own lists");
+        assert_eq!(made(true), Some(Vec::new()));
     }
 
     #[test]

@@ -88,7 +88,8 @@ async fn a_handler_that_nobody_is() {
     for runtime in [usual, other] {
         assert!(runtime.list_pod_sandboxes(None).await.unwrap().is_empty());
     }
-    let names = handlers.runtime_handlers().await.unwrap();
+    let told = handlers.runtime_handlers().await.unwrap();
+    let names: Vec<String> = told.into_iter().map(|handler| handler.name).collect();
     assert_eq!(names, ["", "sandbox", "docker"]);
 }
 

@@ -32,8 +32,9 @@
 //!
 //! # What is left out
 //!
-//! AppArmor profiles, IPv6, checkpoints, and mapping each pod to users of its own (`hostUsers: false`,
-//! and with it `procMount: Unmasked`). Where no control group can be written (an ordinary user
+//! AppArmor profiles, IPv6, and checkpoints. Pods have users of their own (`hostUsers: false`, and
+//! with it `procMount: Unmasked`) only where the kubelet is the node's root and the kernel maps
+//! mounts (Linux 6.3). Where no control group can be written (an ordinary user
 //! to whom none was delegated) memory and CPU are not limited, and a log line says so; see
 //! [`cgroups`].
 //! Upstream: containerd `internal/cri`, runc `libcontainer`.

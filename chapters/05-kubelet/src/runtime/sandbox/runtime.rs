@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use super::SandboxRuntimeConfig;
 use super::cgroups::Cgroups;
 use super::node_network::{PodCidr, set_up_bridge};
 use super::pods::Pods;
 use super::users::IdMap;
+use super::{SandboxRuntimeConfig, shim};
 use crate::runtime::images::{ImageStore, Puller};
 use crate::runtime::usage::{ContainerUsage, DiskUsage, NetworkUsage};
 use crate::runtime::{
@@ -38,6 +38,8 @@ pub struct SandboxRuntime {
     uid_map: IdMap,
     gid_map: IdMap,
     cgroups: Option<Cgroups>,
+    /// Whether pods can have users of their own.
+    user_namespaces: bool,
 }
 
 impl SandboxRuntime {
@@ -83,9 +85,36 @@ impl SandboxRuntime {
             uid_map,
             gid_map,
             cgroups: cgroups.ok(),
+            user_namespaces,
         };
         runtime.remove_stale_cgroups();
         Ok(runtime)
+    }
+}
+
+/// Whether pods can have users of their own, found out by a helper that tries it.
+async fn has_user_namespaces(config: &SandboxRuntimeConfig, root: &Path) -> bool {
+    let mut command = config.helper_command();
+    command
+        .arg(shim::USERS_ARG)
+        .arg(root)
+        .arg(&config.image_store);
+    let node = &config.node_name;
+    match command.output().await {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr);
+            tracing::info!(
+                node,
+                why = why.trim(),
+                "pods cannot have users of their own"
+            );
+            false
+        }
+        Err(error) => {
+            tracing::warn!(node, %error, "cannot tell whether pods can have users of their own");
+            false
+        }
     }
 }
 
@@ -99,6 +128,7 @@ impl ContainerRuntime for SandboxRuntime {
         Features {
             supplemental_groups_policy: true,
             recursive_read_only_mounts: true,
+            user_namespaces: self.user_namespaces,
         }
     }
 

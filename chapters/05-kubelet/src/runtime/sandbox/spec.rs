@@ -35,6 +35,9 @@ pub struct ContainerSpec {
     pub capabilities: u64,
     /// All capabilities, all devices, nothing masked.
     pub privileged: bool,
+    /// Nothing masked.
+    #[serde(default)]
+    pub unmasked_proc: bool,
     /// It cannot gain privileges by `exec`.
     pub no_new_privileges: bool,
     /// Give it a terminal.
@@ -125,6 +128,9 @@ pub fn container_spec(
         return Err(RuntimeError::Create(why.to_owned()));
     }
     let user = users.resolve(&image.user, security)?;
+    let of_pod = sandbox.users.map(|range| IdMap::of_pod(range.length));
+    let uid_map = of_pod.as_ref().unwrap_or(uid_map);
+    let gid_map = of_pod.as_ref().unwrap_or(gid_map);
     uid_map.check(user.uid, "user")?;
     gid_map.check(user.gid, "group")?;
     let capabilities = capabilities(security)?;
@@ -154,6 +160,7 @@ pub fn container_spec(
             .collect(),
         capabilities,
         privileged: security.privileged,
+        unmasked_proc: security.unmasked_proc,
         no_new_privileges: security.no_new_privileges,
         tty: config.tty,
         stdin: config.stdin,

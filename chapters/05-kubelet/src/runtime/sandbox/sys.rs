@@ -142,6 +142,19 @@ pub fn set_filter(program: &Program) -> io::Result<()> {
     }
 }
 
+/// Has this process make files as that user and group, who may do what it may itself.
+pub fn set_file_owner(uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+    }
+    // A user who is not root loses what root may do with files.
+    let mut held = rustix::thread::capabilities(None)?;
+    held.effective = held.permitted;
+    Ok(rustix::thread::set_capabilities(None, held)?)
+}
+
 /// Makes a mount read-only, with all that is mounted below it if asked.
 pub fn set_mount_read_only(mount: impl AsFd, recursive: bool) -> io::Result<()> {
     set_mount(mount, libc::MOUNT_ATTR_RDONLY, 0, recursive)
@@ -158,6 +171,20 @@ pub fn set_mount_private(mount: impl AsFd) -> io::Result<()> {
     set_mount(mount, 0, libc::MS_PRIVATE, true)
 }
 
+/// Makes a mount, which nobody has used yet, show its files as those of a user namespace. Not what
+/// is mounted below it: that may be of a kind that cannot.
+pub fn set_mount_users(mount: impl AsFd, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let userns_fd = u64::try_from(namespace.as_raw_fd());
+    let userns_fd = userns_fd.map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd,
+    };
+    mount_setattr(mount, &attributes, false)
+}
+
 fn set_mount(mount: impl AsFd, attr_set: u64, propagation: u64, recursive: bool) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set,
@@ -165,6 +192,14 @@ fn set_mount(mount: impl AsFd, attr_set: u64, propagation: u64, recursive: bool)
         propagation,
         userns_fd: 0,
     };
+    mount_setattr(mount, &attributes, recursive)
+}
+
+fn mount_setattr(
+    mount: impl AsFd,
+    attributes: &libc::mount_attr,
+    recursive: bool,
+) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a constant, and the kernel reads as many bytes of `attributes` as it is
     // told there are.
@@ -174,7 +209,7 @@ fn set_mount(mount: impl AsFd, attr_set: u64, propagation: u64, recursive: bool)
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attributes,
+            std::ptr::from_ref(attributes),
             size_of::<libc::mount_attr>(),
         )
     };

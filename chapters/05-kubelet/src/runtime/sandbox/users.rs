@@ -137,9 +137,14 @@ impl ImageUsers {
     }
 }
 
-/// The users or groups that exist in a user namespace: ranges of first and count.
+/// The users or groups that exist in a user namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdMap(Vec<(u32, u32)>);
+pub struct IdMap {
+    /// Ranges: first and count.
+    ranges: Vec<(u32, u32)>,
+    /// What to do about a number that is missing.
+    advice: &'static str,
+}
 
 impl IdMap {
     /// Reads the text of `/proc/self/uid_map` or `gid_map`.
@@ -149,12 +154,25 @@ impl IdMap {
             let first = fields.next()?.parse().ok()?;
             Some((first, fields.nth(1)?.parse().ok()?))
         };
-        IdMap(text.lines().filter_map(range).collect())
+        IdMap {
+            ranges: text.lines().filter_map(range).collect(),
+            advice: "give the user who runs the cluster a range in /etc/subuid and /etc/subgid \
+                     (with newuidmap installed) and start it again, or set \
+                     securityContext.runAsUser to 0",
+        }
+    }
+
+    /// Those of a pod with users of its own: as many, from 0 on.
+    pub fn of_pod(length: u32) -> Self {
+        IdMap {
+            ranges: vec![(0, length)],
+            advice: "a pod with hostUsers: false has those below 65536",
+        }
     }
 
     /// Whether the number exists here.
     pub fn contains(&self, id: u32) -> bool {
-        self.0
+        self.ranges
             .iter()
             .any(|(first, count)| id.checked_sub(*first).is_some_and(|n| n < *count))
     }
@@ -166,9 +184,8 @@ impl IdMap {
             return Ok(());
         }
         Err(RuntimeError::Create(format!(
-            "{kind} {id} does not exist in this user namespace: give the user who runs the \
-             cluster a range in /etc/subuid and /etc/subgid (with newuidmap installed) and start \
-             it again, or set securityContext.runAsUser to 0"
+            "{kind} {id} does not exist in this user namespace: {}",
+            self.advice
         )))
     }
 }

@@ -2,7 +2,7 @@
 
 use prost::{Enumeration, Message};
 
-use super::namespaces::{NamespaceOption, SecurityProfile};
+use super::namespaces::{IdMapping, NamespaceOption, SecurityProfile};
 use super::{Int64Value, Map};
 
 #[derive(Clone, PartialEq, Message)]
@@ -37,6 +37,10 @@ pub struct Mount {
     pub readonly: bool,
     #[prost(enumeration = "MountPropagation", tag = "5")]
     pub propagation: i32,
+    #[prost(message, repeated, tag = "6")]
+    pub uid_mappings: Vec<IdMapping>,
+    #[prost(message, repeated, tag = "7")]
+    pub gid_mappings: Vec<IdMapping>,
     #[prost(bool, tag = "8")]
     pub recursive_read_only: bool,
 }

@@ -128,17 +128,8 @@ impl SandboxRuntime {
         let failed = |error: io::Error| RuntimeError::Other(format!("starting the shim: {error}"));
         let listener = listen_in(&dir).map_err(failed)?;
         let errors = std::fs::File::create(dir.join(shim::ERRORS_FILE)).map_err(failed)?;
-        let program = self
-            .config
-            .helper
-            .clone()
-            .unwrap_or_else(|| "/proc/self/exe".into());
-        let mut command = tokio::process::Command::new(program);
-        command
-            .arg0("workshop-shim")
-            .arg(shim::HELPER_ARG)
-            .env_clear()
-            .current_dir(&dir);
+        let mut command = self.config.helper_command();
+        command.current_dir(&dir);
         command.stdin(listener).stdout(Stdio::null()).stderr(errors);
         let status = command
             .spawn()

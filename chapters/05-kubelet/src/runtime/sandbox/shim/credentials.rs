@@ -5,16 +5,25 @@
 
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
-    set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid,
+    CapabilitySet, CapabilitySets, UnshareFlags, remove_capability_from_bounding_set,
+    set_capabilities, set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid,
 };
 
 use super::super::spec::ContainerSpec;
 use super::super::sys;
 use super::rootfs::{SetupResult, doing};
+use super::users::Users;
 
-/// Takes from this process what the container may not have, and makes it the container's user.
-pub fn assume(spec: &ContainerSpec) -> SetupResult<()> {
+/// Takes from this process what the container may not have, and makes it the container's user: of
+/// the pod's own users, if it has some.
+pub fn assume(spec: &ContainerSpec, users: Option<Users<'_>>, is_first: bool) -> SetupResult<()> {
+    if let Some(users) = users {
+        users.enter()?;
+        if is_first {
+            // The mounts that the node's root made, copied for the pod's to rule over.
+            sys::unshare(UnshareFlags::NEWNS).map_err(doing("copying the container's mounts"))?;
+        }
+    }
     let allowed = CapabilitySet::from_bits_truncate(spec.capabilities);
     for capability in CapabilitySet::all().difference(allowed) {
         // An older kernel does not know the newest ones.

@@ -16,6 +16,8 @@
 //! below it: whatever kills the shim, the kernel kills all that runs in the pod. With
 //! `shareProcessNamespace` the containers are in the shim's own namespace, where it reaps what
 //! they leave, as upstream's `pause` does.
+//!
+//! A pod with users of its own has one namespace more: see [`users`].
 
 mod credentials;
 pub(in crate::runtime) mod log;
@@ -24,10 +26,12 @@ mod process;
 mod propagation;
 mod rootfs;
 mod supervisor;
+mod users;
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::thread::UnshareFlags;
@@ -35,6 +39,7 @@ use rustix::thread::UnshareFlags;
 use super::record::{SANDBOX_FILE, SandboxRecord, read_json};
 use super::sys;
 use crate::decide::sysctls;
+use crate::runtime::UserRange;
 pub use network::{connect, hardware_address};
 use rootfs::{SetupResult, doing};
 use supervisor::Supervisor;
@@ -47,10 +52,23 @@ pub const PID_FILE: &str = "shim.pid";
 /// What the shim had to say, in the pod's folder.
 pub const ERRORS_FILE: &str = "shim.log";
 
+/// Second argument of a helper that only finds out whether pods can have users of their own. The
+/// folders that are to be mapped follow.
+pub const USERS_ARG: &str = "users";
+
 /// Runs a shim. Its working directory is the pod's folder, its stdin the socket it listens on,
 /// its stderr a file in the pod's folder.
 pub fn main() -> ExitCode {
-    match run() {
+    let mut arguments = std::env::args_os().skip(2);
+    let done = match arguments.next() {
+        Some(what) if what == USERS_ARG => {
+            let folders: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
+            let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+            users::probe(&folders)
+        }
+        _ => run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");
@@ -81,6 +99,15 @@ fn run() -> SetupResult<()> {
     if config.host_network {
         namespaces.remove(UnshareFlags::NEWUTS);
     }
+    let users = match config.users {
+        Some(range) => {
+            // The shim and what it starts are the node's first, so their numbers are, too.
+            let own = namespaces.difference(UnshareFlags::NEWPID);
+            namespaces = namespaces.intersection(UnshareFlags::NEWPID);
+            Some(users::unshare(range, own)?)
+        }
+        None => None,
+    };
     sys::unshare(namespaces).map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::PermissionDenied => {
@@ -95,7 +122,7 @@ fn run() -> SetupResult<()> {
         Some(pid) => std::fs::write(PID_FILE, pid.as_raw_nonzero().to_string())
             .map_err(doing(format!("writing {PID_FILE}"))),
         None => {
-            let code = match hold_pod(record, listener, node) {
+            let code = match hold_pod(record, listener, node, users) {
                 Ok(()) => 0,
                 Err(message) => {
                     eprintln!("{message}");
@@ -112,8 +139,11 @@ fn hold_pod(
     record: SandboxRecord,
     listener: OwnedFd,
     node: Option<netlink::Netlink>,
+    users: Option<OwnedFd>,
 ) -> SetupResult<()> {
-    let mut supervisor = Supervisor::new(listener).map_err(doing("starting the supervisor"))?;
+    let users = users.zip(record.config.users);
+    let mut supervisor =
+        Supervisor::new(listener, users).map_err(doing("starting the supervisor"))?;
     let ready = prepare(&record, node);
     if let Err(message) = &ready {
         eprintln!("{message}");
@@ -137,19 +167,22 @@ fn prepare(record: &SandboxRecord, node: Option<netlink::Netlink>) -> SetupResul
         let path = format!("/proc/sys/{}", sysctls::path(name));
         std::fs::write(&path, value).map_err(doing(format!("setting sysctl {name}")))?;
     }
-    mount_shm().map_err(doing("mounting the pod's /dev/shm"))
+    mount_shm(config.users).map_err(doing("mounting the pod's /dev/shm"))
 }
 
 /// The pod's `/dev/shm`, which its containers share. In the node's mount namespace, as
 /// containerd's is, since the containers are started from there.
-fn mount_shm() -> rustix::io::Result<()> {
+fn mount_shm(users: Option<UserRange>) -> rustix::io::Result<()> {
     use rustix::mount::{MountFlags, mount};
     match rustix::fs::mkdir("shm", 0o1777.into()) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error),
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("shm", "shm", "tmpfs", flags, c"mode=1777,size=65536k")
+    let root = users.map_or(0, |range| range.host_id);
+    let options = format!("mode=1777,size=65536k,uid={root},gid={root}");
+    let options = CString::new(options).map_err(|_| rustix::io::Errno::INVAL)?;
+    mount("shm", "shm", "tmpfs", flags, options.as_c_str())
 }
 
 /// This process's namespace for processes.

@@ -30,6 +30,7 @@ use super::super::spec::{ContainerSpec, DEFAULT_PATH};
 use super::super::sys;
 use super::credentials;
 use super::rootfs::{self, Folders, SetupResult, doing};
+use super::users::Users;
 
 /// A process that runs, and our ends of its streams.
 #[derive(Debug)]
@@ -56,8 +57,44 @@ enum Word {
 /// The child's three streams, or none for a terminal of its own.
 type Stdio<'a> = Option<[BorrowedFd<'a>; 3]>;
 
+/// What the child becomes.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<'a> {
+    /// The container it is of.
+    pub spec: &'a ContainerSpec,
+    /// Program and arguments.
+    pub argv: &'a [String],
+    /// Its streams.
+    pub stdio: Stdio<'a>,
+    /// The pod's own users, if it has some.
+    pub users: Option<Users<'a>>,
+    /// It is the container's first process, in a mount namespace that nobody else is in yet.
+    pub is_first: bool,
+}
+
+/// Who the program runs as, in the node's numbers.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    uid: Uid,
+    gid: Gid,
+}
+
+impl Owner {
+    fn of(spec: &ContainerSpec, users: Option<Users<'_>>) -> Owner {
+        let on_node = |id: u32| users.map_or(id, |users| users.on_node(id));
+        Owner {
+            uid: Uid::from_raw(on_node(spec.uid)),
+            gid: Gid::from_raw(on_node(spec.gid)),
+        }
+    }
+}
+
 /// Starts a container's first process.
-pub fn start(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<Spawned> {
+pub fn start(
+    spec: &ContainerSpec,
+    folders: Folders<'_>,
+    users: Option<Users<'_>>,
+) -> SetupResult<Spawned> {
     let mut namespaces = UnshareFlags::NEWNS;
     if spec.own_pid_namespace {
         namespaces |= UnshareFlags::NEWPID;
@@ -68,10 +105,17 @@ pub fn start(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<Spawned>
             sys::unshare(UnshareFlags::NEWCGROUP)
                 .map_err(doing("making the control group namespace"))?;
         }
-        rootfs::enter(spec, folders)
+        rootfs::enter(spec, folders, users)
+    };
+    let program = |stdio| Program {
+        spec,
+        argv: &spec.argv,
+        stdio,
+        users,
+        is_first: true,
     };
     if spec.tty {
-        return spawn(namespaces, spec, &spec.argv, None, setup);
+        return spawn(namespaces, &program(None), setup);
     }
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(doing("making a pipe"));
     let (stdin, stdin_end) = if spec.stdin {
@@ -84,27 +128,26 @@ pub fn start(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<Spawned>
     let (stdout_end, stdout) = pipe()?;
     let (stderr_end, stderr) = pipe()?;
     let stdio = Some([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
-    let mut spawned = spawn(namespaces, spec, &spec.argv, stdio, setup)?;
+    let mut spawned = spawn(namespaces, &program(stdio), setup)?;
     spawned.stdin = stdin_end;
     spawned.outputs = Some((stdout_end, stderr_end));
     Ok(spawned)
 }
 
-/// Starts another process in a running container.
+/// Starts another process in the running container of process `first`.
 pub fn exec(
-    spec: &ContainerSpec,
+    program: &Program<'_>,
     first: Pid,
     own_pid_namespace: &OwnedFd,
-    argv: &[String],
-    stdio: Stdio<'_>,
 ) -> SetupResult<Spawned> {
+    let spec = program.spec;
     let target = pidfd_open(first, PidfdFlags::empty()).map_err(doing("container not running"))?;
     if spec.own_pid_namespace {
         // Moves not this process but the children it will have.
         move_into_thread_name_spaces(target.as_fd(), ThreadNameSpaceType::PROCESS_ID)
             .map_err(doing("entering the container's process namespace"))?;
     }
-    let spawned = spawn(UnshareFlags::empty(), spec, argv, stdio, || {
+    let spawned = spawn(UnshareFlags::empty(), program, || {
         let mut namespaces = ThreadNameSpaceType::MOUNT;
         namespaces.set(ThreadNameSpaceType::CONTROL_GROUP, !spec.cgroups.is_empty());
         move_into_thread_name_spaces(target.as_fd(), namespaces)
@@ -120,9 +163,7 @@ pub fn exec(
 
 fn spawn(
     namespaces: UnshareFlags,
-    spec: &ContainerSpec,
-    argv: &[String],
-    stdio: Stdio<'_>,
+    program: &Program<'_>,
     setup: impl FnOnce() -> SetupResult<()>,
 ) -> SetupResult<Spawned> {
     let (channel, far_channel) = socketpair(
@@ -134,7 +175,7 @@ fn spawn(
     .map_err(doing("making a socket pair"))?;
     let Some(pid) = sys::fork(namespaces).map_err(doing("fork"))? else {
         drop(channel);
-        let message = match become_program(spec, argv, stdio, setup, &far_channel) {
+        let message = match become_program(program, setup, &far_channel) {
             Err(message) => message,
             Ok(never) => match never {},
         };
@@ -168,7 +209,7 @@ fn spawn(
 }
 
 /// Waits for a child that is about to end, so that nobody takes its end for a container's.
-fn reap(pid: Pid) {
+pub fn reap(pid: Pid) {
     while let Err(rustix::io::Errno::INTR) =
         rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
     {}
@@ -176,38 +217,40 @@ fn reap(pid: Pid) {
 
 /// In the child: the steps from a copy of the shim to the container's program.
 fn become_program(
-    spec: &ContainerSpec,
-    argv: &[String],
-    stdio: Stdio<'_>,
+    program: &Program<'_>,
     setup: impl FnOnce() -> SetupResult<()>,
     channel: &OwnedFd,
 ) -> SetupResult<Infallible> {
+    let Program {
+        spec, argv, users, ..
+    } = *program;
+    let owner = Owner::of(spec, users);
     setsid().map_err(doing("setsid"))?;
     // While the node's folders are still to be seen.
     cgroups::join(&spec.cgroups).map_err(doing("joining the control groups"))?;
     setup()?;
-    match stdio {
-        Some([stdin, stdout, stderr]) => set_stdio(spec, stdin, stdout, stderr)?,
-        None => open_terminal(spec, channel)?,
+    match program.stdio {
+        Some(streams) => set_stdio(owner, streams)?,
+        None => open_terminal(owner, channel)?,
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
     std::env::set_current_dir(&spec.cwd).map_err(doing(format!(
         "chdir to cwd ({:?}) set in config.json failed",
         spec.cwd
     )))?;
-    credentials::assume(spec)?;
+    credentials::assume(spec, users, program.is_first)?;
     if !spec.own_pid_namespace {
         // Behind the change of user, which clears it. With a namespace of its own the kernel
         // ends the process together with the shim, which is above it.
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("pdeathsig"))?;
     }
     let name = &argv[0];
-    let program = find_program(name, &spec.env)
+    let path = find_program(name, &spec.env)
         .map_err(|why| format!("unable to start container process: exec: {name:?}: {why}"))?;
     sys::close_on_exec_from(3);
     sys::reset_signals();
     let env = spec.env.iter().filter_map(|entry| entry.split_once('='));
-    let error = std::process::Command::new(&program)
+    let error = std::process::Command::new(&path)
         .arg0(name)
         .args(&argv[1..])
         .env_clear()
@@ -215,34 +258,25 @@ fn become_program(
         .exec();
     Err(format!(
         "unable to start container process: exec {}: {}",
-        program.display(),
+        path.display(),
         text(&error)
     ))
 }
 
-fn set_stdio(
-    spec: &ContainerSpec,
-    stdin: BorrowedFd<'_>,
-    stdout: BorrowedFd<'_>,
-    stderr: BorrowedFd<'_>,
-) -> SetupResult<()> {
-    for fd in [stdin, stdout, stderr] {
+fn set_stdio(owner: Owner, streams: [BorrowedFd<'_>; 3]) -> SetupResult<()> {
+    for fd in streams {
         let stat = rustix::fs::fstat(fd).map_err(doing("fstat"))?;
-        if spec.uid != 0 && rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo() {
+        if !owner.uid.is_root() && rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo() {
             // So that the program may open `/dev/stdout`, which opens the pipe anew.
-            let _ = fchown(
-                fd,
-                Some(Uid::from_raw(spec.uid)),
-                Some(Gid::from_raw(spec.gid)),
-            );
+            let _ = fchown(fd, Some(owner.uid), Some(owner.gid));
         }
     }
-    sys::set_stdio([stdin, stdout, stderr]).map_err(doing("taking the streams"))
+    sys::set_stdio(streams).map_err(doing("taking the streams"))
 }
 
 /// Opens a terminal of the container's own `/dev/pts`, takes it as the controlling one, and sends
 /// the far side to the shim.
-fn open_terminal(spec: &ContainerSpec, channel: &OwnedFd) -> SetupResult<()> {
+fn open_terminal(owner: Owner, channel: &OwnedFd) -> SetupResult<()> {
     let steps = || -> io::Result<()> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let ours = open("/dev/pts/ptmx", flags, Mode::empty())?;
@@ -251,8 +285,8 @@ fn open_terminal(spec: &ContainerSpec, channel: &OwnedFd) -> SetupResult<()> {
         let theirs = ioctl_tiocgptpeer(&ours, flags)?;
         send(channel, &Word::Terminal, &[ours.as_fd()])?;
         ioctl_tiocsctty(&theirs)?;
-        if spec.uid != 0 {
-            let _ = fchown(&theirs, Some(Uid::from_raw(spec.uid)), None);
+        if !owner.uid.is_root() {
+            let _ = fchown(&theirs, Some(owner.uid), None);
         }
         sys::set_stdio([theirs.as_fd(); 3])
     };

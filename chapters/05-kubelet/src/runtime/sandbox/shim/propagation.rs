@@ -27,8 +27,11 @@ use rustix::mount::mount_bind_recursive;
 use super::rootfs::{SetupResult, doing, through};
 use crate::runtime::{Mount, Propagation};
 
-/// Mounts what the node has there, as its peer.
-pub fn place(mount: &Mount, target: &OwnedFd) -> SetupResult<()> {
+/// Whether what is mounted there later can be heard of.
+///
+/// # Errors
+/// When it cannot, in runc's and containerd's words.
+pub fn check(mount: &Mount) -> SetupResult<()> {
     let path = &mount.host_path;
     let found = found(path)?;
     if mount.propagation == Propagation::Bidirectional {
@@ -38,6 +41,12 @@ pub fn place(mount: &Mount, target: &OwnedFd) -> SetupResult<()> {
     } else if !found.is_shared && !found.is_slave {
         return Err(found.is_not(path, "shared or slave"));
     }
+    Ok(())
+}
+
+/// Mounts what the node has there, as its peer.
+pub fn place(mount: &Mount, target: &OwnedFd) -> SetupResult<()> {
+    let path = &mount.host_path;
     mount_bind_recursive(path, through(target))
         .map_err(doing(format!("copying the mounts of {}", path.display())))
 }

@@ -10,6 +10,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -25,6 +26,7 @@ use rustix::process::{fchdir, pivot_root};
 use super::super::spec::{ContainerSpec, RootSpec};
 use super::super::sys;
 use super::propagation;
+use super::users::Users;
 use crate::runtime::{Mount, Propagation};
 
 /// What failed, and why.
@@ -73,21 +75,27 @@ pub struct Folders<'a> {
 }
 
 /// Builds the container's root and makes it `/`. The caller is in a mount namespace of its own.
-pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
+/// `users` are the pod's own: what belongs to the node's users is shown as theirs.
+pub fn enter(
+    spec: &ContainerSpec,
+    folders: Folders<'_>,
+    users: Option<Users<'_>>,
+) -> SetupResult<()> {
     let place = folders.sandbox.join("shm");
     let shm = copy(&place).map_err(doing("copying /dev/shm"))?;
     // What is mounted there from here on stays in this namespace (see `propagation`).
     mount_change(&place, MountPropagationFlags::PRIVATE)
         .map_err(doing("making the root's place private"))?;
     let root = Root {
-        fd: mount_overlay(&spec.root, folders.container, &place)?,
+        fd: mount_overlay(&spec.root, folders.container, &place, users)?,
+        users,
     };
     root.mount_system(spec.privileged)?;
     let target = root.mount_point(Path::new("/dev/shm"), true)?;
     put(&shm, &target).map_err(doing("/dev/shm"))?;
     root.mount_cgroups(spec)?;
     for path in &spec.root.host_paths {
-        root.bind(path, path, true)?;
+        root.bind_files(path, path, true)?;
     }
     for (name, path) in [
         ("hosts", "/etc/hosts"),
@@ -99,7 +107,7 @@ pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
             .iter()
             .any(|mount| mount.container_path == Path::new(path))
         {
-            root.bind(
+            root.bind_files(
                 &folders.sandbox.join("etc").join(name),
                 Path::new(path),
                 false,
@@ -109,7 +117,7 @@ pub fn enter(spec: &ContainerSpec, folders: Folders<'_>) -> SetupResult<()> {
     for mount in &spec.mounts {
         root.place(mount)?;
     }
-    if !spec.privileged {
+    if !spec.privileged && !spec.unmasked_proc {
         root.mask()?;
     }
     // While the root can still be written.
@@ -127,11 +135,25 @@ fn open_path(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Mounts the image's layers with the container's own on top; returns the mount's root.
-fn mount_overlay(root: &RootSpec, container: &Path, target: &Path) -> SetupResult<OwnedFd> {
-    for dir in ["upper", "work"] {
-        create_dir(&container.join(dir)).map_err(doing(format!("making {dir}")))?;
-    }
+fn mount_overlay(
+    root: &RootSpec,
+    container: &Path,
+    target: &Path,
+    users: Option<Users<'_>>,
+) -> SetupResult<OwnedFd> {
+    create_writable(container, users)?;
     let upper = open_path(container).map_err(doing("opening the container's folder"))?;
+    let layers = match users {
+        None => root.layers_dir.as_path(),
+        Some(users) => {
+            // Where the root will be, and below it: what an overlay is made of has to have a place.
+            let place = open_path(target).map_err(doing("opening the root's place"))?;
+            show_layers(&root.layers_dir, &place, users)
+                .map_err(doing("mapping the image's files to the pod's users"))?;
+            target
+        }
+    };
+    rustix::process::chdir(layers).map_err(doing("opening the image's layers"))?;
     match overlay(root, &upper, target) {
         Ok(()) => {}
         // The node's folder is on a file system that cannot be a writable layer, such as another
@@ -139,9 +161,7 @@ fn mount_overlay(root: &RootSpec, container: &Path, target: &Path) -> SetupResul
         Err(Errno::INVAL | Errno::OPNOTSUPP) => {
             mount_fs("tmpfs", target, MountFlags::NODEV, "mode=0755")
                 .map_err(doing("mounting a tmpfs for the writable layer"))?;
-            for dir in ["upper", "work"] {
-                create_dir(&target.join(dir)).map_err(doing(format!("making {dir}")))?;
-            }
+            create_writable(target, users)?;
             let upper = open_path(target).map_err(doing("opening the writable layer"))?;
             overlay(root, &upper, target).map_err(doing("mounting the root overlay"))?;
         }
@@ -150,10 +170,29 @@ fn mount_overlay(root: &RootSpec, container: &Path, target: &Path) -> SetupResul
     open_path(target).map_err(doing("opening the root"))
 }
 
+/// The folders of a writable layer. It begins empty, so the pod's root can own it on disk, too.
+fn create_writable(folder: &Path, users: Option<Users<'_>>) -> SetupResult<()> {
+    for dir in ["upper", "work"] {
+        let path = folder.join(dir);
+        create_dir(&path).map_err(doing(format!("making {dir}")))?;
+        if let Some(users) = users {
+            let root = Some(users.on_node(0));
+            chown(&path, root, root).map_err(doing(format!("giving {dir} to the pod")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Mounts the image's layers on `place`, as the pod's users see them.
+fn show_layers(layers: &Path, place: &OwnedFd, users: Users<'_>) -> io::Result<()> {
+    let tree = copy(layers)?;
+    users.map(&tree)?;
+    put(&tree, place)
+}
+
 /// A mount's options may have 4095 bytes, and no `:` or `,` in a path: the lower layers are named
-/// relative to their folder, and the upper one through an open descriptor.
+/// relative to this process's folder, and the upper one through an open descriptor.
 fn overlay(root: &RootSpec, upper: &OwnedFd, target: &Path) -> rustix::io::Result<()> {
-    rustix::process::chdir(&root.layers_dir)?;
     let fd = upper.as_raw_fd();
     let options = format!(
         "lowerdir={},upperdir=/proc/self/fd/{fd}/upper,workdir=/proc/self/fd/{fd}/work,userxattr",
@@ -175,11 +214,12 @@ fn create_dir(path: &Path) -> io::Result<()> {
 }
 
 /// The root of a container that is being built.
-struct Root {
+struct Root<'a> {
     fd: OwnedFd,
+    users: Option<Users<'a>>,
 }
 
-impl Root {
+impl Root<'_> {
     fn mount_system(&self, privileged: bool) -> SetupResult<()> {
         let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         if self.mount_at("proc", "/proc", quiet, "").is_err() {
@@ -199,7 +239,9 @@ impl Root {
             return self.bind(Path::new("/dev"), Path::new("/dev"), false);
         }
         let flags = MountFlags::NOSUID | MountFlags::STRICTATIME;
-        self.mount_at("tmpfs", "/dev", flags, "mode=755,size=65536k")
+        let root = self.on_node(0);
+        let options = format!("mode=755,size=65536k,uid={root},gid={root}");
+        self.mount_at("tmpfs", "/dev", flags, &options)
             .map_err(doing("/dev"))?;
         for device in DEVICES {
             let path = PathBuf::from("/dev").join(device);
@@ -218,7 +260,8 @@ impl Root {
         let pts_flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         let pts = "newinstance,ptmxmode=0666,mode=0620";
         // Group 5 is `tty` nearly everywhere, and may not exist in a small user namespace.
-        self.mount_at("devpts", "/dev/pts", pts_flags, &format!("{pts},gid=5"))
+        let tty = self.on_node(5);
+        self.mount_at("devpts", "/dev/pts", pts_flags, &format!("{pts},gid={tty}"))
             .or_else(|_| self.mount_at("devpts", "/dev/pts", pts_flags, pts))
             .map_err(doing("/dev/pts"))?;
         // Message queues are a part of the kernel that may be left out.
@@ -263,14 +306,14 @@ impl Root {
                 mount_fs("tmpfs", &through(&target), flags, "size=0k,nr_inodes=2")
                     .map_err(doing(format!("masking {path}")))?;
             } else {
-                attach(dev_null, &target, false).map_err(doing(format!("masking {path}")))?;
+                attach(dev_null, &target, false, None).map_err(doing(format!("masking {path}")))?;
             }
         }
         for path in READ_ONLY_PATHS {
             let Ok(target) = self.open(path) else {
                 continue;
             };
-            attach(&through(&target), &target, true)
+            attach(&through(&target), &target, true, None)
                 .map_err(doing(format!("making {path} read-only")))?;
         }
         Ok(())
@@ -288,12 +331,33 @@ impl Root {
             .map_err(doing(format!("mounting {kind} on {path}")))
     }
 
-    /// Shows a file or folder of the node, and what is mounted below it, in the container.
+    /// Who that user or group of the container is on the node.
+    fn on_node(&self, id: u32) -> u32 {
+        self.users.map_or(id, |users| users.on_node(id))
+    }
+
+    /// Shows what the kernel has at a path of the node, and what is mounted below it, in the
+    /// container.
     fn bind(&self, source: &Path, path: &Path, read_only: bool) -> SetupResult<()> {
+        self.bind_as(source, path, read_only, None)
+    }
+
+    /// The same for files, which belong to users: to the pod's, if it has its own.
+    fn bind_files(&self, source: &Path, path: &Path, read_only: bool) -> SetupResult<()> {
+        self.bind_as(source, path, read_only, self.users)
+    }
+
+    fn bind_as(
+        &self,
+        source: &Path,
+        path: &Path,
+        read_only: bool,
+        users: Option<Users<'_>>,
+    ) -> SetupResult<()> {
         let what = || format!("mounting {} on {}", source.display(), path.display());
         let is_dir = std::fs::metadata(source).map_err(doing(what()))?.is_dir();
         let target = self.mount_point(path, is_dir)?;
-        attach(source, &target, read_only).map_err(doing(what()))
+        attach(source, &target, read_only, users).map_err(doing(what()))
     }
 
     /// Shows what a pod's mount asks for. Read-only it is by itself, and what is mounted below it
@@ -305,10 +369,19 @@ impl Root {
         let target = self.mount_point(path, is_dir)?;
         let tree = if mount.propagation == Propagation::None {
             let tree = copy(source).map_err(doing(what()))?;
+            map(&tree, mount.read_only, self.users).map_err(doing(what()))?;
             put(&tree, &target).map_err(doing(what()))?;
             tree
         } else {
-            propagation::place(mount, &target)?;
+            propagation::check(mount)?;
+            if let Some(users) = self.users {
+                // Mapped before it has a place, or it would be in use.
+                let tree = clone(source).map_err(doing(what()))?;
+                users.map(&tree).map_err(doing(what()))?;
+                put(&tree, &target).map_err(doing(what()))?;
+            } else {
+                propagation::place(mount, &target)?;
+            }
             self.open(path).map_err(doing(what()))?
         };
         if mount.propagation == Propagation::HostToContainer {
@@ -344,13 +417,17 @@ impl Root {
             return Err(format!("{}: not a path that can be mounted on", what()));
         };
         let parent = self.mount_point(parent, true)?;
-        let made = if is_dir {
-            mkdirat(&parent, name, Mode::from_raw_mode(0o755))
-        } else {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+        let make = || match is_dir {
+            true => mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
+            false => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+            }
         };
-        made.map_err(doing(what()))?;
+        match self.users {
+            Some(users) => users.own(make).map_err(doing(what()))?,
+            None => make().map_err(doing(what()))?,
+        }
         self.open(path).map_err(doing(what()))
     }
 
@@ -375,24 +452,46 @@ impl Root {
 }
 
 /// Mounts a copy of the tree at `source` on what `target` refers to.
-fn attach(source: &Path, target: &OwnedFd, read_only: bool) -> io::Result<()> {
+fn attach(
+    source: &Path,
+    target: &OwnedFd,
+    read_only: bool,
+    users: Option<Users<'_>>,
+) -> io::Result<()> {
     let tree = copy(source)?;
+    map(&tree, read_only, users)?;
     if read_only {
         sys::set_mount_read_only(&tree, true)?;
     }
     put(&tree, target)
 }
 
+/// Shows files as the pod's, if it has users of its own. A file system that cannot do this (an
+/// overlay, as images are) is shown as it is where it cannot be written: its files belong to nobody
+/// then, and are read as others may.
+fn map(tree: &OwnedFd, read_only: bool, users: Option<Users<'_>>) -> io::Result<()> {
+    let Some(users) = users else { return Ok(()) };
+    match users.map(tree) {
+        Err(error) if read_only && error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        mapped => mapped,
+    }
+}
+
 /// A copy of a tree of mounts, in no place yet, that has nothing to do with the tree any more.
 fn copy(source: &Path) -> io::Result<OwnedFd> {
+    let tree = clone(source)?;
+    sys::set_mount_private(&tree)?;
+    Ok(tree)
+}
+
+/// A copy of a tree of mounts, in no place yet: peers of what they are copies of.
+fn clone(source: &Path) -> io::Result<OwnedFd> {
     // Recursive always: the kernel does not let a user namespace take a mount apart from those
     // that cover parts of it.
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(CWD, source, flags)?;
-    sys::set_mount_private(&tree)?;
-    Ok(tree)
+    Ok(open_tree(CWD, source, flags)?)
 }
 
 fn put(tree: &OwnedFd, target: &OwnedFd) -> io::Result<()> {

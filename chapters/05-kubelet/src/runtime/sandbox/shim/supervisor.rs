@@ -23,6 +23,8 @@ use super::super::sys;
 use super::log::LogFile;
 use super::process;
 use super::rootfs::{Folders, SetupResult, doing};
+use super::users::Users;
+use crate::runtime::UserRange;
 use container::Container;
 use streams::{Output, pod_sockets};
 
@@ -63,6 +65,8 @@ pub struct Supervisor {
     listener: OwnedFd,
     signals: OwnedFd,
     own_pid_namespace: OwnedFd,
+    /// The pod's own users, if it has some.
+    users: Option<(OwnedFd, UserRange)>,
     sandbox_dir: PathBuf,
     connections: BTreeMap<u64, Connection>,
     next_connection: u64,
@@ -71,13 +75,15 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Takes over the socket that the kubelet connects to.
-    pub fn new(listener: OwnedFd) -> io::Result<Self> {
+    /// Takes over the socket that the kubelet connects to. `users` are the pod's own: their
+    /// namespace, and who they are on the node.
+    pub fn new(listener: OwnedFd, users: Option<(OwnedFd, UserRange)>) -> io::Result<Self> {
         ioctl_fionbio(&listener, true)?;
         Ok(Supervisor {
             listener,
             signals: sys::child_signals()?,
             own_pid_namespace: super::own_pid_namespace()?,
+            users,
             sandbox_dir: std::env::current_dir()?,
             connections: BTreeMap::new(),
             next_connection: 0,
@@ -261,7 +267,7 @@ impl Supervisor {
         };
         // Before the process, so that a full disk is an error and not a process without a log.
         let log = LogFile::open(&record.spec.log_path).map_err(doing("opening the log"))?;
-        let spawned = process::start(&record.spec, folders)?;
+        let spawned = process::start(&record.spec, folders, self.users())?;
         let mut container = Container {
             dir,
             pid: Some(spawned.pid),
@@ -280,6 +286,13 @@ impl Supervisor {
         container.write_status();
         self.containers.insert(id.to_string(), container);
         Ok(())
+    }
+
+    fn users(&self) -> Option<Users<'_>> {
+        self.users.as_ref().map(|(namespace, range)| Users {
+            namespace: namespace.as_fd(),
+            range: *range,
+        })
     }
 
     /// Takes note of every child that has ended.

@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::super::super::protocol::Reply;
 use super::super::log::Stream;
-use super::super::process;
+use super::super::process::{self, Program};
 use super::{Role, Supervisor};
 
 /// Bytes read from a container at once.
@@ -56,7 +56,16 @@ impl Supervisor {
                 if tty && !spec.env.iter().any(|entry| entry.starts_with("TERM=")) {
                     spec.env.push("TERM=xterm".into());
                 }
-                process::exec(&spec, pid, &self.own_pid_namespace, argv, stdio)
+                {
+                    let program = Program {
+                        spec: &spec,
+                        argv,
+                        stdio,
+                        users: self.users(),
+                        is_first: false,
+                    };
+                    process::exec(&program, pid, &self.own_pid_namespace)
+                }
             }
         };
         match spawned {
