@@ -166,9 +166,15 @@ pub fn set_mount_slave(mount: impl AsFd) -> io::Result<()> {
     set_mount(mount, 0, libc::MS_SLAVE, true)
 }
 
-/// Ends that a mount, and all below it, hears of others and others of it.
-pub fn set_mount_private(mount: impl AsFd) -> io::Result<()> {
-    set_mount(mount, 0, libc::MS_PRIVATE, true)
+/// Ends that a mount, and all below it, hears of others and others of it; makes all of it
+/// read-only if asked.
+pub fn set_mount_private(mount: impl AsFd, read_only: bool) -> io::Result<()> {
+    let attributes = if read_only {
+        libc::MOUNT_ATTR_RDONLY
+    } else {
+        0
+    };
+    set_mount(mount, attributes, libc::MS_PRIVATE, true)
 }
 
 /// Makes a mount, which nobody has used yet, show its files as those of a user namespace. Not what

@@ -72,18 +72,33 @@ impl Cgroups {
     }
 
     /// Makes a container's group in its pod's. Returns the folders that its processes are to be
-    /// put in.
+    /// put in, and whether the pod's group is new, too.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn make_container(&self, pod: &str, id: &str) -> io::Result<Vec<PathBuf>> {
+    pub fn make_container(&self, pod: &str, id: &str) -> io::Result<(Vec<PathBuf>, bool)> {
+        let is_new = !self.roots.iter().any(|root| root.join(pod).exists());
         self.make(pod)?;
         let folders = self.make(&format!("{pod}/{id}"))?;
         if self.version == Version::V2 {
             // What runs out of memory ends as a whole. Older kernels do not know it.
             let _ = fs::write(folders[0].join("memory.oom.group"), "1");
         }
-        Ok(folders)
+        Ok((folders, is_new))
+    }
+
+    /// The same as [`Self::limit`] for groups that were just made. They limit nothing yet, so only
+    /// what is limited is written: most containers are started with half the writes.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn limit_new(&self, pod: &str, id: &str, own: &Limits) -> io::Result<()> {
+        for group in [&format!("{pod}/{id}"), pod] {
+            for (file, value) in values::settings_of_new(self.version, own) {
+                self.set(group, file, &value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets what a container may use, and its pod: what `all` containers of the pod may use

@@ -47,8 +47,9 @@ fn v1_has_a_group_for_each_controller() {
             ("cgroup.procs", ""),
         ],
     );
-    let folders = cgroups.make_container(&pod, "c").unwrap();
-    cgroups.limit(&pod, "c", &LIMITS, &[LIMITS]).unwrap();
+    let (folders, is_new) = cgroups.make_container(&pod, "c").unwrap();
+    assert!(!is_new, "its folder stood for the kernel's");
+    cgroups.limit_new(&pod, "c", &LIMITS).unwrap();
     assert_eq!(folders, [parents[0].join("c"), parents[1].join("c")]);
     assert_eq!(read(&folders[0].join("cpu.shares")), "102");
     assert_eq!(read(&folders[0].join("cpu.cfs_quota_us")), "50000");
@@ -92,7 +93,7 @@ fn v2_hands_on_the_controllers_that_it_has() {
         &[("cpu.max", ""), ("memory.max", "")],
     );
     let pod = pod_group("Guaranteed", "u");
-    let container = cgroups.make_container(&pod, "c").unwrap();
+    let (container, _) = cgroups.make_container(&pod, "c").unwrap();
     cgroups.limit(&pod, "c", &LIMITS, &[LIMITS]).unwrap();
     assert_eq!(
         read(&root.join("kubepods/cgroup.subtree_control")),

@@ -49,6 +49,16 @@ pub fn settings(version: Version, limits: &Limits) -> Vec<Setting> {
     }
 }
 
+/// The settings of a group that was just made: those that it has from the kernel are left out.
+pub fn settings_of_new(version: Version, limits: &Limits) -> Vec<Setting> {
+    let unlimited = settings(version, &Limits::default());
+    let mut settings = settings(version, limits);
+    // A new group's share of processors is not the least, and its swap not none.
+    let is_kept = |file: &str| ["cpu.shares", "cpu.weight", "memory.swap.max"].contains(&file);
+    settings.retain(|setting| is_kept(setting.0) || !unlimited.contains(setting));
+    settings
+}
+
 /// What the containers of a pod may use together: a limit only if each has one.
 pub fn sum<'a>(containers: impl Iterator<Item = &'a Limits> + Clone) -> Limits {
     Limits {
@@ -134,6 +144,22 @@ mod tests {
             1 << 20,
             "cpu.weight=100 cpu.max=1000 100000 memory.max=1048576 memory.swap.max=0",
         );
+    }
+
+    #[test]
+    fn a_new_group_is_told_what_differs() {
+        let files = |version, memory_bytes| -> Vec<&str> {
+            let limits = Limits {
+                memory_bytes,
+                ..Limits::default()
+            };
+            let settings = settings_of_new(version, &limits);
+            settings.into_iter().map(|(file, _)| file).collect()
+        };
+        assert_eq!(files(Version::V1, None), ["cpu.shares"]);
+        let limited = ["cpu.shares", "memory.limit_in_bytes"];
+        assert_eq!(files(Version::V1, Some(1 << 20)), limited);
+        assert_eq!(files(Version::V2, None), ["cpu.weight", "memory.swap.max"]);
     }
 
     #[test]

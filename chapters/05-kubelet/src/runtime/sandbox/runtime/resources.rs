@@ -18,9 +18,12 @@ impl SandboxRuntime {
         let mut all = limits_in(pod, None);
         all.push(limits);
         let made = cgroups.make_container(&group, &record.id);
-        let limited = made.and_then(|folders| {
+        let limited = made.and_then(|(folders, is_new)| {
             record.spec.cgroups = folders;
-            cgroups.limit(&group, &record.id, &limits, &all)
+            match is_new {
+                true => cgroups.limit_new(&group, &record.id, &limits),
+                false => cgroups.limit(&group, &record.id, &limits, &all),
+            }
         });
         limited.map_err(|error| RuntimeError::Create(error.to_string()))
     }

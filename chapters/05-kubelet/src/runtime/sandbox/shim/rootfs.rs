@@ -14,7 +14,8 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, statat, symlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, chmodat, mkdirat, mknodat, openat, openat2,
+    statat, symlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{
@@ -243,11 +244,14 @@ impl Root<'_> {
         let options = format!("mode=755,size=65536k,uid={root},gid={root}");
         self.mount_at("tmpfs", "/dev", flags, &options)
             .map_err(doing("/dev"))?;
+        let dev = self.open("/dev").map_err(doing("opening /dev"))?;
         for device in DEVICES {
             let path = PathBuf::from("/dev").join(device);
-            self.bind(&path, &path, false)?;
+            // Root of a user namespace may make no devices, but show those of the node.
+            if make_device(&path, &dev, device).is_err() {
+                self.bind(&path, &path, false)?;
+            }
         }
-        let dev = self.open("/dev").map_err(doing("opening /dev"))?;
         for (link, target) in [
             ("fd", "/proc/self/fd"),
             ("stdin", "/proc/self/fd/0"),
@@ -301,7 +305,7 @@ impl Root<'_> {
                 continue;
             };
             let stat = statat(&target, "", AtFlags::EMPTY_PATH).map_err(doing(path))?;
-            if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
+            if FileType::from_raw_mode(stat.st_mode).is_dir() {
                 let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
                 mount_fs("tmpfs", &through(&target), flags, "size=0k,nr_inodes=2")
                     .map_err(doing(format!("masking {path}")))?;
@@ -458,11 +462,9 @@ fn attach(
     read_only: bool,
     users: Option<Users<'_>>,
 ) -> io::Result<()> {
-    let tree = copy(source)?;
+    let tree = clone(source)?;
+    sys::set_mount_private(&tree, read_only)?;
     map(&tree, read_only, users)?;
-    if read_only {
-        sys::set_mount_read_only(&tree, true)?;
-    }
     put(&tree, target)
 }
 
@@ -480,7 +482,7 @@ fn map(tree: &OwnedFd, read_only: bool, users: Option<Users<'_>>) -> io::Result<
 /// A copy of a tree of mounts, in no place yet, that has nothing to do with the tree any more.
 fn copy(source: &Path) -> io::Result<OwnedFd> {
     let tree = clone(source)?;
-    sys::set_mount_private(&tree)?;
+    sys::set_mount_private(&tree, false)?;
     Ok(tree)
 }
 
@@ -497,6 +499,15 @@ fn clone(source: &Path) -> io::Result<OwnedFd> {
 fn put(tree: &OwnedFd, target: &OwnedFd) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     Ok(move_mount(tree, "", target, "", flags)?)
+}
+
+/// Makes a device like the node's, for everybody.
+fn make_device(like: &Path, dev: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+    let device = rustix::fs::stat(like)?.st_rdev;
+    let mode = Mode::from_raw_mode(0o666);
+    mknodat(dev, name, FileType::CharacterDevice, mode, device)?;
+    // Whatever the mask of this process is.
+    chmodat(dev, name, mode, AtFlags::empty())
 }
 
 /// A path to what an open descriptor refers to, for calls that want one.
