@@ -24,7 +24,7 @@ mod lifecycle;
 mod spec;
 #[path = "cri/streams.rs"]
 mod streams;
-use containers::{BUSY, sh};
+use containers::{BUSY, TestNode, sh};
 
 /// A containerd in a PID and a mount namespace of its own: nothing of it outlives this.
 struct Containerd(Child);
@@ -112,11 +112,7 @@ impl Node {
     }
 
     async fn start_container(&self, sandbox: &str, config: ContainerConfig) -> String {
-        let mut config = config;
-        let image = self.runtime.image_status(&config.image).await.unwrap();
-        config.image_id = image.expect("the workshop's own is always there").id;
-        let id = self.runtime.create_container(sandbox, config).await;
-        let id = id.unwrap();
+        let id = self.create(sandbox, config).await;
         self.runtime.start_container(&id).await.unwrap();
         id
     }
@@ -136,16 +132,21 @@ impl Node {
     }
 
     async fn exit_code(&self, id: &str) -> i32 {
-        let mut events = self.runtime.events();
-        loop {
-            if let ContainerState::Exited { exit_code, .. } = self.state(id).await {
-                return exit_code;
-            }
-            tokio::time::timeout(Duration::from_secs(30), events.recv())
-                .await
-                .expect("the container ends")
-                .unwrap();
-        }
+        self.end(id).await.0
+    }
+}
+
+impl containers::TestNode for Node {
+    fn runtime(&self) -> &dyn ContainerRuntime {
+        &self.runtime
+    }
+
+    fn pod(&self, name: &str) -> SandboxConfig {
+        Node::pod(self, name)
+    }
+
+    fn image(&self) -> &str {
+        "workshop/shell"
     }
 }
 

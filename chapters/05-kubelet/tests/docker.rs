@@ -12,8 +12,7 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use kubelet::runtime::docker::{DockerRuntime, DockerRuntimeConfig};
 use kubelet::runtime::{
-    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, RuntimeError, SandboxConfig,
-    SandboxState, SecurityProfile,
+    ContainerConfig, ContainerRuntime, ExecRequest, SandboxConfig, SandboxState, SecurityProfile,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -25,7 +24,7 @@ mod lifecycle;
 mod network;
 #[path = "docker/streams.rs"]
 mod streams;
-use containers::{BUSY, sh};
+use containers::{BUSY, TestNode, sh};
 
 /// The image of all containers here, made of this machine's own programs: no registry is asked.
 const IMAGE: &str = "workshop-test/docker-runtime:1";
@@ -64,10 +63,7 @@ impl Node {
 
     /// A container's log without the times.
     fn log(&self, pod: &str, container: &str) -> Vec<String> {
-        let path = self.logs(pod).join(container).join("0.log");
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let message = |line: &str| line.split_once(' ').map_or("", |(_, rest)| rest).to_owned();
-        text.lines().map(message).collect()
+        self.lines(pod, container)
     }
 
     async fn run(&self, sandbox: &str, config: ContainerConfig) -> String {
@@ -77,23 +73,6 @@ impl Node {
         id
     }
 
-    /// How a container ended: its exit code and reason.
-    async fn end(&self, id: &str) -> (i32, String) {
-        let mut events = self.runtime.events();
-        loop {
-            let containers = self.runtime.list_containers(None).await.unwrap();
-            let container = containers.into_iter().find(|it| it.id == id).unwrap();
-            if let ContainerState::Exited {
-                exit_code, reason, ..
-            } = container.state
-            {
-                return (exit_code, reason);
-            }
-            let told = tokio::time::timeout(SECONDS, events.recv()).await;
-            told.expect("the container ends").unwrap();
-        }
-    }
-
     /// Names of all that this node has in the engine.
     async fn names(&self) -> Vec<String> {
         let found = containers_of(&engine(), &self.name).await;
@@ -101,6 +80,20 @@ impl Node {
         names
             .map(|name| name.trim_start_matches('/').to_owned())
             .collect()
+    }
+}
+
+impl containers::TestNode for Node {
+    fn runtime(&self) -> &dyn ContainerRuntime {
+        &self.runtime
+    }
+
+    fn pod(&self, name: &str) -> SandboxConfig {
+        Node::pod(self, name)
+    }
+
+    fn image(&self) -> &str {
+        IMAGE
     }
 }
 

@@ -10,7 +10,7 @@ use kubelet::runtime::images::{ImageStore, load_archive};
 use kubelet::runtime::sandbox::{SandboxRuntime, SandboxRuntimeConfig, kill_node, remove_cgroups};
 use kubelet::runtime::{
     ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, Mount, PortMapping,
-    PortProtocol, Resources, RuntimeError, SandboxConfig, SandboxState, TerminalSize, host_ports,
+    PortProtocol, Resources, SandboxConfig, SandboxState, TerminalSize, host_ports,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -36,7 +36,7 @@ mod streams;
 mod users;
 #[path = "sandbox/volumes.rs"]
 mod volumes;
-use containers::BUSY;
+use containers::{BUSY, TestNode};
 
 /// A node's folders. A test that fails leaves no pods behind.
 struct Dir(tempfile::TempDir);
@@ -123,16 +123,21 @@ impl Node {
     }
 
     async fn exit_code(&self, id: &str) -> i32 {
-        let mut events = self.runtime.events();
-        loop {
-            if let ContainerState::Exited { exit_code, .. } = self.state(id).await {
-                return exit_code;
-            }
-            tokio::time::timeout(Duration::from_secs(20), events.recv())
-                .await
-                .expect("the container ends")
-                .unwrap();
-        }
+        self.end(id).await.0
+    }
+}
+
+impl containers::TestNode for Node {
+    fn runtime(&self) -> &dyn ContainerRuntime {
+        &self.runtime
+    }
+
+    fn pod(&self, name: &str) -> SandboxConfig {
+        Node::pod(self, name)
+    }
+
+    fn image(&self) -> &str {
+        "workshop/shell"
     }
 }
 

@@ -6,51 +6,25 @@ use super::*;
 fn a_pod_from_its_start_to_its_end() {
     on_a_node(async || {
         let node = Node::start("whole").await;
-        let runtime = &node.runtime;
-        let sandbox = runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
-        assert_eq!(sandbox.ips[0].to_string(), "10.244.7.2");
-        let script = "hostname; cat /etc/hosts /etc/resolv.conf /sys/class/net/eth0/address; \
-                      echo oops >&2; exit 3";
-        let id = node.run(&sandbox.id, shell("main", script)).await;
-        assert_eq!(node.end(&id).await, (3, "Error".to_owned()));
-        let log = node.log("web", "main");
-        // The engine keeps the order within an output, not between the two.
-        let (errors, lines): (Vec<_>, Vec<_>) = log
-            .iter()
-            .map(String::as_str)
-            .partition(|line| line.starts_with("stderr"));
-        assert_eq!(errors, ["stderr F oops"]);
-        assert_eq!(
-            lines,
-            [
-                "stdout F web",
-                "stdout F 127.0.0.1 localhost",
-                "stdout F 10.244.7.2 web",
-                "stdout F nameserver 10.96.0.10",
-                "stdout F 0a:58:0a:f4:07:02",
-            ]
-        );
-        let uid = &sandbox.metadata.uid;
-        let names: BTreeSet<String> = node.names().await.into_iter().collect();
-        let expected = ["POD", "main"].map(|name| format!("k8s_{name}_web_default_{uid}_0"));
-        assert_eq!(names, BTreeSet::from(expected));
-
-        for _ in 0..2 {
-            runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
-        }
-        let of_another = runtime.list_pod_sandboxes(Some("nobody")).await;
-        assert!(of_another.unwrap().is_empty());
-        let uid = sandbox.metadata.uid.as_str();
-        let sandboxes = runtime.list_pod_sandboxes(Some(uid)).await.unwrap();
-        assert_eq!(sandboxes[0].state, SandboxState::NotReady);
-        for _ in 0..2 {
-            runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
-        }
+        containers::check_whole_life(&node).await;
         assert_eq!(node.names().await, Vec::<String>::new());
     });
 }
 
-/// An engine says `die` before its list shows it.
+#[test]
+fn what_the_engine_shows_of_it() {
+    on_a_node(async || {
+        let node = Node::start("shown").await;
+        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
+        node.run(&sandbox.id, shell("main", "exec sleep 1000"))
+            .await;
+        let uid = &sandbox.metadata.uid;
+        let names: BTreeSet<String> = node.names().await.into_iter().collect();
+        let expected = ["POD", "main"].map(|name| format!("k8s_{name}_web_default_{uid}_0"));
+        assert_eq!(names, BTreeSet::from(expected));
+    });
+}
+
 #[test]
 fn which_system_calls_it_may_make() {
     on_a_node(async || {
@@ -83,6 +57,7 @@ fn which_system_calls_it_may_make() {
     });
 }
 
+/// An engine says `die` before its list shows it.
 #[test]
 fn no_end_is_missed() {
     on_a_node(async || {
@@ -105,23 +80,7 @@ fn no_end_is_missed() {
 fn what_cannot_start_says_why() {
     on_a_node(async || {
         let node = Node::start("bad").await;
-        let sandbox = node.runtime.run_pod_sandbox(node.pod("bad")).await.unwrap();
-        let mut config = shell("main", "");
-        config.command = vec!["no-such-program".into()];
-        let id = node
-            .runtime
-            .create_container(&sandbox.id, config)
-            .await
-            .unwrap();
-        let error = node.runtime.start_container(&id).await.unwrap_err();
-        let RuntimeError::Start(message) = error else {
-            panic!("{error:?}")
-        };
-        assert!(
-            message.contains("executable file not found in $PATH"),
-            "{message}"
-        );
-        assert_eq!(node.end(&id).await, (127, "ContainerCannotRun".to_owned()));
+        containers::check_what_cannot_start(&node, (127, "ContainerCannotRun")).await;
     });
 }
 

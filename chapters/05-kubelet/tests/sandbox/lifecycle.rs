@@ -6,56 +6,26 @@ use super::*;
 fn a_pod_from_its_start_to_its_end() {
     on_a_node(|| async {
         let node = Node::start().await;
-        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
-        assert_eq!(sandbox.ips[0].to_string(), "10.244.7.2");
-        assert_eq!(sandbox.state, SandboxState::Ready);
-        let script = "hostname; cat /etc/hosts /etc/resolv.conf; id -u; echo $$; \
-                      ls /proc | grep -c '^[0-9]'; cat /sys/class/net/eth0/address; \
-                      touch /x && ls /x; touch /usr/x 2>&1; echo oops >&2; exit 3";
-        let (code, log) = node.run(&sandbox.id, "web", shell("main", script)).await;
-        assert_eq!(code, 3);
-        let lines: Vec<&str> = log.lines().collect();
-        assert_eq!(
-            lines[0..4],
-            [
-                "stdout F web",
-                "stdout F 127.0.0.1 localhost",
-                "stdout F 10.244.7.2 web",
-                "stdout F nameserver 10.96.0.10",
-            ]
-        );
-        assert_eq!(
-            lines[4..6],
-            ["stdout F 0", "stdout F 1"],
-            "uid 0, the first process"
-        );
-        assert!(log.contains("stdout F 0a:58:0a:f4:07:02"), "{log}");
-        assert!(log.contains("stdout F /x\n"), "{log}");
-        assert!(log.contains("Read-only file system"), "{log}");
-        assert!(log.contains("stderr F oops"), "{log}");
+        containers::check_whole_life(&node).await;
+        let left = std::fs::read_dir(node.dir.path().join("node/sandboxes"));
+        assert_eq!(left.unwrap().count(), 0);
+    });
+}
 
-        node.runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
-        node.runtime.stop_pod_sandbox(&sandbox.id).await.unwrap();
-        let of_another = node.runtime.list_pod_sandboxes(Some("nobody")).await;
-        assert!(of_another.unwrap().is_empty());
-        let uid = sandbox.metadata.uid.as_str();
-        let sandboxes = node.runtime.list_pod_sandboxes(Some(uid)).await.unwrap();
-        assert_eq!(sandboxes[0].state, SandboxState::NotReady);
+#[test]
+fn a_container_has_processes_and_files_of_its_own() {
+    on_a_node(|| async {
+        let node = Node::start().await;
+        let sandbox = node.runtime.run_pod_sandbox(node.pod("web")).await.unwrap();
+        let script = "id -u; echo $$; touch /x && ls /x; touch /usr/x 2>&1; \
+                      : > /dev/null && head -c 1 /dev/zero | wc -c";
+        let (_, log) = node.run(&sandbox.id, "web", shell("main", script)).await;
+        let lines: Vec<&str> = log.lines().collect();
+        let expected = ["stdout F 0", "stdout F 1", "stdout F /x"];
+        assert_eq!(lines[0..3], expected, "uid 0, the first process");
+        assert!(lines[3].ends_with("Read-only file system"), "{log}");
+        assert_eq!(lines[4], "stdout F 1", "a byte of a device");
         node.runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
-        node.runtime.remove_pod_sandbox(&sandbox.id).await.unwrap();
-        assert!(
-            node.runtime
-                .list_pod_sandboxes(None)
-                .await
-                .unwrap()
-                .is_empty()
-        );
-        assert_eq!(
-            std::fs::read_dir(node.dir.path().join("node/sandboxes"))
-                .unwrap()
-                .count(),
-            0
-        );
     });
 }
 
@@ -63,29 +33,9 @@ fn a_pod_from_its_start_to_its_end() {
 fn what_cannot_start_says_why() {
     on_a_node(|| async {
         let node = Node::start().await;
-        let sandbox = node.runtime.run_pod_sandbox(node.pod("bad")).await.unwrap();
-        let mut config = shell("main", "");
-        config.command = vec!["no-such-program".into()];
-        let id = node
-            .runtime
-            .create_container(&sandbox.id, config)
-            .await
-            .unwrap();
-        let error = node.runtime.start_container(&id).await.unwrap_err();
-        let RuntimeError::Start(message) = error else {
-            panic!("{error:?}")
-        };
-        let expected = "unable to start container process: exec: \"no-such-program\": \
-                        executable file not found in $PATH";
-        assert_eq!(message, expected);
-        let ContainerState::Exited {
-            exit_code, reason, ..
-        } = node.state(&id).await
-        else {
-            panic!("not exited")
-        };
-        assert_eq!((exit_code, reason.as_str()), (128, "StartError"));
+        containers::check_what_cannot_start(&node, (128, "StartError")).await;
 
+        let sandbox = node.runtime.run_pod_sandbox(node.pod("bad")).await.unwrap();
         let mut config = shell("nouser", "");
         config.security.run_as_user = Some(4_000_000_000);
         let mapped = std::fs::read_to_string("/proc/self/uid_map").unwrap();
