@@ -11,16 +11,7 @@ use docker_ps::keep::{OWNER_LABEL, SPEC_LABEL};
 
 #[test]
 fn scripts() -> std::io::Result<()> {
-    let mut paths: Vec<_> = std::fs::read_dir("tests/scripts")?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
-    for path in paths {
-        goldenscript::run(&mut World::default(), &path)
-            .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))?;
-    }
-    Ok(())
+    golden::run_folder("tests/scripts", World::default)
 }
 
 #[derive(goldenscript::Command)]

@@ -11,16 +11,7 @@ use serde_json::{Map, Value, json};
 
 #[test]
 fn scripts() -> std::io::Result<()> {
-    let mut paths: Vec<_> = std::fs::read_dir("tests/scripts/apply")?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
-    for path in paths {
-        goldenscript::run(&mut Story::default(), &path)
-            .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))?;
-    }
-    Ok(())
+    golden::run_folder("tests/scripts/apply", Story::default)
 }
 
 #[derive(goldenscript::Command)]

@@ -12,16 +12,7 @@ use volume_binding::volume_spec;
 
 #[test]
 fn scripts() -> std::io::Result<()> {
-    let mut paths: Vec<_> = std::fs::read_dir("tests/scripts")?
-        .flatten()
-        .map(|e| e.path())
-        .collect();
-    paths.sort();
-    for path in paths {
-        goldenscript::run(&mut Cluster::default(), &path)
-            .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))?;
-    }
-    Ok(())
+    golden::run_folder("tests/scripts", Cluster::default)
 }
 
 #[derive(goldenscript::Command)]

@@ -253,10 +253,7 @@ impl Runner for Images {
 
 #[test]
 fn images() -> std::io::Result<()> {
-    for entry in std::fs::read_dir("tests/node_images")? {
-        goldenscript::run(&mut Images::default(), entry?.path())?;
-    }
-    Ok(())
+    golden::run_folder("tests/node_images", Images::default)
 }
 
 #[test]
@@ -276,8 +273,5 @@ fn thresholds_that_make_no_sense_are_refused() {
 
 #[test]
 fn stories() -> std::io::Result<()> {
-    for entry in std::fs::read_dir("tests/node")? {
-        goldenscript::run(&mut Story::default(), entry?.path())?;
-    }
-    Ok(())
+    golden::run_folder("tests/node", Story::default)
 }

@@ -275,8 +275,5 @@ impl Runner for Story {
 
 #[test]
 fn stories() -> std::io::Result<()> {
-    for entry in std::fs::read_dir("tests/sync")? {
-        goldenscript::run(&mut Story::new(), entry?.path())?;
-    }
-    Ok(())
+    golden::run_folder("tests/sync", Story::new)
 }

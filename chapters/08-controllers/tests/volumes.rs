@@ -241,14 +241,5 @@ fn event(news: &News) -> String {
 
 #[test]
 fn scripts() -> std::io::Result<()> {
-    let mut paths: Vec<_> = std::fs::read_dir("tests/volumes")?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
-    for path in paths {
-        goldenscript::run(&mut Story::default(), &path)
-            .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))?;
-    }
-    Ok(())
+    golden::run_folder("tests/volumes", Story::default)
 }

@@ -14,16 +14,7 @@ use show::{show, show_range, show_txn};
 
 #[test]
 fn scripts() -> std::io::Result<()> {
-    let mut paths: Vec<_> = std::fs::read_dir("tests/scripts")?
-        .flatten()
-        .map(|e| e.path())
-        .collect();
-    paths.sort();
-    for path in paths {
-        goldenscript::run(&mut Runner::default(), &path)
-            .map_err(|error| std::io::Error::other(format!("{}: {error}", path.display())))?;
-    }
-    Ok(())
+    golden::run_folder("tests/scripts", Runner::default)
 }
 
 #[derive(goldenscript::Command)]
