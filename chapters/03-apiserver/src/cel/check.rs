@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use super::durations::parse_duration;
 use super::environment::Environment;
-use super::functions;
+use super::escape::unescape;
 use super::overloads;
-use super::parser::{Expr, Node, Problem};
-use super::types::{BOOL, INT, STRING, Type};
-use super::value::{Val, parse_duration, unescape};
+use super::parser::{Expr, Node, Problem, dotted};
+use super::texts;
+use super::types::{self, BOOL, INT, STRING, Type};
+use super::value::Val;
 
 /// The type of an expression in an environment.
 ///
@@ -40,15 +42,6 @@ struct Checker<'a> {
     problems: Vec<Problem>,
 }
 
-/// `a.b.c`, if there is nothing else in it.
-pub(super) fn dotted(node: &Node) -> Option<String> {
-    match &node.expr {
-        Expr::Name(name) => Some(name.clone()),
-        Expr::Select(of, field) => Some(format!("{}.{field}", dotted(of)?)),
-        _ => None,
-    }
-}
-
 impl<'a> Checker<'a> {
     fn problem(&mut self, node: &Node, what: String) -> Type {
         self.problems.push(Problem::new(node.at, what));
@@ -60,21 +53,10 @@ impl<'a> Checker<'a> {
         self.problem(node, what)
     }
 
-    /// What is not evaluated here, where it would have to be.
-    fn unsupported(&mut self, node: &Node, what: &str) {
-        if self.environment.runs() {
-            self.problem(node, format!("unsupported syntax '{what}'"));
-        }
-    }
-
     fn of(&mut self, node: &'a Node) -> Type {
         match &node.expr {
             Expr::Literal(value) => literal(value),
-            Expr::Bytes => {
-                self.unsupported(node, "b''");
-                Type::Simple("bytes")
-            }
-            Expr::Name(name) => match self.variable(name).or_else(|| type_named(name)) {
+            Expr::Name(name) => match self.variable(name).or_else(|| type_value(name)) {
                 Some(found) => found,
                 None => self.undeclared(node, name),
             },
@@ -91,15 +73,11 @@ impl<'a> Checker<'a> {
                 BOOL
             }
             Expr::Try(of, field) => {
-                self.unsupported(node, ".?");
                 let of = self.of(of);
                 Type::optional(self.field(node, &of, field))
             }
             Expr::Index(of, index) => self.operator(node, "_[_]", [of, index]),
-            Expr::TryIndex(of, index) => {
-                self.unsupported(node, "[?");
-                self.operator(node, "_[?_]", [of, index])
-            }
+            Expr::TryIndex(of, index) => self.operator(node, "_[?_]", [of, index]),
             Expr::Not(of) => self.operator(node, "!_", [of]),
             Expr::Negative(of) => self.operator(node, "-_", [of]),
             Expr::And(a, b) => self.operator(node, "_&&_", [a, b]),
@@ -151,7 +129,7 @@ impl<'a> Checker<'a> {
         }
         self.environment
             .variable(&name)
-            .or_else(|| type_named(&name))
+            .or_else(|| type_value(&name))
     }
 
     fn field(&mut self, node: &Node, of: &Type, field: &str) -> Type {
@@ -230,11 +208,8 @@ impl<'a> Checker<'a> {
         }
         let full = space.map(|space| format!("{space}.{name}"));
         let full = full.filter(|full| overloads::of(full).is_some());
-        let is_known = match &full {
-            Some(full) => matches!(full.as_str(), "optional.none" | "optional.of"),
-            None => functions::is_known(name, target.is_some()),
-        };
-        if self.environment.runs() && !is_known {
+        // It is of use to patches alone.
+        if full.as_deref() == Some("jsonpatch.escapeKey") && !self.environment.patches() {
             return self.undeclared(node, name);
         }
         if let Some(full) = full {
@@ -250,10 +225,7 @@ impl<'a> Checker<'a> {
     fn given(&mut self, node: &'a Node) -> Type {
         let found = self.of(node);
         match is_given(node) {
-            true => {
-                self.unsupported(node, "?");
-                held(&found)
-            }
+            true => held(&found),
             false => found,
         }
     }
@@ -339,9 +311,6 @@ impl<'a> Checker<'a> {
         variable: &'a str,
         arguments: &'a [Node],
     ) -> Type {
-        if matches!(name, "optMap" | "optFlatMap" | "sortBy") && self.environment.runs() {
-            return self.undeclared(node, name);
-        }
         let entry = if matches!(name, "optMap" | "optFlatMap") {
             held(&self.of(range))
         } else {
@@ -380,9 +349,6 @@ impl<'a> Checker<'a> {
         (first, second): &'a (String, String),
         arguments: &'a [Node],
     ) -> Type {
-        if self.environment.runs() {
-            return self.undeclared(node, name);
-        }
         let (key, value) = self.range(range);
         self.scope.push((first, key.clone()));
         self.scope.push((second, value));
@@ -437,7 +403,7 @@ impl<'a> Checker<'a> {
             let reads = match name.as_str() {
                 "duration" if is_plain => parse_duration(text).is_some(),
                 "timestamp" if is_plain => text.parse::<jiff::Timestamp>().is_ok(),
-                "matches" => functions::regex(text).is_ok(),
+                "matches" => texts::regex(text).is_ok(),
                 _ => true,
             };
             if !reads {
@@ -455,6 +421,11 @@ fn is_given(node: &Node) -> bool {
     matches!(node.expr, Expr::Given(_))
 }
 
+/// The type of types, by the name of one.
+fn type_value(name: &str) -> Option<Type> {
+    types::named(name).map(|of| Type::Type(Box::new(of)))
+}
+
 /// What an optional holds.
 fn held(found: &Type) -> Type {
     match found {
@@ -470,21 +441,7 @@ fn literal(value: &Val) -> Type {
         Val::Int(_) => INT,
         Val::Uint(_) => Type::Simple("uint"),
         Val::Double(_) => Type::Simple("double"),
+        Val::Bytes(_) => Type::Simple("bytes"),
         _ => STRING,
     }
-}
-
-/// A type, by its name.
-fn type_named(name: &str) -> Option<Type> {
-    let of = match name {
-        "bool" | "bytes" | "double" | "int" | "string" | "uint" => Type::parse(name),
-        "list" => Type::list(Type::Dyn),
-        "map" => Type::map(Type::Dyn, Type::Dyn),
-        "null_type" => Type::Null,
-        "type" => Type::Type(Box::new(Type::Dyn)),
-        "google.protobuf.Duration" => Type::Simple("duration"),
-        "google.protobuf.Timestamp" => Type::Simple("timestamp"),
-        _ => return None,
-    };
-    Some(Type::Type(Box::new(of)))
 }

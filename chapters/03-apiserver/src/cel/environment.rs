@@ -24,7 +24,6 @@ pub struct Environment {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Purpose {
-    /// It is evaluated, by this crate.
     Rule,
     Admission,
     /// It makes objects and patches.
@@ -114,11 +113,6 @@ impl Environment {
         found.map(|(_, of)| of.clone())
     }
 
-    /// Whether what it allows has to be evaluated here.
-    pub(super) fn runs(&self) -> bool {
-        self.for_what == Purpose::Rule
-    }
-
     pub(super) fn patches(&self) -> bool {
         self.for_what == Purpose::Mutation
     }
@@ -139,6 +133,7 @@ fn type_of(schema: &Schema, is_root: bool) -> Option<Type> {
         "integer" => INT,
         "number" => Type::Simple("double"),
         "string" => match schema.format() {
+            "byte" => Type::Simple("bytes"),
             "duration" => Type::Simple("duration"),
             "date" | "date-time" => Type::Simple("timestamp"),
             _ => STRING,

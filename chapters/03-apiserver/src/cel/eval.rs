@@ -1,133 +1,109 @@
-//! A tree, a `self` and an `oldSelf` to a value.
+//! A tree, and what its names stand for, to a value.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::budget::{Budget, Failure};
 use super::functions;
+use super::operators::{self, no_key};
+use super::overloads;
 use super::parser::{Expr, Node};
-use super::value::{Val, unescape};
+use super::value::{Key, Made, Val};
+use super::{Names, cost, types};
 
-/// Why there is no value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Failure {
-    /// It cost too much.
-    Cost,
-    /// Something is not as the expression takes it to be, in upstream's words.
-    Error(String),
-}
+pub(super) type Found = Result<Val, Failure>;
 
-impl Failure {
-    pub(super) fn error(what: impl Into<String>) -> Failure {
-        Failure::Error(what.into())
-    }
-
-    /// A function or an operator for other types than these.
-    pub(super) fn overload() -> Failure {
-        Failure::error("no such overload")
-    }
-}
-
-/// What may still be spent.
-#[derive(Debug)]
-pub struct Budget {
-    left: u64,
-}
-
-impl Budget {
-    /// So much.
-    pub fn new(left: u64) -> Budget {
-        Budget { left }
-    }
-
-    /// What is left.
-    pub fn left(&self) -> u64 {
-        self.left
-    }
-
-    pub(super) fn spend(&mut self, cost: u64) -> Result<(), Failure> {
-        self.left = self.left.checked_sub(cost).ok_or(Failure::Cost)?;
-        Ok(())
-    }
-}
-
-type Found = Result<Val, Failure>;
-
-pub(super) fn evaluate(root: &Node, own: &Val, old: Option<&Val>, budget: &mut Budget) -> Found {
+pub(super) fn evaluate(root: &Node, names: &dyn Names, budget: &mut Budget) -> Found {
     let mut scope = Scope {
-        variables: vec![("self", own.clone())],
+        names,
+        locals: Vec::new(),
         budget,
     };
-    scope
-        .variables
-        .extend(old.map(|old| ("oldSelf", old.clone())));
-    scope.value(root)
+    let found = scope.value(root)?;
+    found.walk(scope.budget)?;
+    Ok(found)
 }
 
-struct Scope<'a> {
-    variables: Vec<(&'a str, Val)>,
-    budget: &'a mut Budget,
+/// What a part of an expression stands in.
+pub(super) struct Scope<'a> {
+    names: &'a dyn Names,
+    /// Variables of macros, the innermost last.
+    pub(super) locals: Vec<(&'a str, Val)>,
+    pub(super) budget: &'a mut Budget,
 }
 
 impl<'a> Scope<'a> {
-    fn value(&mut self, node: &'a Node) -> Found {
-        self.budget.spend(1)?;
+    pub(super) fn value(&mut self, node: &'a Node) -> Found {
         match &node.expr {
             Expr::Literal(value) => Ok(value.clone()),
-            Expr::Name(name) => self.variable(name),
-            Expr::Select(of, name) => {
-                let of = self.value(of)?;
-                field(&of, name)
-                    .ok_or_else(|| Failure::error(format!("no such key: {}", unescape(name))))
+            Expr::Name(name) => {
+                self.budget.spend(1)?;
+                self.variable(name)
             }
-            Expr::Has(of, name) => {
-                let of = self.value(of)?;
-                Ok(Val::Bool(field(&of, name).is_some()))
-            }
+            Expr::Select(of, name) => self.select(node, of, name),
+            Expr::Has(of, name) => self.has(of, name),
+            Expr::Try(of, name) => match self.qualified(of, name) {
+                Some(found) => found.map(Val::some),
+                None => {
+                    let of = self.value(of)?;
+                    self.budget.spend(1)?;
+                    Ok(self.field_if_any(&of, name)?)
+                }
+            },
             Expr::Index(of, index) => {
                 let (of, index) = (self.value(of)?, self.value(index)?);
-                entry(&of, &index)
+                self.budget.spend(1)?;
+                match of {
+                    Val::Optional(of) => held_entry(of.as_deref(), &index),
+                    of => operators::entry(&of, &index),
+                }
+            }
+            Expr::TryIndex(of, index) => {
+                let (of, index) = (self.value(of)?, self.value(index)?);
+                self.budget.spend(1)?;
+                match of {
+                    Val::Optional(of) => held_entry(of.as_deref(), &index),
+                    of => held_entry(Some(&of), &index),
+                }
             }
             Expr::Call(target, name, arguments) => self.call(target.as_deref(), name, arguments),
             Expr::List(all) => {
-                let all = all.iter().map(|node| self.value(node));
-                Ok(Val::List(all.collect::<Result<_, _>>()?))
-            }
-            Expr::Map(all) => {
-                let mut map = BTreeMap::new();
-                for (key, value) in all {
-                    let Val::Text(key) = self.value(key)? else {
-                        return Err(Failure::error("unsupported key type"));
-                    };
-                    map.insert(key, self.value(value)?);
+                let mut list = Vec::with_capacity(all.len());
+                for node in all {
+                    list.extend(self.given(node)?);
                 }
-                Ok(Val::Map(map))
+                self.budget.spend(cost::LIST)?;
+                Ok(Val::list(list))
             }
-            Expr::Macro(name, range, variable, arguments) => {
-                let range = self.value(range)?;
-                self.each(name, range, variable, arguments)
+            Expr::Map(all) => self.map(all),
+            Expr::Struct(name, fields) => self.structure(name, fields),
+            Expr::Given(of) => self.value(of),
+            Expr::Macro(name, range, variable, arguments) => match name.as_str() {
+                "optMap" | "optFlatMap" => self.mapped(name, range, variable, &arguments[0]),
+                "sortBy" => self.sorted(range, variable, &arguments[0]),
+                name => self.each(name, range, variable, arguments),
+            },
+            Expr::Pairs(name, range, (first, second), arguments) => {
+                self.each_pair(name, range, (first, second), arguments)
             }
-            // What is not evaluated here is refused before (`check.rs`).
-            Expr::Bytes
-            | Expr::Try(..)
-            | Expr::TryIndex(..)
-            | Expr::Given(_)
-            | Expr::Struct(..)
-            | Expr::Pairs(..) => Err(Failure::overload()),
             Expr::Not(of) => match self.value(of)? {
-                Val::Bool(value) => Ok(Val::Bool(!value)),
+                Val::Bool(value) => {
+                    self.budget.spend(1)?;
+                    Ok(Val::Bool(!value))
+                }
                 _ => Err(Failure::overload()),
             },
-            Expr::Negative(of) => match self.value(of)? {
-                Val::Int(number) => number.checked_neg().map(Val::Int).ok_or_else(overflow),
-                Val::Double(number) => Ok(Val::Double(-number)),
-                Val::Duration(span) => Ok(Val::Duration(-span)),
-                _ => Err(Failure::overload()),
-            },
+            Expr::Negative(of) => {
+                let of = self.value(of)?;
+                self.budget.spend(1)?;
+                operators::negative(of)
+            }
             Expr::And(a, b) => self.joined(a, b, false),
             Expr::Or(a, b) => self.joined(a, b, true),
             Expr::Binary(operator, a, b) => {
                 let (a, b) = (self.value(a)?, self.value(b)?);
-                self.budget.spend(a.weight().min(b.weight()))?;
-                binary(operator, a, b)
+                self.budget.spend(cost::operator(operator, &a, &b))?;
+                operators::binary(operator, a, b, self.budget)
             }
             Expr::Choice(condition, yes, no) => match self.value(condition)? {
                 Val::Bool(true) => self.value(yes),
@@ -137,12 +113,74 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn variable(&self, name: &str) -> Found {
-        let mut known = self.variables.iter().rev();
-        match known.find(|(known, _)| *known == name) {
-            Some((_, value)) => Ok(value.clone()),
-            None => functions::type_named(name)
-                .ok_or_else(|| Failure::error(format!("no such attribute(s): {name}"))),
+    fn local(&self, name: &str) -> Option<&Val> {
+        let mut inner = self.locals.iter().rev();
+        inner
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value)
+    }
+
+    fn variable(&mut self, name: &str) -> Found {
+        if let Some(value) = self.local(name) {
+            return Ok(value.clone());
+        }
+        if let Some(found) = self.names.value(name, self.budget) {
+            return found;
+        }
+        types::named(name)
+            .map(|_| Val::Type(name.into()))
+            .ok_or_else(|| Failure::Error(format!("no such attribute(s): {name}")))
+    }
+
+    /// A variable that has a dot in its name.
+    fn qualified(&mut self, of: &Node, field: &str) -> Option<Found> {
+        let Expr::Name(first) = &of.expr else {
+            return None;
+        };
+        if self.local(first).is_some() {
+            return None;
+        }
+        let found = self.names.value(&format!("{first}.{field}"), self.budget)?;
+        Some(self.budget.spend(2).and(found))
+    }
+
+    fn select(&mut self, node: &'a Node, of: &'a Node, name: &'a str) -> Found {
+        if let Some(found) = self.qualified(of, name) {
+            return found;
+        }
+        if let Some(full) = types::qualified(node, name) {
+            self.budget.spend(1)?;
+            return Ok(Val::Type(full.into()));
+        }
+        let of = self.value(of)?;
+        self.budget.spend(1)?;
+        match &of {
+            // What is looked for in what may not be there may not be there.
+            Val::Optional(_) => self.field_if_any(&of, name),
+            of => operators::field(of, name).ok_or_else(|| no_key(name)),
+        }
+    }
+
+    fn has(&mut self, of: &'a Node, name: &'a str) -> Found {
+        if let Some(found) = self.qualified(of, name) {
+            return found.map(|_| Val::Bool(true));
+        }
+        let of = self.value(of)?;
+        match self.field_if_any(&of, name)? {
+            Val::Optional(held) => Ok(Val::Bool(held.is_some())),
+            _ => Err(Failure::overload()),
+        }
+    }
+
+    fn field_if_any(&mut self, of: &Val, name: &str) -> Found {
+        let of = match of {
+            Val::Optional(None) => return Ok(Val::Optional(None)),
+            Val::Optional(Some(held)) => held,
+            of => of,
+        };
+        match operators::has_fields(of) {
+            true => Ok(Val::Optional(operators::field(of, name).map(Box::new))),
+            false => Err(no_key(name)),
         }
     }
 
@@ -156,189 +194,139 @@ impl<'a> Scope<'a> {
         }
         match self.value(b) {
             Ok(Val::Bool(value)) if value == settles => Ok(Val::Bool(settles)),
-            Ok(Val::Bool(_)) => match left? {
-                Val::Bool(value) => Ok(Val::Bool(value)),
+            Err(Failure::Cost) => Err(Failure::Cost),
+            right => match (left?, right?) {
+                (Val::Bool(left), Val::Bool(_)) => Ok(Val::Bool(left)),
                 _ => Err(Failure::overload()),
             },
-            Ok(_) => Err(Failure::overload()),
-            error => error,
         }
     }
 
-    /// A macro over a list, or the keys of a map.
-    fn each(&mut self, name: &str, range: Val, variable: &'a str, arguments: &'a [Node]) -> Found {
-        let all = match range {
-            Val::List(list) => list,
-            Val::Map(map) => map.into_keys().map(Val::Text).collect(),
-            _ => return Err(Failure::overload()),
-        };
-        let (mut count, mut made, mut failure) = (0, Vec::new(), None);
-        for entry in all {
-            self.budget.spend(1)?;
-            self.variables.push((variable, entry.clone()));
-            let found = self.value(&arguments[0]);
-            let mapped = match (name, arguments, &found) {
-                ("map", [_, of], Ok(Val::Bool(true))) => Some(self.value(of)),
-                _ => None,
-            };
-            self.variables.pop();
-            match (name, found) {
-                (_, Err(Failure::Cost)) => return Err(Failure::Cost),
-                ("map", found) if arguments.len() == 1 => made.push(found?),
-                ("map", Ok(_)) => made.extend(mapped.transpose()?),
-                ("all", Ok(Val::Bool(false))) => return Ok(Val::Bool(false)),
-                ("exists", Ok(Val::Bool(true))) => return Ok(Val::Bool(true)),
-                ("filter", Ok(Val::Bool(true))) => made.push(entry),
-                ("exists_one", Ok(Val::Bool(true))) => count += 1,
-                (_, Ok(Val::Bool(_))) => {}
-                (_, Ok(_)) => failure = Some(Failure::overload()),
-                // Another entry may settle it.
-                ("all" | "exists", Err(error)) => failure = Some(error),
-                (_, Err(error)) => return Err(error),
+    fn call(&mut self, target: Option<&'a Node>, name: &'a str, arguments: &'a [Node]) -> Found {
+        let full = target.and_then(|target| self.in_package(target, name));
+        match (&full, arguments) {
+            (Some(full), [variable, value, inner]) if full == "cel.bind" => {
+                return self.bound(variable, value, inner);
             }
+            (None, [other]) if matches!(name, "or" | "orValue") => {
+                return self.otherwise(name, target, other);
+            }
+            _ => {}
         }
-        match (name, failure) {
-            (_, Some(failure)) => Err(failure),
-            ("all", None) => Ok(Val::Bool(true)),
-            ("exists", None) => Ok(Val::Bool(false)),
-            ("exists_one", None) => Ok(Val::Bool(count == 1)),
-            _ => Ok(Val::List(made)),
-        }
-    }
-
-    fn call(&mut self, target: Option<&'a Node>, name: &str, arguments: &'a [Node]) -> Found {
-        if let Some(Node {
-            expr: Expr::Name(space),
-            ..
-        }) = target
-            && space == "optional"
-        {
-            let arguments = arguments.iter().map(|node| self.value(node));
-            let mut arguments = arguments.collect::<Result<Vec<_>, _>>()?;
-            return Ok(Val::Optional(arguments.pop().map(Box::new)));
-        }
-        let mut values = Vec::new();
+        let target = target.filter(|_| full.is_none());
+        let mut values = Vec::with_capacity(arguments.len() + 1);
         for node in target.into_iter().chain(arguments) {
             values.push(self.value(node)?);
         }
-        let cost: u64 = values.iter().map(Val::weight).sum();
-        // A pattern is tried at each place of a text.
-        let cost = if matches!(name, "matches" | "find" | "findAll" | "replace" | "split") {
-            4 * cost
-        } else {
-            cost
-        };
+        let name = full.as_deref().unwrap_or(name);
+        self.afford(name, &values)?;
+        let made = functions::call(name, &values, self.names, self.budget)?;
+        let cost = cost::call(name, &values, &made, self.budget)?;
         self.budget.spend(cost)?;
-        let made = functions::call(name, target.is_some(), &values)?;
-        self.budget.spend(made.weight())?;
         Ok(made)
     }
-}
 
-fn field(of: &Val, name: &str) -> Option<Val> {
-    match of {
-        Val::Map(map) => map.get(&unescape(name)).or_else(|| map.get(name)).cloned(),
-        _ => None,
-    }
-}
-
-fn entry(of: &Val, index: &Val) -> Found {
-    match (of, index) {
-        (Val::Map(map), Val::Text(key)) => map
-            .get(key)
-            .cloned()
-            .ok_or_else(|| Failure::error(format!("no such key: {key}"))),
-        (Val::List(list), index) => {
-            let at = match index {
-                Val::Int(at) => *at,
-                Val::Uint(at) => i64::try_from(*at).unwrap_or(i64::MAX),
-                Val::Double(at) if at.fract() == 0.0 => *at as i64,
-                _ => return Err(Failure::overload()),
-            };
-            let found = usize::try_from(at).ok().and_then(|at| list.get(at));
-            found
-                .cloned()
-                .ok_or_else(|| Failure::error(format!("index out of bounds: {at}")))
+    /// What is costly is refused before it is done.
+    fn afford(&mut self, name: &str, values: &[Val]) -> Result<(), Failure> {
+        let known = cost::call(name, values, &Val::Null, self.budget)?;
+        match known > self.budget.left() {
+            true => self.budget.spend(known),
+            false => Ok(()),
         }
-        _ => Err(Failure::overload()),
     }
-}
 
-fn overflow() -> Failure {
-    Failure::error("integer overflow")
-}
-
-fn binary(operator: &str, a: Val, b: Val) -> Found {
-    use std::cmp::Ordering::{Greater, Less};
-    match operator {
-        "==" => return Ok(Val::Bool(a.equals(&b))),
-        "!=" => return Ok(Val::Bool(!a.equals(&b))),
-        "in" => {
-            return match (a, b) {
-                (a, Val::List(list)) => Ok(Val::Bool(list.iter().any(|entry| entry.equals(&a)))),
-                (Val::Text(key), Val::Map(map)) => Ok(Val::Bool(map.contains_key(&key))),
-                (_, Val::Map(_)) => Ok(Val::Bool(false)),
-                _ => Err(Failure::overload()),
-            };
+    /// The whole name of a function that stands in a package.
+    fn in_package(&self, target: &Node, name: &str) -> Option<String> {
+        let Expr::Name(space) = &target.expr else {
+            return None;
+        };
+        if !overloads::PACKAGES.contains(&space.as_str()) {
+            return None;
         }
-        "<" | "<=" | ">" | ">=" => {
-            let order = a.compare(&b).ok_or_else(Failure::overload)?;
-            return Ok(Val::Bool(match operator {
-                "<" => order == Less,
-                "<=" => order != Greater,
-                ">" => order == Greater,
-                _ => order != Less,
-            }));
-        }
-        _ => {}
+        let full = format!("{space}.{name}");
+        (full == "cel.bind" || overloads::of(&full).is_some()).then_some(full)
     }
-    match (operator, a, b) {
-        (operator, Val::Int(a), Val::Int(b)) => {
-            let (made, zero) = match operator {
-                "+" => (a.checked_add(b), ""),
-                "-" => (a.checked_sub(b), ""),
-                "*" => (a.checked_mul(b), ""),
-                "/" => (a.checked_div(b), "division by zero"),
-                _ => (a.checked_rem(b), "modulus by zero"),
+
+    /// `a.or(b)`, `a.orValue(b)`: `b` alone if there is no `a`.
+    fn otherwise(&mut self, name: &str, target: Option<&'a Node>, other: &'a Node) -> Found {
+        let target = target.ok_or_else(Failure::overload)?;
+        match (name, self.value(target)?) {
+            ("orValue", Val::Optional(Some(held))) => Ok(*held),
+            (_, Val::Optional(None)) => match (name, self.value(other)?) {
+                ("or", other) if !matches!(other, Val::Optional(_)) => Err(Failure::overload()),
+                (_, other) => Ok(other),
+            },
+            (_, held @ Val::Optional(_)) => Ok(held),
+            _ => Err(Failure::overload()),
+        }
+    }
+
+    /// An entry of a literal: none, if it is one that is given and is not there.
+    fn given(&mut self, node: &'a Node) -> Result<Option<Val>, Failure> {
+        let Expr::Given(of) = &node.expr else {
+            return self.value(node).map(Some);
+        };
+        match self.value(of)? {
+            Val::Optional(held) => Ok(held.map(|held| *held)),
+            other => Err(Failure::Error(format!(
+                "cannot initialize optional entry from non-optional value of type {}",
+                other.type_name()
+            ))),
+        }
+    }
+
+    fn map(&mut self, all: &'a [(Node, Node)]) -> Found {
+        let mut map = BTreeMap::new();
+        for (key, value) in all {
+            let (of, is_given) = match &key.expr {
+                Expr::Given(of) => (&**of, true),
+                _ => (key, false),
             };
-            match made {
-                Some(number) => Ok(Val::Int(number)),
-                None if b == 0 && !zero.is_empty() => Err(Failure::error(zero)),
-                None => Err(overflow()),
+            let key = self.value(of)?;
+            let key = Key::of(&key).ok_or_else(|| {
+                Failure::Error(format!("unsupported key type: {}", key.type_name()))
+            })?;
+            let value = self.value(value)?;
+            match (is_given, value) {
+                (false, value) => {
+                    map.insert(key, value);
+                }
+                (true, Val::Optional(held)) => map.extend(held.map(|held| (key, *held))),
+                (true, _) => return Err(Failure::overload()),
             }
         }
-        (operator, Val::Uint(a), Val::Uint(b)) => {
-            let made = match operator {
-                "+" => a.checked_add(b),
-                "-" => a.checked_sub(b),
-                "*" => a.checked_mul(b),
-                "/" => a.checked_div(b),
-                _ => a.checked_rem(b),
-            };
-            made.map(Val::Uint)
-                .ok_or_else(|| Failure::error("unsigned integer overflow"))
-        }
-        ("+", Val::Double(a), Val::Double(b)) => Ok(Val::Double(a + b)),
-        ("-", Val::Double(a), Val::Double(b)) => Ok(Val::Double(a - b)),
-        ("*", Val::Double(a), Val::Double(b)) => Ok(Val::Double(a * b)),
-        ("/", Val::Double(a), Val::Double(b)) => Ok(Val::Double(a / b)),
-        ("+", Val::Text(a), Val::Text(b)) => Ok(Val::Text(a + &b)),
-        ("+", Val::List(a), Val::List(b)) => Ok(Val::List([a, b].concat())),
-        ("+", Val::Duration(a), Val::Duration(b)) => {
-            a.checked_add(b).map(Val::Duration).ok_or_else(overflow)
-        }
-        ("-", Val::Duration(a), Val::Duration(b)) => {
-            a.checked_sub(b).map(Val::Duration).ok_or_else(overflow)
-        }
-        ("+", Val::Time(a), Val::Duration(b)) | ("+", Val::Duration(b), Val::Time(a)) => a
-            .checked_add(b)
-            .map(Val::Time)
-            .map_err(|_| Failure::error("timestamp overflow")),
-        ("-", Val::Time(a), Val::Duration(b)) => a
-            .checked_sub(b)
-            .map(Val::Time)
-            .map_err(|_| Failure::error("timestamp overflow")),
-        ("-", Val::Time(a), Val::Time(b)) => Ok(Val::Duration(a.duration_since(b))),
-        _ => Err(Failure::overload()),
+        self.budget.spend(cost::MAP)?;
+        Ok(Val::Map(Arc::new(map)))
     }
+
+    fn structure(&mut self, name: &str, fields: &'a [(String, Node)]) -> Found {
+        let mut made = BTreeMap::new();
+        for (field, value) in fields {
+            if let Some(value) = self.given(value)? {
+                let field = super::escape::unescape(field);
+                let is_text = matches!(value, Val::Text(_));
+                if name == "JSONPatch" && field != "value" && !is_text {
+                    return Err(Failure::Error(format!(
+                        "unexpected type {} for JSONPatchType '{field}' field",
+                        value.type_name()
+                    )));
+                }
+                made.insert(field, value);
+            }
+        }
+        self.budget.spend(cost::STRUCT)?;
+        Ok(Val::Made(Arc::new(Made {
+            name: name.to_owned(),
+            fields: made,
+        })))
+    }
+}
+
+/// An entry of what may not be there.
+fn held_entry(of: Option<&Val>, index: &Val) -> Found {
+    let found = match of {
+        Some(of) => operators::entry_if_any(of, index)?,
+        None => None,
+    };
+    Ok(Val::Optional(found.map(Box::new)))
 }

@@ -9,8 +9,8 @@ pub(super) enum Token {
     Uint(u64),
     Double(f64),
     Text(String),
-    /// `b'a'`: what stands there, not what it means.
-    Bytes(String),
+    /// `b'a'`
+    Bytes(Vec<u8>),
     Name(String),
     /// An operator or a bracket.
     Sign(&'static str),
@@ -38,18 +38,10 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Problem> {
                 at += rest.find('\n').unwrap_or(rest.len());
                 continue;
             }
-            '"' | '\'' => string(rest, false, at)?,
-            'r' | 'R' if rest[1..].starts_with(['"', '\'']) => {
-                let (token, length) = string(&rest[1..], true, at)?;
-                (token, length + 1)
-            }
-            'b' | 'B' if rest[1..].starts_with(['"', '\'']) => {
-                // Its octal escapes are not those of text: it is taken as it stands.
-                let (token, length) = string(&rest[1..], true, at)?;
-                let Token::Text(text) = token else {
-                    return Err(Problem::new(at, "Syntax error: no bytes".to_owned()));
-                };
-                (Token::Bytes(text), length + 1)
+            _ if quoted(rest).is_some() => {
+                let (prefix, is_bytes, is_raw) = quoted(rest).unwrap_or_default();
+                let (token, length) = string(&rest[prefix..], is_bytes, is_raw, at)?;
+                (token, prefix + length)
             }
             '0'..='9' => number(rest, at)?,
             '_' | 'a'..='z' | 'A'..='Z' => {
@@ -111,59 +103,101 @@ fn number(text: &str, at: usize) -> Result<(Token, usize), Problem> {
     Ok((Token::Int(value), end))
 }
 
-fn string(text: &str, raw: bool, at: usize) -> Result<(Token, usize), Problem> {
+/// How many letters stand before the quote, whether it is of bytes, and whether it is raw; none,
+/// if it is no literal of text or bytes.
+fn quoted(text: &str) -> Option<(usize, bool, bool)> {
+    let (mut is_bytes, mut is_raw) = (false, false);
+    for (at, letter) in text.chars().enumerate().take(3) {
+        match letter {
+            '"' | '\'' => return Some((at, is_bytes, is_raw)),
+            'b' | 'B' if !is_bytes => is_bytes = true,
+            'r' | 'R' if !is_raw => is_raw = true,
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn string(text: &str, is_bytes: bool, is_raw: bool, at: usize) -> Result<(Token, usize), Problem> {
+    let wrong = |what: &str| Problem::new(at, format!("Syntax error: {what}"));
     let quote = &text[..1];
     let triple = quote.repeat(3);
-    let end_mark = if text.starts_with(&triple) {
-        triple.as_str()
-    } else {
-        quote
+    let end_mark = match text.starts_with(&triple) {
+        true => triple.as_str(),
+        false => quote,
     };
-    let mut value = String::new();
+    let mut value: Vec<u8> = Vec::new();
     let mut here = end_mark.len();
     loop {
         let rest = &text[here..];
         let Some(c) = rest.chars().next() else {
-            return Err(Problem::new(
-                at,
-                "Syntax error: missing the end of a string".to_owned(),
-            ));
+            return Err(wrong("missing the end of a string"));
         };
         if rest.starts_with(end_mark) {
-            return Ok((Token::Text(value), here + end_mark.len()));
+            let token = match is_bytes {
+                true => Token::Bytes(value),
+                false => {
+                    let text = String::from_utf8(value);
+                    Token::Text(text.map_err(|_| wrong("a string that is no text"))?)
+                }
+            };
+            return Ok((token, here + end_mark.len()));
         }
-        if c != '\\' || raw {
-            value.push(c);
+        if c != '\\' || is_raw {
+            value.extend(c.encode_utf8(&mut [0; 4]).bytes());
             here += c.len_utf8();
             continue;
         }
-        let escaped = rest[1..].chars().next().unwrap_or_default();
-        here += 1 + escaped.len_utf8();
-        let hex = |digits: usize| {
-            let code = text.get(here..here + digits)?;
-            char::from_u32(u32::from_str_radix(code, 16).ok()?)
-        };
-        let (c, more) = match escaped {
-            'n' => (Some('\n'), 0),
-            't' => (Some('\t'), 0),
-            'r' => (Some('\r'), 0),
-            'a' => (Some('\x07'), 0),
-            'b' => (Some('\x08'), 0),
-            'f' => (Some('\x0c'), 0),
-            'v' => (Some('\x0b'), 0),
-            'x' => (hex(2), 2),
-            'u' => (hex(4), 4),
-            'U' => (hex(8), 8),
-            '\\' | '\'' | '"' | '`' | '?' => (Some(escaped), 0),
-            _ => (None, 0),
-        };
-        let Some(c) = c else {
-            return Err(Problem::new(
-                at,
-                "Syntax error: no such escape in a string".to_owned(),
-            ));
-        };
-        value.push(c);
-        here += more;
+        let no_escape = || wrong("no such escape in a string");
+        let (byte_or_letter, length) = escape(&rest[1..]).ok_or_else(no_escape)?;
+        here += 1 + length;
+        match byte_or_letter {
+            Escape::Letter(letter) => value.extend(letter.encode_utf8(&mut [0; 4]).bytes()),
+            // Of text, it is the letter of this number.
+            Escape::Byte(byte) if is_bytes => value.push(byte),
+            Escape::Byte(byte) => {
+                value.extend(char::from(byte).encode_utf8(&mut [0; 4]).bytes());
+            }
+        }
     }
+}
+
+/// What stands for something else.
+enum Escape {
+    Letter(char),
+    Byte(u8),
+}
+
+/// What follows a backslash, and how long it is.
+fn escape(text: &str) -> Option<(Escape, usize)> {
+    let first = text.chars().next()?;
+    let number = |from: usize, digits: usize, base: u32| {
+        let code = text.get(from..from + digits)?;
+        let is_number = code.chars().all(|c| c.is_digit(base));
+        u32::from_str_radix(code, base).ok().filter(|_| is_number)
+    };
+    let letter = |digits: usize| {
+        let letter = char::from_u32(number(1, digits, 16)?)?;
+        Some((Escape::Letter(letter), 1 + digits))
+    };
+    let byte = |code: Option<u32>, length: usize| {
+        let byte = u8::try_from(code?).ok()?;
+        Some((Escape::Byte(byte), length))
+    };
+    let plain = match first {
+        'n' => '\n',
+        't' => '\t',
+        'r' => '\r',
+        'a' => '\x07',
+        'b' => '\x08',
+        'f' => '\x0c',
+        'v' => '\x0b',
+        'x' | 'X' => return byte(number(1, 2, 16), 3),
+        '0'..='3' => return byte(number(0, 3, 8), 3),
+        'u' => return letter(4),
+        'U' => return letter(8),
+        '\\' | '\'' | '"' | '`' | '?' => first,
+        _ => return None,
+    };
+    Some((Escape::Letter(plain), 1))
 }

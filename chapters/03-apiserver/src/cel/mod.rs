@@ -31,28 +31,81 @@
 //!
 //! Upstream: `github.com/google/cel-spec`, `staging/src/k8s.io/apiserver/pkg/cel`.
 
+mod addresses;
+mod authorizer;
+mod budget;
 mod check;
+mod convert;
+mod cost;
+mod durations;
 mod environment;
+mod escape;
 mod eval;
+mod format;
+mod formats;
 mod functions;
+mod json;
 mod lexer;
-mod library;
+mod lists;
+mod macros;
+mod operators;
+mod optionals;
 mod overloads;
 mod parser;
+mod quantities;
+mod semver;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod times;
 mod types;
+mod urls;
 mod value;
 
+pub use authorizer::{Check, Decision, Stage};
+pub use budget::{Budget, Failure};
 pub use environment::Environment;
-pub use eval::{Budget, Failure};
+pub use formats::Format;
+pub use semver::Semver;
 pub use types::{BOOL, INT, Object, STRING, Type};
-pub use value::Val;
+pub use value::{Key, Made, Val};
 
 /// What one rule may cost. Upstream: `PerCallLimit`.
 pub const RULE_COST_MAX: u64 = 1_000_000;
 /// What all rules of an object may cost together. Upstream: `RuntimeCELCostBudget`.
 pub const OBJECT_COST_MAX: u64 = 10_000_000;
+
+/// What the names of an expression stand for.
+pub trait Names {
+    /// The value of a variable, by its whole name: `object`, `variables.replicas`,
+    /// `authorizer.requestResource`. A variable is asked for when it is used, and each time that it
+    /// is; one whose evaluation takes long is to be kept. None: there is none of this name.
+    fn value(&self, name: &str, budget: &mut Budget) -> Option<Result<Val, Failure>>;
+
+    /// Whether a user may do something, for `authorizer`.
+    fn check(&self, check: &Check) -> Decision;
+}
+
+/// What the names of a rule stand for.
+struct OwnAndOld<'a> {
+    own: &'a Val,
+    old: Option<&'a Val>,
+}
+
+impl Names for OwnAndOld<'_> {
+    fn value(&self, name: &str, _budget: &mut Budget) -> Option<Result<Val, Failure>> {
+        match name {
+            "self" => Some(Ok(self.own.clone())),
+            "oldSelf" => self.old.map(|old| Ok(old.clone())),
+            _ => None,
+        }
+    }
+
+    /// No rule has an `authorizer`.
+    fn check(&self, _check: &Check) -> Decision {
+        Decision::default()
+    }
+}
 
 /// An expression that was understood.
 #[derive(Debug, Clone)]
@@ -85,6 +138,14 @@ impl Expression {
         self.root.names("oldSelf")
     }
 
+    /// Evaluates it.
+    ///
+    /// # Errors
+    /// What went wrong, or that it costs too much.
+    pub fn run(&self, names: &dyn Names, budget: &mut Budget) -> Result<Val, Failure> {
+        eval::evaluate(&self.root, names, budget)
+    }
+
     /// Evaluates it, which was compiled for a rule.
     ///
     /// # Errors
@@ -95,6 +156,6 @@ impl Expression {
         old: Option<&Val>,
         budget: &mut Budget,
     ) -> Result<Val, Failure> {
-        eval::evaluate(&self.root, own, old, budget)
+        self.run(&OwnAndOld { own, old }, budget)
     }
 }

@@ -234,7 +234,8 @@ const ORDERED: &[&str] = &["bool", "string", "bytes", "duration", "timestamp"];
 const NUMBERS: &[&str] = &["int", "uint", "double"];
 
 /// Names that are no receiver: functions stand below them as below a package.
-const PACKAGES: &[&str] = &[
+pub(super) const PACKAGES: &[&str] = &[
+    "cel",
     "format",
     "ip",
     "jsonpatch",

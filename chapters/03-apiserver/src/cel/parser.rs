@@ -1,6 +1,5 @@
 //! Tokens to a tree.
 
-use super::check::dotted;
 use super::lexer::{Token, tokens};
 use super::value::Val;
 
@@ -52,8 +51,6 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum Expr {
     Literal(Val),
-    /// `b'a'`
-    Bytes,
     Name(String),
     /// `a.b`
     Select(Box<Node>, String),
@@ -97,7 +94,7 @@ impl Node {
 
     pub(super) fn children(&self) -> Vec<&Node> {
         match &self.expr {
-            Expr::Literal(_) | Expr::Bytes | Expr::Name(_) => Vec::new(),
+            Expr::Literal(_) | Expr::Name(_) => Vec::new(),
             Expr::Select(a, _) | Expr::Has(a, _) | Expr::Try(a, _) => vec![a],
             Expr::Not(a) | Expr::Negative(a) | Expr::Given(a) => vec![a],
             Expr::Index(a, b) | Expr::TryIndex(a, b) => vec![a, b],
@@ -111,6 +108,15 @@ impl Node {
                 std::iter::once(&**range).chain(all).collect()
             }
         }
+    }
+}
+
+/// `a.b.c`, if there is nothing else in it.
+pub(super) fn dotted(node: &Node) -> Option<String> {
+    match &node.expr {
+        Expr::Name(name) => Some(name.clone()),
+        Expr::Select(of, field) => Some(format!("{}.{field}", dotted(of)?)),
+        _ => None,
     }
 }
 
@@ -180,7 +186,8 @@ impl Parser {
             Token::End => "<EOF>".to_owned(),
             Token::Sign(sign) => (*sign).to_owned(),
             Token::Name(name) => name.clone(),
-            Token::Text(text) | Token::Bytes(text) => format!("{text:?}"),
+            Token::Text(text) => format!("{text:?}"),
+            Token::Bytes(bytes) => format!("b{:?}", String::from_utf8_lossy(bytes)),
             Token::Int(number) => number.to_string(),
             Token::Uint(number) => format!("{number}u"),
             Token::Double(number) => number.to_string(),
@@ -401,8 +408,8 @@ impl Parser {
             Token::Int(number) => Expr::Literal(Val::Int(number)),
             Token::Uint(number) => Expr::Literal(Val::Uint(number)),
             Token::Double(number) => Expr::Literal(Val::Double(number)),
-            Token::Text(text) => Expr::Literal(Val::Text(text)),
-            Token::Bytes(_) => Expr::Bytes,
+            Token::Text(text) => Expr::Literal(Val::Text(text.into())),
+            Token::Bytes(bytes) => Expr::Literal(Val::Bytes(bytes.into())),
             Token::Name(name) => match name.as_str() {
                 "true" => Expr::Literal(Val::Bool(true)),
                 "false" => Expr::Literal(Val::Bool(false)),
@@ -476,11 +483,11 @@ fn given(of: Node, at: usize) -> Node {
 
 fn call_on(of: Node, name: String, mut arguments: Vec<Node>, at: usize) -> Result<Expr, Problem> {
     let (one, two) = match name.as_str() {
-        "all" | "exists" => (2..=2, 3..=3),
-        "exists_one" | "filter" | "sortBy" | "optMap" | "optFlatMap" => (2..=2, 0..=0),
-        "existsOne" | "transformMapEntry" => (0..=0, 3..=4),
+        "all" | "exists" | "exists_one" => (2..=2, 3..=3),
+        "filter" | "sortBy" | "optMap" | "optFlatMap" => (2..=2, 0..=0),
+        "existsOne" => (0..=0, 3..=3),
         "map" => (2..=3, 0..=0),
-        "transformList" | "transformMap" => (0..=0, 3..=4),
+        "transformList" | "transformMap" | "transformMapEntry" => (0..=0, 3..=4),
         _ => (0..=0, 0..=0),
     };
     let count = arguments.len();

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::parser::{Node, dotted};
+
 /// What an expression may be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Type {
@@ -222,6 +224,30 @@ impl fmt::Display for Type {
             Type::Param(letter) => write!(f, "{letter}"),
         }
     }
+}
+
+/// A type, by its name in an expression.
+pub(super) fn named(name: &str) -> Option<Type> {
+    Some(match name {
+        "bool" | "bytes" | "double" | "int" | "string" | "uint" => Type::parse(name),
+        "list" => Type::list(Type::Dyn),
+        "map" => Type::map(Type::Dyn, Type::Dyn),
+        "null_type" => Type::Null,
+        "type" => Type::Type(Box::new(Type::Dyn)),
+        "optional_type" => Type::optional(Type::Dyn),
+        "google.protobuf.Duration" => Type::Simple("duration"),
+        "google.protobuf.Timestamp" => Type::Simple("timestamp"),
+        "net.IP" => Type::parse("IP"),
+        "net.CIDR" => Type::parse("CIDR"),
+        _ => return None,
+    })
+}
+
+/// The name of a type that has dots in it, if `node`, whose last name is `last`, is one.
+pub(super) fn qualified(node: &Node, last: &str) -> Option<String> {
+    let is_last = matches!(last, "Duration" | "Timestamp" | "IP" | "CIDR");
+    let name = dotted(node).filter(|_| is_last)?;
+    named(&name).map(|_| name)
 }
 
 /// The parts between commas that stand in no bracket.

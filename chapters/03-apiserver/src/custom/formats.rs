@@ -52,7 +52,7 @@ pub(super) fn is_recognized(format: &str) -> bool {
 }
 
 /// Whether text has a format.
-pub(super) fn holds(format: &str, text: &str) -> bool {
+pub(crate) fn holds(format: &str, text: &str) -> bool {
     let hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match format {
         "bsonobjectid" => text.len() == 24 && hex(text),

@@ -40,7 +40,7 @@ pub mod definition;
 mod embedded;
 mod field_path;
 pub mod fill;
-mod formats;
+pub(crate) mod formats;
 mod jsonpath;
 mod lists;
 mod path;

@@ -209,7 +209,9 @@ impl Walk<'_> {
             _ => None,
         };
         let detail = match told {
-            Some(Val::Text(text)) if !text.trim().is_empty() && !text.contains('\n') => text,
+            Some(Val::Text(text)) if !text.trim().is_empty() && !text.contains('\n') => {
+                text.to_string()
+            }
             _ if rule.message.is_empty() => format!("failed rule: {}", rule.text),
             _ => rule.message.clone(),
         };
