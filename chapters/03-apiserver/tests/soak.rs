@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use apiserver::cel::{Budget, Check, Decision, Environment, Expression, Failure, Names, Val};
 use apiserver::http::path::{Query, request_info};
 use apiserver::http::read_yaml;
 use apiserver::schema::{self, FieldValidation};
@@ -51,6 +52,21 @@ const FIELDS: &str = "metadata.name=x,spec.nodeName!=y,status.phase==Running,spe
 const QUANTITIES: &str = "1 100m 1.5Gi 2e3 -0.1 3E 4Ei 9223372036854775807 1n .5 5. +7k 1e-9";
 const PROTOBUF: &[u8] = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x1f\x0a\x0f\x0a\x01c\x12\0\
     \x1a\x02ns\x22\0\x2a\0\x32\0\x12\x0c\x0a\x03key\x12\x05value\x1a\0\"\0";
+
+/// One a line.
+const EXPRESSIONS: &str = r#"object.spec.replicas > 1 && has(object.metadata.labels.a)
+object.spec.template.spec.containers.all(i, c, c.image.startsWith('i') && i < 9u)
+object.?spec[?'x'].?y.orValue([1, 2].map(n, n * 2)[0]) == 3 ? 'a' : b'\xff\101'
+Object{spec: Object.spec{?replicas: optional.of(2).optMap(x, x - 1), template: {1: [?optional.none()]}}}
+[JSONPatch{op: "add", path: '/a/' + jsonpatch.escapeKey('a/b'), value: {'k': duration('1m')}}]
+authorizer.serviceAccount('a', 'b').group('').resource('pods').name('x').check('get').allowed()
+'%s %d %.3f %x'.format([timestamp('2026-01-02T03:04:05Z'), 1, 1.5, 'a']).split(' ', 2).join('-')
+sets.contains([3, 1].sort(), lists.range(3).reverse().slice(0, 2).distinct()) || [[1]].flatten() == [1]
+cidr('10.0.0.0/8').containsIP(ip('10.1.2.3')) == url('https://h:1/p?a=%20').getQuery().exists(k, k == 'a')
+semver('1.2.3-rc.1').compareTo(semver('v1', true)) + quantity('1.5Gi').sub(2).sign() - -1 / 0
+format.dns1123Label().validate('a_b').value()[0].matches('^[a-z]+(?i)x*$') != 'ab'.replace('', 'x', 3).find('x+').indexOf('a', 1)
+{'a': 1}.transformMapEntry(k, v, v > 0, {v: k}).transformList(k, v, string(k) + v).sortBy(e, size(e)).last()
+timestamp('2026-01-02T03:04:05Z').getHours('-05:30') in [dyn(1), 2.5, null] && type(1) == int && !true"#;
 
 /// SplitMix64: the same numbers for the same seed.
 struct Random(u64);
@@ -109,6 +125,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("bodies", bodies),
     ("patches", patches),
     ("applies", applies),
+    ("expressions", expressions),
 ];
 
 fn paths(random: &mut Random) {
@@ -200,6 +217,52 @@ fn applies(random: &mut Random) {
         "apps/v1",
         NOW,
     );
+}
+
+/// What the names of an expression stand for.
+struct Known(Val);
+
+impl Names for Known {
+    fn value(&self, name: &str, _budget: &mut Budget) -> Option<Result<Val, Failure>> {
+        match name {
+            "object" | "oldObject" => Some(Ok(self.0.clone())),
+            "authorizer" => Some(Ok(Check::authorizer())),
+            _ => None,
+        }
+    }
+
+    fn check(&self, check: &Check) -> Decision {
+        Decision {
+            allowed: check.verb.len() % 2 == 1,
+            ..Decision::default()
+        }
+    }
+}
+
+fn expressions(random: &mut Random) {
+    const COST: u64 = 50_000;
+    // Whatever the types are, the evaluator has to be able to say.
+    let known = Known(Val::from_json(&random.json(OBJECT), None));
+    let environment = Environment::admission(true).making_patches();
+    for text in EXPRESSIONS.lines() {
+        let text = match random.below(3) {
+            0 => text.to_owned(),
+            1 => random.text(text),
+            // All of it is open, so nothing is refused for its type.
+            _ => random.text(text).replace("object", "dyn(object)"),
+        };
+        let Ok(expression) = Expression::compile(&text, &environment) else {
+            continue;
+        };
+        let mut budget = Budget::new(COST);
+        let found = expression.run(&known, &mut budget);
+        assert!(budget.left() <= COST, "{text}");
+        if let Ok(found) = found {
+            let _shown = found.to_json();
+            let again = expression.run(&known, &mut Budget::new(COST));
+            assert!(again.is_ok(), "{text}");
+        }
+    }
 }
 
 /// Names what was tried when it went wrong.

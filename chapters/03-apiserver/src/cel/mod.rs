@@ -12,22 +12,26 @@
 //! | `environment.rs` | what an expression may name, by where it stands |
 //! | `types.rs`, `overloads.rs` | types; the signatures of all functions |
 //! | `check.rs` | the type of an expression |
-//! | `value.rs` | values, made from JSON as a schema says |
-//! | `eval.rs` | operators, macros, the cost of each step |
-//! | `functions.rs`, `library.rs` | functions of the language, and those that Kubernetes adds |
+//! | `value.rs`, `json.rs` | values; from JSON as a schema says, and back |
+//! | `eval.rs`, `operators.rs`, `macros.rs` | a tree to a value |
+//! | `budget.rs`, `cost.rs` | what may be spent, and what a call costs |
+//! | `functions.rs` | which function a call is of |
+//! | `convert.rs`, `texts.rs`, `format.rs`, `lists.rs`, `optionals.rs`, `times.rs` | functions of the language and its extensions |
+//! | `addresses.rs`, `formats.rs`, `quantities.rs`, `semver.rs`, `urls.rs`, `authorizer.rs` | what Kubernetes adds |
 //!
-//! A rule cannot run for long: each step costs, and there is a limit for a rule and one for all of
-//! an object's. Its own parser and evaluator, since the crate for it counts no cost and checks no
-//! types, and would add a generated parser to the build.
+//! What the names of an expression stand for is said by whoever runs it ([`Names`]): a rule has
+//! `self` and `oldSelf`, a policy has an object, a request and variables of its own, which are not
+//! evaluated unless they are used.
 //!
-//! Rules of definitions are evaluated. Expressions of policies, of conditions of webhooks and of
-//! selectors of devices are checked alone.
+//! An expression cannot run for long: each step costs, and there is a limit for an expression and
+//! one for all of an object's. Its own parser and evaluator, since the crate for it counts no cost
+//! and checks no types, and would add a generated parser to the build.
 //!
-//! Left out: upstream's estimate of what an expression will cost, which it makes when one is
-//! written. Of rules, which would have to be evaluated: `bytes` (text of that format is text here),
-//! two-variable comprehensions, access by `.?` and `[?`, `semver`, `sets`, named formats, the parts
-//! of timestamps and what upstream has added to lists: who uses them is told that they are not
-//! there. What is no CEL at all is told in fewer words than upstream's parser has.
+//! Selectors of devices are checked alone.
+//!
+//! Left out: upstream folds what is constant before it runs an expression, so that it costs
+//! nothing; times are shown in UTC, whichever zone they were written in. What is no CEL at all is
+//! told in fewer words than upstream's parser has.
 //!
 //! Upstream: `github.com/google/cel-spec`, `staging/src/k8s.io/apiserver/pkg/cel`.
 
@@ -70,7 +74,7 @@ pub use semver::Semver;
 pub use types::{BOOL, INT, Object, STRING, Type};
 pub use value::{Key, Made, Val};
 
-/// What one rule may cost. Upstream: `PerCallLimit`.
+/// What one expression may cost. Upstream: `PerCallLimit`.
 pub const RULE_COST_MAX: u64 = 1_000_000;
 /// What all rules of an object may cost together. Upstream: `RuntimeCELCostBudget`.
 pub const OBJECT_COST_MAX: u64 = 10_000_000;

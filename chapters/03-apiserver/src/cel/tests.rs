@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::custom::Schema;
 
+mod costs;
+mod library;
+mod policies;
+
 fn schema() -> Schema {
     Schema::root(&json!({"type": "object", "properties": {
         "min": {"type": "integer"}, "max": {"type": "integer"}, "name": {"type": "string"},
@@ -108,12 +112,30 @@ fn nothing_runs_away() {
         text = format!("{ten}.all(x{i}, {text})");
     }
     assert_eq!(evaluated(&text), Err("Cost".to_owned()));
-    assert_eq!(
-        evaluated(
-            "'a'.replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa').replace('a', 'aaaaaaaaaa').size() > 0"
+    // What is small becomes large by what costs little.
+    let grown = |start: &str, step: &str| format!("{start}{}.size() > 0", step.repeat(60));
+    for text in [
+        grown("'a'", ".replace('a', 'aaaaaaaaaa')"),
+        grown("'aa'", ".replace('', 'aaaaaaaaaa')"),
+        grown("optional.of(['a'])", ".optMap(a, a + a)").replace(".size()", ".value().size()"),
+        grown("optional.of([1])", ".optMap(a, [a, a])")
+            .replace(".size() > 0", ".optMap(a, a == a).value()"),
+        grown("optional.of([1])", ".optMap(a, [a, a])").replace(
+            ".size() > 0",
+            ".optMap(a, '%s'.format([a]).size() > 0).value()",
         ),
-        Err("Cost".to_owned())
-    );
+        grown("optional.of([1])", ".optMap(a, [a, a])").replace(".size() > 0", ".value() == []"),
+        "lists.range(9223372036854775807).size() > 0".to_owned(),
+    ] {
+        // The last but one compares two lists of different lengths, which takes no time.
+        let expect = match text.ends_with(".value() == []") {
+            true => Ok(Val::Bool(false)),
+            false => Err("Cost".to_owned()),
+        };
+        assert_eq!(evaluated(&text), expect, "{text}");
+    }
+    let large = format!("optional.of([1]){}", ".optMap(a, [a, a])".repeat(60));
+    assert_eq!(evaluated(&large), Err("Cost".to_owned()));
 }
 
 #[test]
@@ -198,8 +220,8 @@ fn wrong_types_are_told() {
         &["1:19: invalid matches argument"],
     );
     check(
-        "self.?name.orValue('') == ''",
-        &["1:5: unsupported syntax '.?'"],
+        "Object{a: 1}",
+        &["1:7: undeclared reference to 'Object' (in container '')"],
     );
     check("has(self.nothing)", &["1:4: undefined field 'nothing'"]);
     for text in [
@@ -210,6 +232,7 @@ fn wrong_types_are_told() {
         "self.list.map(p, p.port).sum() > 0 && self.list.map(p, p.port > 1, p.port).size() == 0",
         "{'a': 1}['a'] == [1][0] && type(self.name) == string",
         "self.metadata.name == self.kind",
+        "self.?name.orValue('') == ''",
     ] {
         check(text, &[]);
     }

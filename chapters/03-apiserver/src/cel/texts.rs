@@ -40,7 +40,10 @@ pub(super) fn call(name: &str, text: &str, arguments: &[Val], budget: &mut Budge
             }
             _ => Err(out_of_range(*at)),
         },
-        ("substring", [Val::Int(from)]) => substring(text, *from, text.chars().count() as i64),
+        ("substring", [Val::Int(from)]) => match text.chars().count() as i64 {
+            count if *from > count => Err(out_of_range(*from)),
+            count => substring(text, *from, count),
+        },
         ("substring", [Val::Int(from), Val::Int(to)]) => substring(text, *from, *to),
         ("indexOf", [Val::Text(part)]) => index_of(text, part, 0),
         ("indexOf", [Val::Text(part), Val::Int(from)]) => index_of(text, part, *from),
@@ -114,10 +117,9 @@ const STEPS_OF_A_VALUE: usize = 4;
 fn substring(text: &str, from: i64, to: i64) -> Found {
     let count = text.chars().count() as i64;
     if from > to {
-        return Err(match (0..=count).contains(&from) || to != count {
-            true => Failure::Error(format!("invalid substring range. start: {from}, end: {to}")),
-            false => out_of_range(from),
-        });
+        return Err(Failure::Error(format!(
+            "invalid substring range. start: {from}, end: {to}"
+        )));
     }
     for at in [from, to] {
         if !(0..=count).contains(&at) {

@@ -217,6 +217,44 @@ impl Val {
         }
     }
 
+    /// What is wrong with the names of the types of what an expression made: each object is to be
+    /// of the type that is named for where it stands. Empty if nothing is.
+    ///
+    /// Upstream: `CheckTypeNamesMatchFieldPathNames` of
+    /// `apiserver/pkg/cel/mutation/dynamic/objects.go`.
+    pub fn misnamed(&self) -> Vec<String> {
+        let mut wrongs = Vec::new();
+        match self {
+            Val::Made(made) => self.misnamed_at(&made.name, &mut wrongs),
+            other => other.misnamed_at("", &mut wrongs),
+        }
+        wrongs
+    }
+
+    fn misnamed_at(&self, path: &str, wrongs: &mut Vec<String>) {
+        match self {
+            Val::Made(made) => {
+                if made.name != path {
+                    wrongs.push(format!(
+                        "unexpected type name {:?}, expected {path:?}, which matches field name \
+                         path from root Object type",
+                        made.name
+                    ));
+                }
+                for (name, value) in &made.fields {
+                    value.misnamed_at(&format!("{path}.{name}"), wrongs);
+                }
+            }
+            Val::List(list) => list
+                .iter()
+                .for_each(|entry| entry.misnamed_at(path, wrongs)),
+            Val::Map(map) => map
+                .values()
+                .for_each(|value| value.misnamed_at(path, wrongs)),
+            _ => {}
+        }
+    }
+
     /// Goes over all that is in it, so that whoever does so later need not fear its size: an
     /// expression can put a value into itself many times over.
     pub(super) fn walk(&self, budget: &mut Budget) -> Result<(), Failure> {
