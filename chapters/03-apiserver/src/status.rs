@@ -329,6 +329,15 @@ impl ApiError {
         }
     }
 
+    /// Adds a cause that is about no one field.
+    pub fn add_cause(&mut self, message: impl Into<String>) {
+        let details = self.details.get_or_insert_default();
+        let causes = details.entry("causes").or_insert_with(|| json!([]));
+        if let Some(causes) = causes.as_array_mut() {
+            causes.push(json!({"message": message.into()}));
+        }
+    }
+
     /// The `metav1.Status` of this error.
     pub fn to_status(&self) -> Value {
         let mut status = json!({

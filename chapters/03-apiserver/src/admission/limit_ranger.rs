@@ -22,7 +22,7 @@ fn is_about_pods(request: &Request) -> bool {
     let part = match request.operation {
         Operation::Create => "",
         Operation::Update => "resize",
-        Operation::Delete => return false,
+        Operation::Delete | Operation::Connect => return false,
     };
     let resource = (request.resource.group, request.resource.plural);
     resource == ("", "pods") && request.subresource == part
@@ -275,6 +275,7 @@ mod tests {
             name: "x",
             object: None,
             old: None,
+            dry_run: false,
         };
         check(&request, &object, world).map_err(|error| error.message)
     }

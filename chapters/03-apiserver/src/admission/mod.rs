@@ -19,9 +19,10 @@
 //! | CertificateApproval, CertificateSigning, CertificateSubjectRestriction | requests for certificates | by whose leave; never for `system:masters` |
 //! | ResourceQuota | all creates, and what may grow | what is left of the namespace's quotas; charged last, when all else is good ([`quota`]) |
 //! | NodeRestriction | all by kubelets | each writes what is its own node's |
+//! | MutatingAdmissionPolicy, ValidatingAdmissionPolicy | what clients' own rules are about | what they say ([`policy`]) |
 //!
 //! Upstream: `plugin/pkg/admission/`; `staging/src/k8s.io/apiserver/pkg/admission/`. Left out:
-//! webhooks and policies.
+//! webhooks.
 
 mod certificates;
 mod devices;
@@ -30,6 +31,7 @@ pub mod limit_ranger;
 pub mod namespace;
 pub mod node_restriction;
 pub mod pods;
+pub mod policy;
 pub mod quota;
 pub mod runtime_class;
 pub mod service_account;
@@ -69,6 +71,8 @@ pub enum Operation {
     Update,
     /// Its deletion.
     Delete,
+    /// A connection to it: `pods/exec`, `services/proxy`. Only policies look at these.
+    Connect,
 }
 
 /// A write that is to be admitted.
@@ -90,6 +94,8 @@ pub struct Request<'a> {
     pub object: Option<&'a mut Value>,
     /// What is there, for updates and deletions; for a subresource, the object it is of.
     pub old: Option<&'a Value>,
+    /// Nothing is written in the end.
+    pub dry_run: bool,
 }
 
 impl Request<'_> {
@@ -260,6 +266,7 @@ pub(crate) mod tests {
             name: "x",
             object: Some(object),
             old: None,
+            dry_run: false,
         };
         Admission::default().admit(&mut request, world)
     }

@@ -93,6 +93,7 @@ mod tests {
                 name,
                 object: None,
                 old: None,
+                dry_run: false,
             };
             Admission::default().admit(&mut request, &World::new())
         };

@@ -208,6 +208,7 @@ fn slices(request: &Request, node: &str) -> Result<(), String> {
         Operation::Create => (request.object.as_deref(), "create"),
         Operation::Update => (request.object.as_deref(), "update"),
         Operation::Delete => (request.old, "delete"),
+        Operation::Connect => return Ok(()),
     };
     if node_name(slice) == node {
         Ok(())
@@ -304,6 +305,7 @@ mod tests {
             name: &name,
             object: (operation != Operation::Delete).then_some(&mut object),
             old,
+            dry_run: false,
         };
         Admission::default()
             .admit(&mut request, &world)

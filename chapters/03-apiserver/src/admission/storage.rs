@@ -161,6 +161,7 @@ mod tests {
                 name: "c",
                 object: Some(&mut new),
                 old: Some(&claim("1Gi")),
+                dry_run: false,
             };
             Admission::default()
                 .admit(&mut request, &world)

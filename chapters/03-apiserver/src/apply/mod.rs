@@ -25,6 +25,7 @@
 //! | `update.rs` | the rules of ownership |
 //! | `reset.rs` | fields that a write cannot change |
 //! | `reconcile.rs` | sets that were noted under another schema |
+//! | `piece.rs` | a merge without an owner, for policies |
 //! | `versions.rs` | versions that fields may be noted in |
 //! | `managed.rs` | `metadata.managedFields` |
 //!
@@ -39,6 +40,7 @@ mod managed;
 mod merge;
 mod misfits;
 mod path;
+mod piece;
 mod reconcile;
 mod reset;
 mod typed;
@@ -52,6 +54,7 @@ use crate::resources::{Custom, Resource};
 use crate::schema::{FieldValidation, Shape, check, type_named};
 use crate::status::ApiError;
 use managed::{Managed, Manager};
+pub use piece::merge_piece;
 use reset::Reset;
 use update::Conflict;
 

@@ -23,7 +23,7 @@ use crate::authz::{Attributes, Decision};
 use crate::custom;
 use crate::protobuf;
 use crate::registry::list::Selection;
-use crate::registry::write::Writer;
+use crate::registry::write::{Warnings, Writer};
 use crate::registry::{Target, meta};
 use crate::resources::{Catalog, Resource, Served, Subresource};
 use crate::schema::{self, FieldValidation};
@@ -65,6 +65,8 @@ pub struct Call<'a> {
     pub manager: String,
     /// Do everything but the write.
     pub dry_run: bool,
+    /// What is to be said beside the answer.
+    pub warnings: Warnings,
 }
 
 impl<'a> Call<'a> {
@@ -89,6 +91,7 @@ impl<'a> Call<'a> {
             manager: &self.manager,
             dry_run: self.dry_run,
             apply: false,
+            warnings: Some(&self.warnings),
         }
     }
 

@@ -47,7 +47,7 @@ pub async fn evict(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiEr
     let mut options = options::parse_delete(&eviction["deleteOptions"])?;
     options.dry_run |= call.dry_run;
     let registry = &call.api.registry;
-    registry.admit_part(&call.target(), &mut eviction, &call.user)?;
+    registry.admit_part(&call.target(), &mut eviction, &call.writer())?;
     let pod = Target {
         subresource: "",
         ..call.target()

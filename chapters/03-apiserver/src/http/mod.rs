@@ -26,6 +26,7 @@ pub mod access;
 pub mod answer;
 pub mod backends;
 pub mod call;
+pub mod connect;
 pub mod encode;
 pub mod eviction;
 pub mod gate;
@@ -63,6 +64,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authn::TokenAuthority;
 use crate::registry::Registry;
+use crate::registry::write::Warnings;
 use crate::status::ApiError;
 use crate::trace;
 use answer::Body;
@@ -228,6 +230,7 @@ async fn respond(
         api: api.clone(),
         manager: call::manager_of(&query, &parts.headers),
         dry_run: query.has("dryRun"),
+        warnings: Warnings::default(),
         raw_query: parts.uri.query().map(str::to_owned),
         method: parts.method,
         headers: parts.headers,
@@ -247,6 +250,11 @@ async fn respond(
     if connects && call.dry_run {
         return Err(ApiError::bad_request("dryRun is not supported"));
     }
+    if connects {
+        let options = connect::options(&call);
+        let (registry, target) = (&call.api.registry, call.target());
+        registry.admit_connect(&target, &options, &call.writer())?;
+    }
     if streams::is_stream(&call) {
         return streams::handle(&call, parts.extensions).await;
     }
@@ -261,27 +269,28 @@ async fn respond(
     } else {
         call::read_body(body, call::BODY_PATIENCE).await?
     };
-    options::check(&call)?;
+    let answered = answer_to(&call, body).await;
+    let mut response = answered.unwrap_or_else(|error| answer::error(&call.headers, &error));
+    answer::warn(&mut response, &call.warnings.take());
+    Ok(response)
+}
+
+/// Answers a request that has an end.
+async fn answer_to(call: &Call<'_>, body: bytes::Bytes) -> Result<Response<Body>, ApiError> {
+    options::check(call)?;
     if let Some(custom) = call.resource.custom
         && custom.is_deprecated()
     {
-        let answered = match subresource {
-            Some(_) => subresource::handle(&call, body).await,
-            None => resource::handle(&call, body).await,
-        };
-        return answered.map(|mut response| {
-            answer::warn(&mut response, &[custom.deprecation_warning()]);
-            response
-        });
+        call.warnings.add(vec![custom.deprecation_warning()]);
     }
-    if subresource.is_some() {
-        return subresource::handle(&call, body).await;
+    if call.subresource.is_some() {
+        return subresource::handle(call, body).await;
     }
-    if !resource.is_stored() {
+    if !call.resource.is_stored() {
         negotiate::accept(&call.headers, negotiate::Offer::Plain)?;
-        return reviews::handle(&call, body).await;
+        return reviews::handle(call, body).await;
     }
-    resource::handle(&call, body).await
+    resource::handle(call, body).await
 }
 
 /// Checks that a path has a namespace exactly where its resource does.

@@ -14,6 +14,7 @@ use super::watch;
 use crate::custom;
 use crate::registry::cache::Entry;
 use crate::registry::list::parse_version;
+use crate::registry::write::Writer;
 use crate::registry::{Target, events, keys, meta, strategy};
 use crate::status::ApiError;
 
@@ -156,7 +157,11 @@ async fn delete(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
         .into_iter()
         .map(str::to_owned)
         .collect();
-    call.api.registry.admit_delete(&target, &call.user)?;
+    let writer = Writer {
+        dry_run: options.dry_run,
+        ..call.writer()
+    };
+    call.api.registry.admit_delete(&target, &writer)?;
     let deleted = call.api.registry.delete(&target, &options).await?;
     if !deleted.gone || strategy::returns_deleted_object(call.resource) {
         // Only who asks in the older way is told that the end is yet to come.
@@ -183,6 +188,10 @@ async fn delete_collection(call: &Call<'_>, body: &[u8]) -> Result<Response<Body
     let view = call.view()?;
     let (selection, page) = (call.selection()?, options::list(&call.query)?);
     let options = options::delete(call, body)?;
+    let writer = Writer {
+        dry_run: options.dry_run,
+        ..call.writer()
+    };
     let registry = &call.api.registry;
     let listed = registry.list(call.resource, &selection, &page).await?;
     for entry in &listed.entries {
@@ -191,7 +200,7 @@ async fn delete_collection(call: &Call<'_>, body: &[u8]) -> Result<Response<Body
             name: entry.name(),
             ..call.target()
         };
-        registry.admit_delete(&target, &call.user)?;
+        registry.admit_delete(&target, &writer)?;
         match registry.delete(&target, &options).await {
             Err(error) if error.reason != "NotFound" => return Err(error),
             _ => {}

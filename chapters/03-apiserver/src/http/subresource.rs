@@ -45,54 +45,6 @@ pub async fn handle(call: &Call<'_>, body: Bytes) -> Result<Response<Body>, ApiE
     }
 }
 
-/// `autoscaling/v1` `Scale` of an object: its replicas alone, whatever its kind.
-fn scale_of(object: &Value) -> Value {
-    let count = |value: &Value| value.as_i64().unwrap_or(0);
-    let (wanted, there) = (&object["spec"]["replicas"], &object["status"]["replicas"]);
-    let selector = selector_text(&object["spec"]["selector"]);
-    scale::scale(object, count(wanted), count(there), &selector)
-}
-
-/// `Scale` of an object of a resource.
-fn scale_in(resource: &Resource, object: &Value) -> Result<Value, ApiError> {
-    match resource.custom {
-        Some(custom) => custom::scale_of(custom, object),
-        None => Ok(scale_of(object)),
-    }
-}
-
-/// A selector in one line, as `Scale` has it: a label selector, or, of the older kinds, labels.
-fn selector_text(selector: &Value) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for labels in [selector, &selector["matchLabels"]] {
-        for (key, value) in labels.as_object().into_iter().flatten() {
-            parts.extend(value.as_str().map(|value| format!("{key}={value}")));
-        }
-    }
-    for expression in selector["matchExpressions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        let key = expression["key"].as_str().unwrap_or_default();
-        let mut values: Vec<&str> = expression["values"]
-            .as_array()
-            .map(|values| values.iter().filter_map(Value::as_str).collect())
-            .unwrap_or_default();
-        values.sort_unstable();
-        let values = values.join(",");
-        match expression["operator"].as_str() {
-            Some("In") => parts.push(format!("{key} in ({values})")),
-            Some("NotIn") => parts.push(format!("{key} notin ({values})")),
-            Some("Exists") => parts.push(key.to_owned()),
-            Some("DoesNotExist") => parts.push(format!("!{key}")),
-            _ => {}
-        }
-    }
-    parts.sort();
-    parts.join(",")
-}
-
 const SCALE_SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError> {
@@ -115,7 +67,7 @@ async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
             let patch_type = PatchType::of(call)?;
             if patch_type == PatchType::Apply {
                 let written = apply_scale(call, &patching::apply_config(call, body)?.0).await?;
-                return Ok(call.answer(200, &scale_in(call.resource, &written)?));
+                return Ok(call.answer(200, &scale::of(call.resource, &written)?));
             }
             let scale = |live: Option<&Value>| {
                 scaled(&target, live, |scale| {
@@ -131,7 +83,7 @@ async fn scale(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError>
         }
         _ => return Err(ApiError::method_not_allowed()),
     };
-    Ok(call.answer(200, &scale_in(call.resource, &written)?))
+    Ok(call.answer(200, &scale::of(call.resource, &written)?))
 }
 
 /// Applies a `Scale`: its replicas are a field of the object's, and are owned as that field.
@@ -208,7 +160,7 @@ fn scaled(
 ) -> Result<Value, ApiError> {
     let live = live.ok_or_else(|| ApiError::not_found(target.subject()))?;
     // One that does not say how many it wants can be told here.
-    let scale = scale_in(target.resource, live).unwrap_or_else(|_| scale_of(live));
+    let scale = scale::of(target.resource, live).unwrap_or_else(|_| scale::built_in(live));
     let scale = change(&scale)?;
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     check_replicas(target, replicas)?;
@@ -260,7 +212,7 @@ pub async fn bind(call: &Call<'_>, pod: &str, body: &[u8]) -> Result<Response<Bo
     };
     call.api
         .registry
-        .admit_part(&target, &mut binding, &call.user)?;
+        .admit_part(&target, &mut binding, &call.writer())?;
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     let refused = |why: String| {
         let subject = Subject {
@@ -323,26 +275,5 @@ pub(super) fn set_condition(object: &mut Value, condition: Value) {
     if let Some(conditions) = object["status"]["conditions"].as_array_mut() {
         conditions.retain(|other| other["type"] != condition["type"]);
         conditions.push(condition);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scales() {
-        let object = json!({
-            "metadata": {"name": "web", "labels": {"a": "b"}, "resourceVersion": "7"},
-            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"},
-                "matchExpressions": [{"key": "tier", "operator": "In", "values": ["b", "a"]}]}},
-            "status": {"replicas": 2},
-        });
-        assert_eq!(
-            scale_of(&object),
-            json!({"kind": "Scale", "apiVersion": "autoscaling/v1",
-                "metadata": {"name": "web", "resourceVersion": "7"}, "spec": {"replicas": 3},
-                "status": {"replicas": 2, "selector": "app=web,tier in (a,b)"}})
-        );
     }
 }

@@ -32,7 +32,7 @@ pub async fn create(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiE
     };
     let registry = &call.api.registry;
     let account = registry.get(&target).await?;
-    registry.admit_part(&call.target(), &mut request, &call.user)?;
+    registry.admit_part(&call.target(), &mut request, &call.writer())?;
 
     let seconds = request["spec"]["expirationSeconds"]
         .as_i64()

@@ -52,19 +52,44 @@ pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, ApiError> {
             ),
         ));
     }
+    operations(current, &patch).map_err(|misfit| rejected(&misfit.detail))
+}
+
+/// An operation that does not fit the object.
+#[derive(Debug)]
+pub struct Misfit {
+    /// It is a `test` that failed.
+    pub is_failed_test: bool,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// Carries out the operations of a JSON patch.
+///
+/// # Errors
+/// The first one that does not fit.
+pub fn operations(current: &Value, patch: &json_patch::Patch) -> Result<Value, Misfit> {
     let mut patched = current.clone();
     let mut copied_bytes = 0;
     for (i, operation) in patch.0.iter().enumerate() {
+        let misfit = |detail: String| Misfit {
+            is_failed_test: false,
+            detail,
+        };
         check_growth(&patched, operation, &mut copied_bytes)
-            .map_err(|detail| rejected(&format!("operation '/{i}': {detail}")))?;
+            .map_err(|detail| misfit(format!("operation '/{i}': {detail}")))?;
         if is_absent_as_asked(&patched, operation) {
             continue;
         }
         json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|error| {
-            rejected(&format!(
+            let detail = format!(
                 "operation '/{i}' failed at path '{}': {}",
                 error.path, error.kind
-            ))
+            );
+            Misfit {
+                is_failed_test: matches!(error.kind, json_patch::PatchErrorKind::TestFailed),
+                ..misfit(detail)
+            }
         })?;
     }
     Ok(patched)

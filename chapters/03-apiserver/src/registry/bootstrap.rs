@@ -162,6 +162,7 @@ pub(crate) fn writer(user: &User) -> Writer<'_> {
         manager: "kube-apiserver",
         dry_run: false,
         apply: false,
+        warnings: None,
     }
 }
 

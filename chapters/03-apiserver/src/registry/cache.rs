@@ -288,6 +288,11 @@ impl Slot {
         // ANCHOR_END: exercise-03.18
     }
 
+    /// The revision of the last change.
+    pub fn revision(&self) -> Revision {
+        *self.content.changed.borrow()
+    }
+
     /// Wakes at changes.
     pub fn subscribe(&self) -> watch::Receiver<Revision> {
         self.content.changed.subscribe()

@@ -207,6 +207,7 @@ impl Registry {
             manager: "kube-apiserver",
             dry_run: false,
             apply: false,
+            warnings: None,
         };
         self.update(&target, &writer, |_| Ok(settled.clone()))
             .await

@@ -8,7 +8,6 @@ use super::glimpse::Wanted;
 use super::write::Writer;
 use super::{Registry, Target, keys};
 use crate::admission::{Admission, Lookup, Operation, Request};
-use crate::authn::User;
 use crate::authz::Attributes;
 use crate::resources::{self, Resource};
 use crate::status::ApiError;
@@ -58,16 +57,17 @@ impl Registry {
         } else {
             Operation::Create
         };
-        self.admit_operation(target, operation, Some(new), live, writer.user)
+        self.admit_operation(target, operation, Some(new), live, writer)
     }
 
     /// Admits a deletion.
     ///
     /// # Errors
     /// 403 if it may not be.
-    pub fn admit_delete(&self, target: &Target<'_>, user: &User) -> Result<(), ApiError> {
+    pub fn admit_delete(&self, target: &Target<'_>, writer: &Writer<'_>) -> Result<(), ApiError> {
         let old = self.cached(target).ok();
-        self.admit_operation(target, Operation::Delete, None, old.as_ref(), user)
+        self.admit_operation(target, Operation::Delete, None, old.as_ref(), writer)?;
+        self.judge_operation(target, Operation::Delete, None, old.as_ref(), writer)
     }
 
     /// Admits something that is said to an object, as a create of its part: a binding, an
@@ -79,23 +79,24 @@ impl Registry {
         &self,
         target: &Target<'_>,
         said: &mut Value,
-        user: &User,
+        writer: &Writer<'_>,
     ) -> Result<(), ApiError> {
         let whole = Target {
             subresource: "",
             ..*target
         };
         let old = self.cached(&whole).ok();
-        self.admit_operation(target, Operation::Create, Some(said), old.as_ref(), user)
+        self.admit_operation(target, Operation::Create, Some(said), old.as_ref(), writer)?;
+        self.judge_operation(target, Operation::Create, Some(said), None, writer)
     }
 
     fn admit_operation(
         &self,
         target: &Target<'_>,
         operation: Operation,
-        object: Option<&mut Value>,
+        mut object: Option<&mut Value>,
         old: Option<&Value>,
-        user: &User,
+        writer: &Writer<'_>,
     ) -> Result<(), ApiError> {
         if let Some(custom) = target.resource.custom
             && operation == Operation::Create
@@ -109,15 +110,23 @@ impl Registry {
             unreachable_toleration_seconds: self.config.default_unreachable_toleration_seconds,
         };
         let mut request = Request {
-            user,
+            user: writer.user,
             operation,
             resource: target.resource,
             subresource: target.subresource,
             namespace: target.namespace,
             name: target.name,
-            object,
+            object: object.as_deref_mut(),
             old,
+            dry_run: writer.dry_run,
         };
-        admission.admit(&mut request, self)
+        admission.admit(&mut request, self)?;
+        let policies = self.policies();
+        if policies.mutate(&mut request, self, false)? {
+            // What they have changed may need what the plugins fill in.
+            admission.admit(&mut request, self)?;
+            policies.mutate(&mut request, self, true)?;
+        }
+        Ok(())
     }
 }

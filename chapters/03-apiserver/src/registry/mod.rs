@@ -25,7 +25,8 @@
 //! * [`strategy`]: what each kind sets by itself; `rules`, `certificates`: more of that.
 //! * `gates`: fields whose feature is switched off.
 //! * [`codec`], [`keys`], [`meta`], [`events`], [`scale`]: forms and places.
-//! * [`quota`]: what a write is charged for before it is done.
+//! * [`quota`]: what a write is charged for before it is done. `policies`: what clients' own rules
+//!   say of it.
 //! * [`bootstrap`]: what has to be there from the start; of that, `api_services`, `flowcontrol`,
 //!   `rbac`.
 //!
@@ -49,6 +50,7 @@ pub mod keys;
 pub mod list;
 pub mod lookup;
 pub mod meta;
+mod policies;
 pub mod quota;
 mod rbac;
 mod rules;
@@ -69,6 +71,7 @@ use etcd::api::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::policy::Policies;
 use crate::alloc::ServiceAllocator;
 use crate::authz::{self, Authorizer};
 use crate::config::Config;
@@ -113,6 +116,8 @@ pub struct Registry {
     services: Mutex<ServiceAllocator>,
     /// Who may do what: it follows from roles and pods.
     authorizer: RwLock<Authorizer>,
+    /// Clients' own rules of admission, and the revision as of which they are these.
+    policies: Mutex<(Revision, Arc<Policies>)>,
     /// The server's configuration.
     pub config: Config,
     event_lease: Mutex<Option<(LeaseId, Instant)>>,
@@ -144,6 +149,7 @@ impl Registry {
             cache,
             services: Mutex::new(services),
             authorizer,
+            policies: Mutex::new((-1, Arc::default())),
             config,
             event_lease: Mutex::default(),
         })

@@ -45,6 +45,7 @@ impl Registry {
             name: meta::name(new),
             object: None,
             old: live,
+            dry_run: writer.dry_run,
         };
         admission::limit_ranger::check(&request, new, self)?;
         let write = quota::Write {

@@ -1,11 +1,12 @@
 //! Create and update: from what a client sent to what is stored.
 //!
 //! ```text
-//! create   decode ▸ default ▸ prepare ▸ admit ▸ managed fields ▸ validate ▸ charge ▸ put if absent
-//! update   read ▸ change ▸ default ▸ prepare ▸ … ▸ validate ▸ charge ▸ put if unchanged
-//!            ▲──────────────── somebody else was faster ────────────────────┘
+//! create   decode ▸ default ▸ prepare ▸ managed fields ▸ admit ▸ validate ▸ judge ▸ charge ▸ put if absent
+//! update   read ▸ change ▸ default ▸ prepare ▸ … ▸ validate ▸ judge ▸ charge ▸ put if unchanged
+//!            ▲──────────────────── somebody else was faster ────────────────────────┘
 //! ```
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,6 +33,27 @@ const ACCOUNT_PATIENCE: Duration = Duration::from_secs(1);
 /// come about. Upstream: `apimachinery/pkg/util/rand`.
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
+/// What is to be said to whoever writes, though the write is done.
+#[derive(Debug, Default)]
+pub struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    /// Adds some; what was said already (a write that had to be tried again) is said once.
+    pub fn add(&self, more: Vec<String>) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in more {
+            if !said.contains(&warning) {
+                said.push(warning);
+            }
+        }
+    }
+
+    /// All so far.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Who writes, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Writer<'a> {
@@ -43,6 +65,8 @@ pub struct Writer<'a> {
     pub dry_run: bool,
     /// The change is an apply, which sets `managedFields` itself.
     pub apply: bool,
+    /// Where warnings go, if anybody reads them.
+    pub warnings: Option<&'a Warnings>,
 }
 
 /// What was written.
@@ -189,6 +213,7 @@ impl Registry {
         self.admit(target, None, &mut object, writer)?;
         let claim = self.claim_service(target, None, &mut object)?;
         self.validate(target, None, &object)?;
+        self.judge(target, None, &object, writer)?;
         self.charge_limits(target, None, &object, writer).await?;
 
         if writer.dry_run {
@@ -271,6 +296,7 @@ impl Registry {
             self.ready_update(target, &live, &mut new, writer)?;
             let claim = self.claim_service(target, Some(&live), &mut new)?;
             self.validate(target, Some(&live), &new)?;
+            self.judge(target, Some(&live), &new, writer)?;
             // A second attempt is the same write, and paid for.
             if attempt == 0 {
                 self.charge_limits(target, Some(&live), &new, writer)
