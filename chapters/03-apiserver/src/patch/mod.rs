@@ -14,6 +14,7 @@
 //! `staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
 
 mod in_go;
+mod operations;
 mod strategic;
 
 use serde_json::{Map, Value};
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 use crate::status::{ApiError, FieldError, Subject};
 
 pub use in_go::in_go;
+pub use operations::Operation;
 pub use strategic::strategic_merge_patch;
 
 /// Most operations in a JSON patch, as upstream.
@@ -38,21 +40,21 @@ const DEPTH_MAX: usize = 256;
 /// fit the object: a failed `test`, a path that is not there.
 pub fn json_patch(current: &Value, patch: &[u8]) -> Result<Value, ApiError> {
     // By way of a value, in which of a field that is there twice the last one counts.
-    let patch: json_patch::Patch = serde_json::from_slice(patch)
+    let patch: Vec<Operation> = serde_json::from_slice(patch)
         .and_then(|patch: Value| serde_json::from_value(patch))
         .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
-    if patch.0.len() > OPERATIONS_MAX {
+    if patch.len() > OPERATIONS_MAX {
         return Err(ApiError::new(
             413,
             "RequestEntityTooLarge",
             format!(
                 "Request entity too large: The allowed maximum operations in a JSON patch is \
                  {OPERATIONS_MAX}, got {}",
-                patch.0.len()
+                patch.len()
             ),
         ));
     }
-    operations(current, &patch).map_err(|misfit| rejected(&misfit.detail))
+    carry_out(current, &patch).map_err(|misfit| rejected(&misfit.detail))
 }
 
 /// An operation that does not fit the object.
@@ -68,49 +70,22 @@ pub struct Misfit {
 ///
 /// # Errors
 /// The first one that does not fit.
-pub fn operations(current: &Value, patch: &json_patch::Patch) -> Result<Value, Misfit> {
+pub fn carry_out(current: &Value, patch: &[Operation]) -> Result<Value, Misfit> {
     let mut patched = current.clone();
     let mut copied_bytes = 0;
-    for (i, operation) in patch.0.iter().enumerate() {
-        let misfit = |detail: String| Misfit {
-            is_failed_test: false,
-            detail,
-        };
+    for (i, operation) in patch.iter().enumerate() {
         check_growth(&patched, operation, &mut copied_bytes)
-            .map_err(|detail| misfit(format!("operation '/{i}': {detail}")))?;
-        if is_absent_as_asked(&patched, operation) {
-            continue;
-        }
-        json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|error| {
-            let detail = format!(
-                "operation '/{i}' failed at path '{}': {}",
-                error.path, error.kind
-            );
-            Misfit {
-                is_failed_test: matches!(error.kind, json_patch::PatchErrorKind::TestFailed),
-                ..misfit(detail)
-            }
-        })?;
+            .and_then(|()| operation.carry_out(&mut patched))
+            .map_err(|why| Misfit {
+                is_failed_test: operations::is_failed_test(&why),
+                detail: format!("operation {i}: {why}"),
+            })?;
     }
     Ok(patched)
 }
 
-/// Whether a `test` for null meets an object without the field. To upstream that is null too, and
-/// kube's `finalizer` relies on it: "if there are no finalizers yet, add one".
-/// Upstream: `Patch.test` of `gopkg.in/evanphx/json-patch.v4`.
-fn is_absent_as_asked(object: &Value, operation: &json_patch::PatchOperation) -> bool {
-    let json_patch::PatchOperation::Test(test) = operation else {
-        return false;
-    };
-    let Some((parent, field)) = test.path.split_back() else {
-        return false;
-    };
-    let parent = object.pointer(parent.as_str()).and_then(Value::as_object);
-    test.value.is_null() && parent.is_some_and(|it| !it.contains_key(&*field.decoded()))
-}
-
-/// A patch that does not fit its object. Upstream: `errors.NewGenericServerResponse`, which has a
-/// fixed text before its own.
+/// A patch that does not fit its object. Upstream: `errors.NewGenericServerResponse`, which says no
+/// more than the fixed text; here comes why, and which operation it is.
 fn rejected(detail: &str) -> ApiError {
     let mut invalid = ApiError::new(
         422,
@@ -125,26 +100,21 @@ fn rejected(detail: &str) -> ApiError {
 /// copies double its size, or its depth, each time.
 fn check_growth(
     object: &Value,
-    operation: &json_patch::PatchOperation,
+    operation: &Operation,
     copied_bytes: &mut usize,
 ) -> Result<(), String> {
-    use json_patch::PatchOperation as Op;
-    let value = match operation {
-        Op::Add(add) => Some(&add.value),
-        Op::Replace(replace) => Some(&replace.value),
-        Op::Copy(copy) => object.pointer(copy.from.as_str()),
-        Op::Move(from) => object.pointer(from.from.as_str()),
-        Op::Remove(_) | Op::Test(_) => None,
+    let Some(value) = operation.puts(object) else {
+        return Ok(());
     };
-    let Some(value) = value else { return Ok(()) };
-    if operation.path().count() + depth(value) > DEPTH_MAX {
+    if operation.depth() + depth(value) > DEPTH_MAX {
         return Err(format!("the object would be deeper than {DEPTH_MAX}"));
     }
-    if matches!(operation, Op::Copy(_)) {
+    if operation.copies() {
         *copied_bytes += value.to_string().len();
         if *copied_bytes > COPIED_BYTES_MAX {
             return Err(format!(
-                "copies would be larger than {COPIED_BYTES_MAX} bytes"
+                "Unable to complete the copy, the accumulated size increase of copy is \
+                 {copied_bytes}, exceeding the limit {COPIED_BYTES_MAX}"
             ));
         }
     }

@@ -167,28 +167,13 @@ fn json_patches_are_carried_out_whole_or_not_at_all() {
     assert!(
         failed
             .message
-            .ends_with("operation '/0' failed at path '/a/0': value did not match")
+            .ends_with("in our request: operation 0: testing value /a/0 failed: test failed")
     );
     assert_eq!(patch(json!({"op": "x"})).unwrap_err().code, 400);
     let many: Vec<Value> = (0..10_001)
         .map(|_| json!({"op": "add", "path": "/b", "value": 1}))
         .collect();
     assert_eq!(patch(many.into()).unwrap_err().code, 413);
-}
-
-/// What kube's `finalizer` sends. Upstream: `Patch.test` of `gopkg.in/evanphx/json-patch.v4`.
-#[test]
-fn what_is_not_there_is_null_to_a_json_patchs_test() {
-    let current = json!({"metadata": {"a/b": 1}, "list": []});
-    let holds = |path: &str, value: Value| {
-        let test = json!([{"op": "test", "path": path, "value": value}]);
-        json_patch(&current, test.to_string().as_bytes()).is_ok()
-    };
-    assert!(holds("/metadata/finalizers", Value::Null));
-    assert!(!holds("/metadata/finalizers", json!([])));
-    assert!(!holds("/metadata/a~1b", Value::Null));
-    assert!(!holds("/nosuch/finalizers", Value::Null));
-    assert!(!holds("/list/0", Value::Null));
 }
 
 #[test]
@@ -201,7 +186,7 @@ fn copies_of_copies_are_bounded() {
     assert!(
         error
             .message
-            .contains("operation '/254': the object would be deeper"),
+            .contains("operation 254: the object would be deeper"),
         "{error}"
     );
     let deep: Value = (0..300)
@@ -214,7 +199,10 @@ fn copies_of_copies_are_bounded() {
         .collect();
     let large = json!({"a": "x".repeat(100_000)});
     let error = json_patch(&large, wide.to_string().as_bytes()).unwrap_err();
-    assert!(error.message.contains("larger than"), "{error}");
+    assert!(
+        error.message.contains("Unable to complete the copy"),
+        "{error}"
+    );
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

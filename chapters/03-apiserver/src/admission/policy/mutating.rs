@@ -163,8 +163,9 @@ fn patched(object: &Value, operations: &Val) -> Result<Value, String> {
         }
         list.push(operation.to_json());
     }
-    let list = serde_json::from_value(json!(list)).map_err(|wrong| format!("JSONPath: {wrong}"))?;
-    match patch::operations(object, &list) {
+    let list: Result<Vec<patch::Operation>, _> = serde_json::from_value(json!(list));
+    let list = list.map_err(|wrong| format!("JSONPath: {wrong}"))?;
+    match patch::carry_out(object, &list) {
         Ok(made) => Ok(made),
         Err(misfit) if misfit.is_failed_test => Ok(object.clone()),
         Err(misfit) => Err(format!("JSONPath: {}", misfit.detail)),
