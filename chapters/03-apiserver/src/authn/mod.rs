@@ -23,7 +23,6 @@
 
 pub mod bootstrap;
 pub mod impersonate;
-mod keys;
 pub mod legacy;
 pub mod tokens;
 

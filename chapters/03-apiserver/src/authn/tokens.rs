@@ -9,13 +9,10 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
-};
 use serde_json::{Map, Value, json};
+use token_key::TokenKey;
 
-use super::{AUTHENTICATED, CREDENTIAL_ID, Legacy, Rejected, User, keys, service_account_groups};
+use super::{AUTHENTICATED, CREDENTIAL_ID, Legacy, Rejected, User, service_account_groups};
 
 /// Clocks may differ by this much. Upstream: `jwt.DefaultLeeway`.
 const LEEWAY_SECONDS: i64 = 60;
@@ -62,9 +59,7 @@ pub struct Verified {
 /// Signs tokens, and knows its own.
 pub struct TokenAuthority {
     issuer: String,
-    key: EcdsaKeyPair,
-    key_id: String,
-    random: SystemRandom,
+    key: TokenKey,
 }
 
 impl std::fmt::Debug for TokenAuthority {
@@ -81,13 +76,11 @@ impl TokenAuthority {
     /// # Errors
     /// The text holds no such key.
     pub fn from_pem(pem: &str, issuer: &str) -> Result<TokenAuthority, Rejected> {
-        let key = keys::from_pem(pem)?;
-        let key_id = keys::key_id(&key);
+        let key = TokenKey::from_pem(pem)
+            .map_err(|why| Rejected(format!("service account signing key: {why}")))?;
         Ok(TokenAuthority {
             issuer: issuer.to_owned(),
             key,
-            key_id,
-            random: SystemRandom::new(),
         })
     }
 
@@ -103,11 +96,7 @@ impl TokenAuthority {
 
     /// A token of these claims, whatever they say.
     pub fn sign(&self, claims: &Value) -> String {
-        let header = json!({"alg": "ES256", "kid": self.key_id});
-        let text = format!("{}.{}", encode(&header), encode(claims));
-        let signature = self.key.sign(&self.random, text.as_bytes());
-        let signature = signature.expect("signing fails only without entropy");
-        format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+        self.key.sign(claims)
     }
 
     fn claims(&self, spec: &TokenSpec, now: i64) -> Value {
@@ -175,31 +164,17 @@ impl TokenAuthority {
 
     /// The claims of a token that this key has signed.
     fn open(&self, token: &str) -> Result<Map<String, Value>, Rejected> {
-        let wrong = || rejected("invalid bearer token");
-        let (text, signature) = token.rsplit_once('.').ok_or_else(wrong)?;
-        let (header, claims) = text.split_once('.').ok_or_else(wrong)?;
-        // The algorithm is ours to know, never the token's to choose.
-        if decode(header).is_none_or(|header| header["alg"] != "ES256") {
-            return Err(wrong());
-        }
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| wrong())?;
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key().as_ref())
-            .verify(text.as_bytes(), &signature)
-            .map_err(|_| wrong())?;
-        match decode(claims) {
-            Some(Value::Object(claims)) => Ok(claims),
-            _ => Err(wrong()),
-        }
+        let claims = self.key.open(token);
+        claims.ok_or_else(|| rejected("invalid bearer token"))
     }
 
     /// The public key as a JSON web key set (RFC 7517): `/openid/v1/jwks`.
     pub fn jwks(&self) -> Value {
-        // An uncompressed point: 0x04, then x, then y.
-        let (x, y) = self.key.public_key().as_ref()[1..].split_at(32);
+        let (x, y) = self.key.coordinates();
         json!({"keys": [{
             "use": "sig",
             "kty": "EC",
-            "kid": self.key_id,
+            "kid": self.key.id(),
             "crv": "P-256",
             "alg": "ES256",
             "x": URL_SAFE_NO_PAD.encode(x),
@@ -324,14 +299,6 @@ fn bound_user(
 
 fn rejected(why: &str) -> Rejected {
     Rejected(why.to_owned())
-}
-
-fn encode(value: &Value) -> String {
-    URL_SAFE_NO_PAD.encode(value.to_string())
-}
-
-fn decode(part: &str) -> Option<Value> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
 /// A claim that may be one string or a list of them.

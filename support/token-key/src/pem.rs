@@ -1,14 +1,10 @@
-//! The key that signs tokens: ECDSA over P-256, in any of the PEM forms that tools write.
+//! A key of the curve P-256, in either of the PEM forms that tools write.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
-};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
-
-use super::Rejected;
 
 /// What comes before the point in the SubjectPublicKeyInfo of a P-256 key (RFC 5480).
 const SPKI_PREFIX: [u8; 26] = [
@@ -17,9 +13,8 @@ const SPKI_PREFIX: [u8; 26] = [
 ];
 
 /// Reads a private key from PEM: `PRIVATE KEY` (PKCS#8) or `EC PRIVATE KEY` (SEC 1).
-pub(super) fn from_pem(pem: &str) -> Result<EcdsaKeyPair, Rejected> {
-    let wrong = |why: String| Rejected(format!("service account signing key: {why}"));
-    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| wrong(e.to_string()))?;
+pub(super) fn read(pem: &str) -> Result<EcdsaKeyPair, String> {
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| e.to_string())?;
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
     let random = SystemRandom::new();
     let pair = match &key {
@@ -27,17 +22,17 @@ pub(super) fn from_pem(pem: &str) -> Result<EcdsaKeyPair, Rejected> {
             EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der(), &random)
         }
         PrivateKeyDer::Sec1(der) => {
-            let (private, public) = sec1_parts(der.secret_sec1_der())
-                .ok_or_else(|| wrong("no SEC 1 key with its public half".to_owned()))?;
+            let (private, public) =
+                sec1_parts(der.secret_sec1_der()).ok_or("no SEC 1 key with its public half")?;
             EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, public, &random)
         }
-        _ => return Err(wrong("not an elliptic curve key".to_owned())),
+        _ => return Err("not an elliptic curve key".to_owned()),
     };
-    pair.map_err(|e| wrong(format!("not a P-256 key ({e})")))
+    pair.map_err(|e| format!("not a P-256 key ({e})"))
 }
 
 /// The name of a key in tokens' headers: the hash of its public half, as upstream names it.
-pub(super) fn key_id(key: &EcdsaKeyPair) -> String {
+pub(super) fn id(key: &EcdsaKeyPair) -> String {
     let mut hash = Sha256::new();
     hash.update(SPKI_PREFIX);
     hash.update(key.public_key().as_ref());
@@ -101,10 +96,10 @@ mod tests {
         let sec1 = STANDARD.encode(sec1);
         let sec1 =
             format!("-----BEGIN EC PRIVATE KEY-----\n{sec1}\n-----END EC PRIVATE KEY-----\n");
-        let one = from_pem(&pkcs8.serialize_pem()).expect("PKCS#8 is read");
-        let other = from_pem(&sec1).expect("SEC 1 is read");
-        assert_eq!(key_id(&one), key_id(&other));
-        assert!(from_pem("no key").is_err());
+        let one = read(&pkcs8.serialize_pem()).expect("PKCS#8 is read");
+        let other = read(&sec1).expect("SEC 1 is read");
+        assert_eq!(id(&one), id(&other));
+        assert!(read("no key").is_err());
         assert_eq!(element(&[0x30, 0x82, 0xff]), None, "cut short");
     }
 }
