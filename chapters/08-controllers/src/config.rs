@@ -24,6 +24,10 @@ pub struct Config {
     /// ConfigMap `kube-root-ca.crt`; nothing is published without it.
     #[arg(long)]
     pub root_ca_file: Option<PathBuf>,
+    /// PEM file of the key that signs the tokens in Secrets of the type
+    /// `kubernetes.io/service-account-token`; without it these Secrets stay as they were made.
+    #[arg(long)]
+    pub service_account_private_key_file: Option<PathBuf>,
     /// Addresses of all pods; each node is given a /24 of it.
     #[arg(long, default_value = "10.244.0.0/16")]
     pub cluster_cidr: String,

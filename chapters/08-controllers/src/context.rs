@@ -15,7 +15,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    ReplicationController, ResourceQuota, Service, ServiceAccount,
+    ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -64,6 +64,8 @@ pub struct SharedInformers {
     pub namespaces: SharedInformer<Namespace>,
     /// Service accounts of all namespaces.
     pub service_accounts: SharedInformer<ServiceAccount>,
+    /// The Secrets of all namespaces that hold service accounts' tokens, and no other.
+    pub token_secrets: SharedInformer<Secret>,
     /// The ConfigMaps `kube-root-ca.crt` alone.
     pub root_cas: SharedInformer<ConfigMap>,
     /// Volumes.
@@ -111,6 +113,7 @@ impl Default for SharedInformers {
             leases: SharedInformer::new(&[]),
             namespaces: SharedInformer::new(&[]),
             service_accounts: SharedInformer::new(&[]),
+            token_secrets: SharedInformer::new(&[]),
             root_cas: SharedInformer::new(&[]),
             persistent_volumes: SharedInformer::new(&[(
                 BY_CLAIM,
@@ -151,6 +154,8 @@ pub struct Stores {
     pub namespaces: Store<Namespace>,
     /// Service accounts.
     pub service_accounts: Store<ServiceAccount>,
+    /// The Secrets that hold service accounts' tokens.
+    pub token_secrets: Store<Secret>,
     /// The ConfigMaps `kube-root-ca.crt`.
     pub root_cas: Store<ConfigMap>,
     /// Volumes, by claim.
@@ -187,6 +192,7 @@ impl SharedInformers {
             leases: self.leases.store(),
             namespaces: self.namespaces.store(),
             service_accounts: self.service_accounts.store(),
+            token_secrets: self.token_secrets.store(),
             root_cas: self.root_cas.store(),
             persistent_volumes: self.persistent_volumes.store(),
             persistent_volume_claims: self.persistent_volume_claims.store(),
@@ -203,8 +209,8 @@ impl SharedInformers {
     /// Starts them all; the result becomes ready once each has its first list.
     pub fn start(self, context: &Context, kind: Informers) -> BoxFuture<'static, ()> {
         let client = &context.client;
-        let named_root_ca = Selection {
-            field_selector: Some("metadata.name=kube-root-ca.crt".into()),
+        let those_with = |field: &str| Selection {
+            field_selector: Some(field.to_owned()),
             label_selector: None,
         };
         let node_leases = Api::namespaced(client.clone(), "kube-node-lease");
@@ -237,7 +243,14 @@ impl SharedInformers {
             start(
                 self.root_cas,
                 Api::all(client.clone()),
-                named_root_ca,
+                those_with("metadata.name=kube-root-ca.crt"),
+                context,
+                kind,
+            ),
+            start(
+                self.token_secrets,
+                Api::all(client.clone()),
+                those_with("type=kubernetes.io/service-account-token"),
                 context,
                 kind,
             ),

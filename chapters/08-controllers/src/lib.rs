@@ -22,6 +22,7 @@
 //! | [`namespace`] | a deleted namespace becomes empty, then goes | `namespace` |
 //! | [`garbage`] | what is owned goes with its owner | `garbagecollector` |
 //! | [`service_account`] | each namespace has an account and the CA | `serviceaccount`, `certificates/rootcacertpublisher` |
+//! | [`token_secret`] | a Secret that asks for an account's token has it | `serviceaccount/tokens_controller.go` |
 //! | [`node_ipam`] | each node has a range of pod addresses | `nodeipam` |
 //! | [`node_lifecycle`] | silent nodes are known, and their pods move | `nodelifecycle`, `tainteviction` |
 //! | [`pod_gc`] | pods of nodes that are gone go too | `podgc` |
@@ -53,11 +54,15 @@ pub mod recorder;
 pub mod replica_set;
 pub mod resource_quota;
 pub mod service_account;
+pub mod token_secret;
+
+use std::path::Path;
 
 use informers::leader_election::LeaderElector;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::ReplicationController;
 use kube::{Api, Client};
+use token_key::TokenKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -78,12 +83,8 @@ const LEASE: &str = "kube-controller-manager";
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let client = connect(&config).await?;
     let cluster_cidr: node_ipam::ClusterCidr = config.cluster_cidr.parse()?;
-    let root_ca = match &config.root_ca_file {
-        None => None,
-        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
-            Error::Config(format!("--root-ca-file {}: {error}", path.display()))
-        })?),
-    };
+    let root_ca = read("root-ca-file", config.root_ca_file.as_deref())?;
+    let token_key = token_key(config.service_account_private_key_file.as_deref())?;
     let leading = if config.leader_elect {
         let api = Api::namespaced(client.clone(), "kube-system");
         let elector = LeaderElector::new(api, LEASE, &identity());
@@ -104,6 +105,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let disruption = disruption::register(&mut informers);
     let endpoint_slice = endpoint_slice::register(&mut informers);
     let namespace = namespace::register(&mut informers);
+    let token_secret =
+        token_key.map(|key| token_secret::register(&mut informers, key, root_ca.clone()));
     let service_account = service_account::register(&mut informers, root_ca);
     let node_ipam = node_ipam::register(&mut informers, cluster_cidr);
     let node_lifecycle = node_lifecycle::register(
@@ -139,6 +142,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         endpoint_slice(&context);
         namespace(&context);
         service_account(&context);
+        if let Some(token_secret) = token_secret {
+            token_secret(&context);
+        }
         node_ipam(&context);
         node_lifecycle(&context);
         taint_eviction(&context);
@@ -156,6 +162,24 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     } else {
         Err(Error::Config("the lease was lost to another copy".into()))
     }
+}
+
+/// The text of the file that a flag names, if it names one.
+fn read(flag: &str, path: Option<&Path>) -> Result<Option<String>, Error> {
+    let text = path.map(|path| {
+        let text = std::fs::read_to_string(path);
+        text.map_err(|error| Error::Config(format!("--{flag} {}: {error}", path.display())))
+    });
+    text.transpose()
+}
+
+/// The key that signs tokens, if a flag names its file.
+fn token_key(path: Option<&Path>) -> Result<Option<TokenKey>, Error> {
+    let flag = "service-account-private-key-file";
+    let key = read(flag, path)?.map(|pem| {
+        TokenKey::from_pem(&pem).map_err(|why| Error::Config(format!("--{flag}: {why}")))
+    });
+    key.transpose()
 }
 
 async fn connect(config: &Config) -> Result<Client, Error> {

@@ -114,6 +114,10 @@ fn controllers(layout: &Layout) -> Vec<String> {
     Flags::default()
         .path("kubeconfig", &layout.pki_file("controllers.kubeconfig"))
         .path("root-ca-file", &layout.pki_file("ca.crt"))
+        .path(
+            "service-account-private-key-file",
+            &layout.pki_file("sa.key"),
+        )
         .text("cluster-cidr", POD_CIDR)
         .text(
             "node-monitor-grace-period",
