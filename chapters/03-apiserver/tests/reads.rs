@@ -219,6 +219,7 @@ async fn what_is_forgotten_can_be_had_as_it_is_now() {
         manager: "test",
         dry_run: false,
         apply: false,
+        warnings: None,
     };
     let create = async |name: &str| {
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});

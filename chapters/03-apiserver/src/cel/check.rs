@@ -2,12 +2,12 @@
 //!
 //! Upstream: cel-go's `checker`, whose messages these are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::durations::parse_duration;
 use super::environment::Environment;
 use super::escape::unescape;
-use super::overloads;
+use super::overloads::{self, Overload};
 use super::parser::{Expr, Node, Problem, dotted};
 use super::texts;
 use super::types::{self, BOOL, INT, STRING, Type};
@@ -18,11 +18,7 @@ use super::value::Val;
 /// # Errors
 /// Everything that is wrong, in the order of the text.
 pub(super) fn check(root: &Node, environment: &Environment) -> Result<Type, Vec<Problem>> {
-    let mut checker = Checker {
-        environment,
-        scope: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut checker = Checker::new(environment);
     let found = checker.of(root);
     if checker.problems.is_empty() {
         checker.literals(root);
@@ -35,14 +31,77 @@ pub(super) fn check(root: &Node, environment: &Environment) -> Result<Type, Vec<
     }
 }
 
+/// What the parts of an expression are, for who goes over it once more.
+#[derive(Default)]
+pub(super) struct Notes {
+    types: HashMap<Place, Type>,
+    called: HashMap<Place, Called>,
+    names: HashSet<Place>,
+}
+
+/// A part of an expression: each is where no other is, as long as the expression is borrowed.
+type Place = *const Node;
+
+/// All ways to call a function that the types of its arguments allow.
+struct Called {
+    name: String,
+    is_method: bool,
+    overloads: Vec<&'static Overload>,
+}
+
+impl Notes {
+    /// Notes of an expression in which nothing is wrong.
+    pub(super) fn of(root: &Node, environment: &Environment) -> Notes {
+        let mut checker = Checker::new(environment);
+        checker.notes = Some(Notes::default());
+        checker.of(root);
+        checker.notes.unwrap_or_default()
+    }
+
+    /// What a part is.
+    pub(super) fn type_of(&self, node: &Node) -> &Type {
+        self.types
+            .get(&std::ptr::from_ref(node))
+            .unwrap_or(&Type::Dyn)
+    }
+
+    /// The name of the operator or function that a part calls, and the ways to call it.
+    pub(super) fn called(&self, node: &Node) -> (&str, &[&'static Overload]) {
+        let called = self.called.get(&std::ptr::from_ref(node));
+        called.map_or(("", &[]), |it| (&it.name, &it.overloads))
+    }
+
+    /// Whether a call is on a value.
+    pub(super) fn is_method(&self, node: &Node) -> bool {
+        let called = self.called.get(&std::ptr::from_ref(node));
+        called.is_some_and(|it| it.is_method)
+    }
+
+    /// Whether it is one name, though there are dots in it.
+    pub(super) fn is_name(&self, node: &Node) -> bool {
+        self.names.contains(&std::ptr::from_ref(node))
+    }
+}
+
 struct Checker<'a> {
     environment: &'a Environment,
     /// Variables of macros, the innermost last.
     scope: Vec<(&'a str, Type)>,
     problems: Vec<Problem>,
+    /// What it comes by, if somebody wants to know.
+    notes: Option<Notes>,
 }
 
 impl<'a> Checker<'a> {
+    fn new(environment: &'a Environment) -> Self {
+        Checker {
+            environment,
+            scope: Vec::new(),
+            problems: Vec::new(),
+            notes: None,
+        }
+    }
+
     fn problem(&mut self, node: &Node, what: String) -> Type {
         self.problems.push(Problem::new(node.at, what));
         Type::Wrong
@@ -54,6 +113,14 @@ impl<'a> Checker<'a> {
     }
 
     fn of(&mut self, node: &'a Node) -> Type {
+        let found = self.found(node);
+        if let Some(notes) = &mut self.notes {
+            notes.types.insert(node, found.clone());
+        }
+        found
+    }
+
+    fn found(&mut self, node: &'a Node) -> Type {
         match &node.expr {
             Expr::Literal(value) => literal(value),
             Expr::Name(name) => match self.variable(name).or_else(|| type_value(name)) {
@@ -62,6 +129,9 @@ impl<'a> Checker<'a> {
             },
             Expr::Select(of, field) => {
                 if let Some(found) = self.qualified(node) {
+                    if let Some(notes) = &mut self.notes {
+                        notes.names.insert(node);
+                    }
                     return found;
                 }
                 let of = self.of(of);
@@ -163,6 +233,7 @@ impl<'a> Checker<'a> {
             return self.undeclared(node, name);
         };
         let mut result: Option<Type> = None;
+        let mut fitting = Vec::new();
         for overload in all {
             if overload.is_method != is_method || overload.arguments.len() != given.len() {
                 continue;
@@ -170,12 +241,21 @@ impl<'a> Checker<'a> {
             let mut letters = BTreeMap::new();
             let mut pairs = given.iter().zip(&overload.arguments);
             if pairs.all(|(given, wanted)| given.fits(wanted, &mut letters)) {
+                fitting.push(overload);
                 let found = overload.result.with(&letters);
                 result = Some(match result {
                     Some(known) if known != found => Type::Dyn,
                     _ => found,
                 });
             }
+        }
+        if let Some(notes) = &mut self.notes {
+            let called = Called {
+                name: name.to_owned(),
+                is_method,
+                overloads: fitting,
+            };
+            notes.called.insert(node, called);
         }
         result.unwrap_or_else(|| {
             let shown: Vec<String> = given.iter().map(Type::to_string).collect();

@@ -14,6 +14,7 @@
 //! | `check.rs` | the type of an expression |
 //! | `value.rs`, `json.rs` | values; from JSON as a schema says, and back |
 //! | `eval.rs`, `operators.rs`, `macros.rs` | a tree to a value |
+//! | `sizes.rs`, `estimate.rs`, `call_costs.rs` | what an expression will cost at the worst |
 //! | `budget.rs`, `cost.rs` | what may be spent, and what a call costs |
 //! | `functions.rs` | which function a call is of |
 //! | `convert.rs`, `texts.rs`, `format.rs`, `lists.rs`, `optionals.rs`, `times.rs` | functions of the language and its extensions |
@@ -24,8 +25,9 @@
 //! evaluated unless they are used.
 //!
 //! An expression cannot run for long: each step costs, and there is a limit for an expression and
-//! one for all of an object's. Its own parser and evaluator, since the crate for it counts no cost
-//! and checks no types, and would add a generated parser to the build.
+//! one for all of an object's. A rule that would cost too much on the largest object that its schema
+//! allows is refused when it is written. Its own parser and evaluator, since the crate for it counts
+//! no cost and checks no types, and would add a generated parser to the build.
 //!
 //! Selectors of devices are checked alone.
 //!
@@ -38,12 +40,16 @@
 mod addresses;
 mod authorizer;
 mod budget;
+mod call_costs;
 mod check;
 mod convert;
 mod cost;
 mod durations;
 mod environment;
 mod escape;
+mod estimate;
+#[cfg(test)]
+mod estimate_tests;
 mod eval;
 mod format;
 mod formats;
@@ -58,6 +64,7 @@ mod overloads;
 mod parser;
 mod quantities;
 mod semver;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -71,6 +78,7 @@ pub use budget::{Budget, Failure};
 pub use environment::Environment;
 pub use formats::Format;
 pub use semver::Semver;
+pub use sizes::Sizes;
 pub use types::{BOOL, INT, Object, STRING, Type};
 pub use value::{Key, Made, Val};
 
@@ -135,6 +143,13 @@ impl Expression {
     /// What it evaluates to.
     pub fn result(&self) -> &Type {
         &self.result
+    }
+
+    /// What it costs at the worst, in the environment that it was compiled for, where values are of
+    /// these sizes. Upstream: `EstimateCost`.
+    pub fn cost_max(&self, environment: &Environment, sizes: &Sizes) -> u64 {
+        let notes = check::Notes::of(&self.root, environment);
+        estimate::estimate(&self.root, &notes, sizes)
     }
 
     /// Whether it looks at what was there before.

@@ -21,7 +21,7 @@
 //! | `decode.rs` | bytes to an object: duplicates, unknown fields, metadata |
 //! | `prune.rs`, `fill.rs` | what goes, and what is filled in |
 //! | `values.rs`, `formats.rs`, `lists.rs`, `scale.rs` | validation of objects |
-//! | `rules.rs` | rules in CEL, which is [`crate::cel`] |
+//! | `rules.rs`, `rule_costs.rs` | rules in CEL, which is [`crate::cel`]; what they may cost |
 //! | `columns.rs`, `jsonpath.rs` | what `kubectl get` shows |
 //! | `conditions.rs` | whether a definition's names are free |
 //! | `definition/` | validation of definitions |
@@ -29,7 +29,7 @@
 //! All versions of a kind have one form: conversion changes `apiVersion` and nothing else.
 //!
 //! Left out: conversion by webhooks, which is accepted in a definition and refused when an object
-//! would need it; an estimate of what rules in CEL will cost, before they are asked.
+//! would need it.
 //!
 //! Upstream: `staging/src/k8s.io/apiextensions-apiserver`, `k8s.io/kube-openapi/pkg/validation`.
 
@@ -45,6 +45,7 @@ mod jsonpath;
 mod lists;
 mod path;
 pub mod prune;
+mod rule_costs;
 mod rules;
 mod scale;
 mod shape;

@@ -10,9 +10,11 @@ use serde_json::Value;
 
 use super::field_path;
 use super::path::{Step, show};
+use super::rule_costs::{Count, Sum};
 use super::structural::{Additional, ListKind, Schema};
 use crate::cel::{
-    BOOL, Budget, Environment, Expression, Failure, OBJECT_COST_MAX, RULE_COST_MAX, STRING, Val,
+    BOOL, Budget, Environment, Expression, Failure, OBJECT_COST_MAX, RULE_COST_MAX, STRING, Sizes,
+    Val,
 };
 use crate::status::FieldError;
 
@@ -269,68 +271,135 @@ fn former<'a>(schema: &Schema, old: Option<&'a Value>, entry: &Value) -> Option<
     former.find(|old| keys.iter().all(|key| old.get(key) == entry.get(key)))
 }
 
-/// What is wrong with the rules of a definition. `apart` is the part of the schema, if any, whose
-/// values have no former self.
+/// What is wrong with the rules of a definition's schema. `is_unchanged`: it was there before, and
+/// what its rules cost alone is no reason to refuse it now.
 pub(super) fn check(
-    errors: &mut Vec<FieldError>,
     json: &Value,
     schema: &Schema,
     path: &str,
-    apart: Option<&str>,
-) {
-    for (i, rule) in schema.rules.iter().enumerate() {
-        let at = |field: &str| format!("{path}.x-kubernetes-validations[{i}].{field}");
-        let shown = &json["x-kubernetes-validations"][i];
+    is_unchanged: bool,
+) -> Vec<FieldError> {
+    let mut check = Check {
+        errors: Vec::new(),
+        costs: Sum::default(),
+        is_unchanged,
+    };
+    let place = Place {
+        path: path.to_owned(),
+        apart: None,
+        count: Count::ONE,
+    };
+    check.node(json, schema, &place);
+    check.errors.extend(check.costs.close(path));
+    check.errors
+}
+
+struct Check {
+    errors: Vec<FieldError>,
+    costs: Sum,
+    is_unchanged: bool,
+}
+
+/// Where in a schema a walk is.
+struct Place {
+    path: String,
+    /// The part of the schema, if any, whose values have no former self.
+    apart: Option<String>,
+    /// How many values there may be here.
+    count: Count,
+}
+
+impl Place {
+    /// The place of what is in values of this one. `is_apart`: they have no former self.
+    fn below(&self, schema: &Schema, step: &str, is_apart: bool) -> Place {
+        let apart = self.apart.clone();
+        Place {
+            path: format!("{}.{step}", self.path),
+            apart: apart.or_else(|| is_apart.then(|| self.path.clone())),
+            count: self.count.within(schema),
+        }
+    }
+}
+
+impl Check {
+    fn node(&mut self, json: &Value, schema: &Schema, place: &Place) {
+        let sizes = match schema.rules.is_empty() {
+            true => None,
+            false => Sizes::of(schema),
+        };
+        for (i, rule) in schema.rules.iter().enumerate() {
+            let path = format!("{}.x-kubernetes-validations[{i}]", place.path);
+            let shown = &json["x-kubernetes-validations"][i];
+            self.rule(rule, shown, &path, place, schema, sizes.as_ref());
+        }
+        for (name, inner) in &schema.properties {
+            let step = format!("properties[{name}]");
+            let below = place.below(schema, &step, schema.atomic);
+            self.node(&json["properties"][name], inner, &below);
+        }
+        if let Some(Additional::Schema(inner)) = &schema.additional {
+            let below = place.below(schema, "additionalProperties", false);
+            self.node(&json["additionalProperties"], inner, &below);
+        }
+        if let Some(items) = &schema.items {
+            let is_apart = !matches!(schema.list, ListKind::Map(_));
+            self.node(
+                &json["items"],
+                items,
+                &place.below(schema, "items", is_apart),
+            );
+        }
+    }
+
+    fn rule(
+        &mut self,
+        rule: &Rule,
+        shown: &Value,
+        path: &str,
+        place: &Place,
+        schema: &Schema,
+        sizes: Option<&Sizes>,
+    ) {
+        let at = |field: &str| format!("{path}.{field}");
+        let invalid = |field: &str, value: &Value, detail: &str| {
+            FieldError::invalid(at(field), value, detail)
+        };
         let expression = match &rule.expression {
             Ok(expression) => expression,
-            Err(problem) => {
-                errors.push(FieldError::invalid(at("rule"), shown, problem));
-                continue;
-            }
+            Err(problem) => return self.errors.push(invalid("rule", shown, problem)),
         };
-        if let Some(Err(problem)) = &rule.message_expression {
-            errors.push(FieldError::invalid(at("messageExpression"), shown, problem));
+        let environment = Environment::rule(schema, rule.optional_old_self);
+        let cost = |expression: &Expression| {
+            sizes.map_or(0, |sizes| expression.cost_max(&environment, sizes))
+        };
+        let of_all = sizes.map_or(0, |sizes| place.count.times(cost(expression), sizes));
+        self.cost(at("rule"), "rule", of_all);
+        match &rule.message_expression {
+            Some(Err(problem)) => self
+                .errors
+                .push(invalid("messageExpression", shown, problem)),
+            // It is asked of what a rule does not hold for, which upstream takes to be one value.
+            Some(Ok(told)) => self.cost(at("messageExpression"), "messageExpression", cost(told)),
+            None => {}
         }
-        match (expression.uses_old_self(), apart) {
+        match (expression.uses_old_self(), &place.apart) {
             (true, Some(apart)) => {
                 let detail = format!(
                     "oldSelf cannot be used on the uncorrelatable portion of the schema within {apart}"
                 );
-                errors.push(FieldError::invalid(at("rule"), &shown["rule"], detail));
+                self.errors.push(invalid("rule", &shown["rule"], &detail));
             }
             (false, _) if !shown["optionalOldSelf"].is_null() => {
                 let detail = "may not be set if oldSelf is not used in rule";
-                errors.push(FieldError::invalid(
-                    at("optionalOldSelf"),
-                    &shown["optionalOldSelf"],
-                    detail,
-                ));
+                let value = &shown["optionalOldSelf"];
+                self.errors.push(invalid("optionalOldSelf", value, detail));
             }
             _ => {}
         }
     }
-    for (name, inner) in &schema.properties {
-        let apart = apart.or(schema.atomic.then_some(path));
-        let below = format!("{path}.properties[{name}]");
-        check(errors, &json["properties"][name], inner, &below, apart);
-    }
-    if let Some(Additional::Schema(inner)) = &schema.additional {
-        check(
-            errors,
-            &json["additionalProperties"],
-            inner,
-            &format!("{path}.additionalProperties"),
-            apart,
-        );
-    }
-    if let Some(items) = &schema.items {
-        let apart = apart.or((!matches!(schema.list, ListKind::Map(_))).then_some(path));
-        check(
-            errors,
-            &json["items"],
-            items,
-            &format!("{path}.items"),
-            apart,
-        );
+
+    fn cost(&mut self, path: String, what: &str, cost: u64) {
+        let too_dear = self.costs.add(path, what, cost);
+        self.errors.extend(too_dear.filter(|_| !self.is_unchanged));
     }
 }

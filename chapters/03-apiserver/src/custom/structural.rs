@@ -152,6 +152,31 @@ impl Schema {
         &self.checks.format
     }
 
+    /// The most letters of a text.
+    pub fn length_max(&self) -> Option<u64> {
+        self.checks.max_length
+    }
+
+    /// The most entries of a list.
+    pub fn items_max(&self) -> Option<u64> {
+        self.checks.max_items
+    }
+
+    /// The most keys of a map.
+    pub fn properties_max(&self) -> Option<u64> {
+        self.checks.max_properties
+    }
+
+    /// Whether an object must have a field.
+    pub fn requires(&self, field: &str) -> bool {
+        self.checks.required.iter().any(|name| name == field)
+    }
+
+    /// The texts that it may be, if they are listed.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.checks.one_of_values.iter().filter_map(Value::as_str)
+    }
+
     /// What the value of a field or a key is.
     pub(super) fn field(&self, name: &str) -> Option<&Schema> {
         match (self.properties.get(name), &self.additional) {

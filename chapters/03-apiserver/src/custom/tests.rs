@@ -259,3 +259,75 @@ fn schemas_are_structural() {
         ]
     );
 }
+
+/// A definition whose `spec.list` has a rule of its own and one on each entry.
+fn with_rules(on_list: &str, on_entry: &str, max: Option<u64>) -> Value {
+    let mut list = json!({"type": "array", "x-kubernetes-validations": [{"rule": on_list}],
+        "items": {"type": "string", "x-kubernetes-validations": [{"rule": on_entry}]}});
+    if let Some(max) = max {
+        list["maxItems"] = max.into();
+        list["items"]["maxLength"] = max.into();
+    }
+    json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+        "list": list}}}})
+}
+
+/// Upstream: `getCostErrorMessage` in `apiextensions/validation/validation.go`.
+#[test]
+fn rules_that_could_cost_too_much_are_refused() {
+    let none: Vec<String> = Vec::new();
+    let (pairs, each) = ("self.all(a, self.all(b, a == b))", "self.contains('x')");
+    assert_eq!(told_of(with_rules(pairs, each, Some(10))), none);
+    let path = "spec.validation.openAPIV3Schema.properties[spec].properties[list]";
+    let advice = "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where \
+                  arrays, maps, and strings are declared)";
+    let alone = |at: &str, factor: &str| {
+        format!(
+            "{path}{at}.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds \
+             budget by factor of {factor} {advice}"
+        )
+    };
+    let share = |at: &str| {
+        format!(
+            "{path}{at}.x-kubernetes-validations[0].rule: Forbidden: contributed to estimated rule \
+             cost total exceeding cost limit for entire OpenAPIv3 schema"
+        )
+    };
+    assert_eq!(
+        told_of(with_rules(pairs, each, None)),
+        [
+            alone("", "more than 100x"),
+            // An empty text and a comma: a request has 1048576 of them.
+            alone(".items", "more than 100x"),
+            share(""),
+            share(".items"),
+            format!(
+                "spec.validation.openAPIV3Schema: Forbidden: x-kubernetes-validations estimated \
+                 rule cost total for entire OpenAPIv3 schema exceeds budget by factor of more than \
+                 100x {advice}"
+            ),
+        ]
+    );
+    // 3145726 letters, a tenth of them each, of 33 entries.
+    let mut few = with_rules("true", each, None);
+    few["properties"]["spec"]["properties"]["list"]["maxItems"] = 33.into();
+    assert_eq!(told_of(few), [alone(".items", "1.038094x")]);
+}
+
+/// What was there before its rules were counted stays, as long as it stays as it is.
+#[test]
+fn a_schema_that_is_unchanged_may_cost_what_it_did() {
+    let mut list = with_rules("true", "self.contains('x')", None);
+    list["properties"]["spec"]["properties"]["list"]["maxItems"] = 33.into();
+    let mut old = json!({
+        "metadata": {"name": "tabs.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"kind": "Tab", "plural": "tabs"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": list}}]},
+    });
+    definition::defaults(&mut old);
+    let mut new = old.clone();
+    new["spec"]["names"]["shortNames"] = json!(["tb"]);
+    assert_eq!(definition::validate(&new, Some(&old)).len(), 0);
+    new["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "changed".into();
+    assert_eq!(definition::validate(&new, Some(&old)).len(), 1);
+}

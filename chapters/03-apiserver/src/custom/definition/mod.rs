@@ -95,7 +95,13 @@ pub fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
             errors.push(FieldError::invalid("metadata.name", name, detail));
         }
     }
-    validate_spec(&mut errors, spec);
+    let is_unchanged = |version: &Value| {
+        let former = old.map_or(&[][..], |old| list(&old["spec"], "versions"));
+        let mut former = former.iter();
+        let former = former.find(|former| former["name"] == version["name"]);
+        former.is_some_and(|former| former["schema"] == version["schema"])
+    };
+    validate_spec(&mut errors, spec, &is_unchanged);
     if let Some(old) = old {
         let mut fixed = |path: &str, pointer: &str| {
             let (new, old) = (spec.pointer(pointer), old["spec"].pointer(pointer));
@@ -137,7 +143,11 @@ pub fn validate_status(errors: &mut Vec<FieldError>, definition: &Value) {
     parts::names(errors, accepted, "status.acceptedNames");
 }
 
-fn validate_spec(errors: &mut Vec<FieldError>, spec: &Value) {
+fn validate_spec(
+    errors: &mut Vec<FieldError>,
+    spec: &Value,
+    is_unchanged: &dyn Fn(&Value) -> bool,
+) {
     let group = text(spec, "group");
     let wrong = names::dns1123_subdomain(group);
     if group.is_empty() {
@@ -185,7 +195,8 @@ fn validate_spec(errors: &mut Vec<FieldError>, spec: &Value) {
         }
         parts::deprecation(errors, version, &path);
         let own = |field: &str| !shared(field);
-        version_parts(errors, version, &path, "schema", &own);
+        let place = (path.as_str(), "schema", is_unchanged(version));
+        version_parts(errors, version, place, &own);
     }
     let names: Vec<&str> = versions
         .iter()
@@ -212,24 +223,25 @@ fn validate_spec(errors: &mut Vec<FieldError>, spec: &Value) {
     }
     parts::names(errors, &spec["names"], "spec.names");
     if let Some(version) = versions.first() {
-        version_parts(errors, version, "spec", "validation", &shared);
+        let place = ("spec", "validation", is_unchanged(version));
+        version_parts(errors, version, place, &shared);
     }
     parts::conversion(errors, &spec["conversion"]);
 }
 
-/// Checks those parts of a version that are to be told of at this path.
+/// Checks those parts of a version that are to be told of at this path. The place: the path, what
+/// the schema is called there, and whether the schema is as it was.
 fn version_parts(
     errors: &mut Vec<FieldError>,
     version: &Value,
-    path: &str,
-    schema_field: &str,
+    (path, schema_field, is_unchanged): (&str, &str, bool),
     here: &dyn Fn(&str) -> bool,
 ) {
     let schema = &version["schema"]["openAPIV3Schema"];
     if here("schema") && schema.is_object() {
         let has_status = !version["subresources"]["status"].is_null();
         let path = format!("{path}.{schema_field}.openAPIV3Schema");
-        schema::validate(errors, schema, has_status, &path);
+        schema::validate(errors, schema, has_status, &path, is_unchanged);
     }
     if here("subresources") {
         parts::subresources(

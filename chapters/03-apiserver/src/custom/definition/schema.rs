@@ -39,8 +39,14 @@ const AT_ROOT: &[(&str, &str)] = &[
 
 type Errors = Vec<FieldError>;
 
-/// What is wrong with the schema of a version.
-pub(super) fn validate(errors: &mut Errors, schema: &Value, has_status: bool, path: &str) {
+/// What is wrong with the schema of a version. `is_unchanged`: it was there before.
+pub(super) fn validate(
+    errors: &mut Errors,
+    schema: &Value,
+    has_status: bool,
+    path: &str,
+    is_unchanged: bool,
+) {
     if has_status {
         at_root(errors, schema, path);
     }
@@ -63,7 +69,12 @@ pub(super) fn validate(errors: &mut Errors, schema: &Value, has_status: bool, pa
     node(errors, schema, path, place);
     // A schema that is none has no fields that rules could name.
     if errors.is_empty() {
-        rules::check(errors, schema, &Schema::root(schema), path, None);
+        errors.extend(rules::check(
+            schema,
+            &Schema::root(schema),
+            path,
+            is_unchanged,
+        ));
     }
 }
 
