@@ -47,7 +47,7 @@ async fn send(
 const IN_JSON: &str = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"},
     "colour": "red", "data": {"a": "1", "a": "2"}, "data": {"b": "3"}}"#;
 const IN_YAML: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ncolour: red\ndata:\n  \
-    a: '1'\n  a: '2'\n";
+    a: '1'\n  a: '2'\n  b: '1'\n  b: '2'\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_s_are_told_in_the_words_of_its_form() {
@@ -61,9 +61,11 @@ async fn an_object_s_are_told_in_the_words_of_its_form() {
     ];
     let of_yaml = [
         "line 8: key \"a\" already set in map",
+        "line 10: key \"b\" already set in map",
         "unknown field \"colour\"",
     ];
-    let strictly = format!("{cannot}yaml: unmarshal errors:\n  {}", of_yaml.join(", "));
+    let [a, b, unknown] = of_yaml;
+    let strictly = format!("{cannot}yaml: unmarshal errors:\n  {a}\n  {b}, {unknown}");
     let path = format!("{CONFIG_MAPS}/x");
     for (kind, body, told, strict) in [
         (
