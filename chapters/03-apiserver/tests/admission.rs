@@ -204,9 +204,36 @@ async fn what_is_wrong_is_told() {
             "spec.variables[0].name: Invalid value: \"1st\": name is not a valid CEL identifier",
             "spec.mutations[0].jsonPatch: Required value: must be specified when patchType is \
              JSONPatch",
-            "spec.mutations[0].applyConfiguration: Forbidden: must not be specified when \
-             patchType is JSONPatch",
+            "spec.mutations[0].applyConfiguration: Invalid value: \"{applyConfiguration}\": must \
+             not be specified when patchType is JSONPatch",
         ]
+    );
+    // What is being deleted cannot be changed.
+    let deletes = |mut spec: Value, rules: &str| {
+        spec["spec"][rules]["resourceRules"][0]["operations"] = json!(["CREATE", "DELETE"]);
+        spec
+    };
+    let mut policy = deletes(mutating(), "matchConstraints");
+    policy["spec"]["mutations"][0]["applyConfiguration"]["expression"] = " ".into();
+    let operations = "Unsupported value: \"DELETE\": supported values: \"*\", \"CONNECT\", \
+                      \"CREATE\", \"UPDATE\"";
+    assert_eq!(
+        refused("mutatingadmissionpolicies", policy).await,
+        [
+            format!("spec.matchConstraints.resourceRules.operations: {operations}"),
+            "spec.mutations[0].applyConfiguration.expression: Required value".to_owned(),
+        ]
+    );
+    let binding = json!({"spec": {"policyName": "p", "matchResources": rules()}});
+    assert_eq!(
+        refused(
+            "mutatingadmissionpolicybindings",
+            deletes(binding, "matchResources")
+        )
+        .await,
+        [format!(
+            "spec.matchResources.resourceRules.operations: {operations}"
+        )]
     );
     let binding = json!({"spec": {"policyName": "p", "paramRef": {},
         "validationActions": ["Deny", "Warn", "Deny"]}});

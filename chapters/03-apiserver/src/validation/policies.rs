@@ -17,6 +17,8 @@ use crate::status::FieldError;
 const AUDIT_ANNOTATIONS_MAX: usize = 20;
 const AUDIT_EXPRESSION_BYTES_MAX: usize = 5 * 1024;
 const REASONS: &[&str] = &["Forbidden", "Invalid", "RequestEntityTooLarge"];
+/// Operations whose objects a policy can change.
+const MUTABLE: &[&str] = &["*", "CONNECT", "CREATE", "UPDATE"];
 /// Words that CEL keeps for itself.
 const RESERVED: &[&str] = &[
     "as",
@@ -69,12 +71,24 @@ pub(super) fn mutating(errors: &mut Errors, object: &Value) {
         let wrong = "mutations must contain at least one item";
         errors.push(FieldError::required("spec.mutations", wrong));
     }
+    mutable_operations(errors, spec, "matchConstraints");
     for (index, one) in mutations.iter().enumerate() {
         let path = format!("spec.mutations[{index}]");
         mutation(errors, one, &path, &environment);
     }
     let policies = webhooks::REINVOCATION_POLICIES;
     one_of(errors, spec, "spec", "reinvocationPolicy", policies);
+}
+
+/// What is being deleted cannot be changed. The path has no index, as upstream's has none.
+fn mutable_operations(errors: &mut Errors, spec: &Value, field: &str) {
+    let at = format!("spec.{field}.resourceRules.operations");
+    let rules = list(&spec[field], "resourceRules").iter();
+    for operation in rules.flat_map(|rule| list(rule, "operations")) {
+        if !MUTABLE.contains(&operation.as_str().unwrap_or_default()) {
+            errors.push(FieldError::not_supported(at.clone(), operation, MUTABLE));
+        }
+    }
 }
 
 /// What both kinds of policies have. What their expressions may name.
@@ -286,22 +300,25 @@ fn mutation(errors: &mut Errors, mutation: &Value, path: &str, environment: &Env
         _ => Type::object_named("Object"),
     };
     if has(mutation, mine) {
-        let path = join(path, mine);
-        expression(
-            errors,
-            &mutation[mine],
-            &path,
-            "expression",
-            environment,
-            &[wanted],
-        );
+        let at = join(&join(path, mine), "expression");
+        match text(&mutation[mine], "expression") {
+            code if code.trim().is_empty() => errors.push(FieldError::required(at, "")),
+            code => drop(expressions::expression(
+                errors,
+                code,
+                &at,
+                environment,
+                &[wanted],
+            )),
+        }
     } else {
         let wrong = format!("must be specified when patchType is {kind}");
         errors.push(FieldError::required(join(path, mine), wrong));
     }
     if has(mutation, other) {
         let wrong = format!("must not be specified when patchType is {kind}");
-        errors.push(FieldError::forbidden(join(path, other), wrong));
+        let shown = format!("{{{other}}}").into();
+        errors.push(FieldError::invalid(join(path, other), &shown, wrong));
     }
 }
 
@@ -317,6 +334,8 @@ pub(super) fn binding(errors: &mut Errors, object: &Value, validating: bool) {
     }
     if validating {
         actions(errors, spec, "spec.validationActions");
+    } else {
+        mutable_operations(errors, spec, "matchResources");
     }
 }
 
