@@ -37,6 +37,7 @@ const STATUS_ALONE: &[&str] = &[
     "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
     "io.k8s.api.flowcontrol.v1.FlowSchema",
     "io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration",
+    "io.k8s.api.resource.v1.ResourceClaim",
     "io.k8s.api.storage.v1.VolumeAttachment",
     "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService",
 ];
@@ -101,6 +102,23 @@ fn fields(typed: Typed, subresource: &str) -> &'static [&'static str] {
 mod tests {
     use super::*;
     use crate::resources;
+
+    /// As the strategies of `pkg/registry/{certificates/certificates,resource/resourceclaim}` and
+    /// of kube-aggregator's `pkg/registry/apiservice` have it.
+    #[test]
+    fn what_a_write_cannot_change_is_not_its_own() {
+        let of = |schema: &'static str, part: &str| fields(Typed::Named(schema), part);
+        let request = "io.k8s.api.certificates.v1.CertificateSigningRequest";
+        assert_eq!(of(request, ""), ["spec", "status"]);
+        assert_eq!(of(request, "status"), ["spec", "status.conditions"]);
+        assert_eq!(of(request, "approval"), ["spec", "status.certificate"]);
+        let service = "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService";
+        let claim = "io.k8s.api.resource.v1.ResourceClaim";
+        for schema in [service, claim] {
+            assert_eq!(of(schema, ""), ["status"], "{schema}");
+            assert_eq!(of(schema, "status"), ["metadata", "spec"], "{schema}");
+        }
+    }
 
     #[test]
     fn kinds_that_are_named_are_served() {
