@@ -233,12 +233,6 @@ fn an_entry_costs_what_it_takes_to_reach_and_to_compare_it() {
         (42, 8),
     );
     check(
-        "self[0].getHours() == 2",
-        |max| list(of_type("duration"), max),
-        4,
-        (525, 4),
-    );
-    check(
         "oldSelf.size() == self.size()",
         |max| map(of_type("integer"), max),
         5,
