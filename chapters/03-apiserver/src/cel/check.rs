@@ -367,8 +367,8 @@ impl<'a> Checker<'a> {
     }
 
     /// What a macro goes over: the entries of a list, or the keys of a map; and what stands there.
-    fn range(&mut self, node: &'a Node) -> (Type, Type) {
-        match self.of(node) {
+    fn range(&mut self, node: &Node, found: Type) -> (Type, Type) {
+        match found {
             Type::List(of) => (INT, *of),
             Type::Map(key, value) => (*key, *value),
             open if open.is_open() => (Type::Dyn, Type::Dyn),
@@ -394,12 +394,10 @@ impl<'a> Checker<'a> {
         let entry = if matches!(name, "optMap" | "optFlatMap") {
             held(&self.of(range))
         } else {
-            let is_list = |found: &Type| matches!(found, Type::List(_));
-            let before = self.problems.len();
-            let found = self.of(range);
-            self.problems.truncate(before);
-            let (key, value) = self.range(range);
-            if is_list(&found) { value } else { key }
+            let range_type = self.of(range);
+            let is_list = matches!(range_type, Type::List(_));
+            let (key, value) = self.range(range, range_type);
+            if is_list { value } else { key }
         };
         self.scope.push((variable, entry.clone()));
         let found: Vec<Type> = arguments.iter().map(|node| self.of(node)).collect();
@@ -429,7 +427,8 @@ impl<'a> Checker<'a> {
         (first, second): &'a (String, String),
         arguments: &'a [Node],
     ) -> Type {
-        let (key, value) = self.range(range);
+        let range_type = self.of(range);
+        let (key, value) = self.range(range, range_type);
         self.scope.push((first, key.clone()));
         self.scope.push((second, value));
         let found: Vec<Type> = arguments.iter().map(|node| self.of(node)).collect();

@@ -106,10 +106,18 @@ impl<'a> Scope<'a> {
                 operators::binary(operator, a, b, self.budget)
             }
             Expr::Choice(condition, yes, no) => match self.value(condition)? {
-                Val::Bool(true) => self.value(yes),
-                Val::Bool(false) => self.value(no),
+                Val::Bool(true) => self.branch(yes),
+                Val::Bool(false) => self.branch(no),
                 _ => Err(Failure::overload()),
             },
+        }
+    }
+
+    /// One side of a choice; upstream takes nothing for a name that stands there alone.
+    fn branch(&mut self, node: &'a Node) -> Found {
+        match &node.expr {
+            Expr::Name(name) => self.variable(name),
+            _ => self.value(node),
         }
     }
 

@@ -92,10 +92,9 @@ impl<'a> Scope<'a> {
                 let mut kept = Vec::new();
                 for entry in entries {
                     if self.holds(&[(variable, &entry)], keep)? {
+                        // The entry is looked at once more, to be added.
                         self.budget.spend(APPEND + LOOK)?;
                         kept.push(entry);
-                    } else {
-                        self.budget.spend(LOOK)?;
                     }
                 }
                 self.budget.spend(LOOK)?;
@@ -169,7 +168,6 @@ impl<'a> Scope<'a> {
             [of] => of,
             [keep, of] => {
                 if !self.holds(variables, keep)? {
-                    self.budget.spend(LOOK)?;
                     return Ok(None);
                 }
                 of
@@ -207,20 +205,22 @@ impl<'a> Scope<'a> {
             if settled {
                 break;
             }
+            if settles.is_some() {
+                self.budget.spend(LOOK)?;
+            }
             let found = self.with(&variables, condition);
-            self.budget.spend(LOOK)?;
             match (settles, found) {
                 (_, Err(Failure::Cost)) => return Err(Failure::Cost),
                 (Some(settles), Ok(Val::Bool(value))) => settled = value == settles,
+                (None, Ok(Val::Bool(false))) => {}
                 (None, Ok(Val::Bool(true))) => {
-                    self.budget.spend(1)?;
+                    self.budget.spend(LOOK + 1)?;
                     count += 1;
                 }
-                (None, Ok(Val::Bool(false))) => {}
-                (None, Err(error)) => return Err(error),
                 // Another entry may settle it.
                 (Some(_), Err(error)) => failure = Some(error),
                 (Some(_), Ok(_)) => failure = Some(Failure::overload()),
+                (None, Err(error)) => return Err(error),
                 (None, Ok(_)) => return Err(Failure::overload()),
             }
         }

@@ -295,10 +295,14 @@ impl Parser {
                 expr: Expr::Not(self.unary()?.into()),
             }
         } else if self.accept("-") {
-            Node {
-                at,
-                expr: Expr::Negative(self.unary()?.into()),
-            }
+            let of = self.unary()?;
+            let expr = match of.expr {
+                // A number that is below zero is a literal as well.
+                Expr::Literal(Val::Int(number)) => Expr::Literal(Val::Int(-number)),
+                Expr::Literal(Val::Double(number)) => Expr::Literal(Val::Double(-number)),
+                _ => Expr::Negative(of.into()),
+            };
+            Node { at, expr }
         } else {
             self.member()?
         };

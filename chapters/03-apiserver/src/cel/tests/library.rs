@@ -45,9 +45,9 @@ fn lists() {
         "[1,2,3,4].slice(2, 2) == []",
         "dyn([]).flatten() == []",
         "[[1,2],[3,4]].flatten() == [1,2,3,4]",
-        "dyn([1,[2,[3,4]]]).flatten() == [1,2,[3,4]]",
-        "dyn([1,2,[],[],[3,4]]).flatten() == [1,2,3,4]",
-        "dyn([1,[2,[3,[4]]]]).flatten(2) == [1,2,3,[4]]",
+        "[dyn(1),[dyn(2),[3,4]]].flatten() == [dyn(1),2,[3,4]]",
+        "[dyn(1),2,[],[],[3,4]].flatten() == [1,2,3,4]",
+        "[dyn(1),[dyn(2),[dyn(3),[4]]]].flatten(2) == [dyn(1),2,3,[4]]",
         "[1, 2, 3, 4].distinct() == [1,2,3,4] && [-2, 5, -2, 1, 1, 5].distinct() == [-2, 5, 1]",
         "['c', 'a', 'a', 'b', 'a', 'b', 'c'].distinct() == ['c', 'a', 'b']",
         "[[1], [1], [2]].distinct() == [[1], [2]]",
@@ -88,7 +88,7 @@ fn lists() {
 fn sets() {
     holds(&[
         "sets.contains([], []) && sets.contains([1, 2, 3, 4], [2, 3])",
-        "sets.contains([1, 2], [2u, 2.0].map(x, dyn(x))) && !sets.contains([1], [1, 2])",
+        "sets.contains([dyn(1), 2], [dyn(2u), 2.0]) && !sets.contains([1], [1, 2])",
         "sets.contains([[1], [2, 3]], [[2, 3]])",
         "sets.equivalent([1], [1, 1]) && !sets.equivalent([2, 1], [1])",
         "sets.intersects([1], [1, 2]) && !sets.intersects([], []) && !sets.intersects([1], [2])",
@@ -172,7 +172,7 @@ fn formatting() {
     );
     check(
         "%s",
-        "{'key2': 1, 'key1': timestamp('2023-02-03T23:31:20+00:00')}.transformMap(k, v, dyn(v))",
+        "{'key2': dyn(1), 'key1': timestamp('2023-02-03T23:31:20+00:00')}",
         "{\"key1\":timestamp(\"2023-02-03T23:31:20Z\"), \"key2\":1}",
     );
     check("%s", "duration('1h45m47s')", "6347s");
@@ -228,7 +228,7 @@ fn optionals() {
         "optional.of({'a': 1}).optFlatMap(m, m.?a) == optional.of(1)",
         "{?'a': optional.none(), ?'b': optional.of(1)} == {'b': 1}",
         "[?optional.none(), 2, ?optional.of(3)] == [2, 3]",
-        "has({'a': {'b': 1}}.?a.b) && !has({'a': 1}.?x.b)",
+        "has({'a': {'b': 1}}.?a.b) && !has({'a': {'b': 1}}.?x.b)",
         "dyn(optional.of(1)) == dyn(optional.of(1u))",
     ]);
     fails(&[(
@@ -274,7 +274,7 @@ fn times() {
     ]);
     fails(&[
         (
-            "timestamp('9999-12-31T23:59:59Z') + duration('1s')",
+            "timestamp('9999-12-30T00:00:00Z') + duration('48h')",
             "timestamp overflow",
         ),
         (
@@ -296,11 +296,11 @@ fn bytes_numbers_and_keys() {
         r"b'\377\x00'.size() == 2 && '\101' == 'A' && b'ÿ'.size() == 2 && br'\n'.size() == 2",
         "b'a' + b'b' == b'ab' && type(b'') == bytes && '%x'.format([b'\\xff']) == 'ff'",
         "{dyn(1): 'a', dyn(true): 'b', dyn('c'): 'd'}.transformMap(k, v, v)[true] == 'b'",
-        "{1: 'a'}[1u] == 'a' && {1u: 'a'}[1] == 'a' && {1: 'a'}[dyn(1.0)] == 'a' && 1 in {1u: 2}",
+        "{1: 'a'}[dyn(1u)] == 'a' && {1u: 'a'}[dyn(1)] == 'a' && {1: 'a'}[dyn(1.0)] == 'a' && dyn(1) in {1u: 2}",
         "{true: 'a'}[true] == 'a' && {1: 2}.map(k, k) == [1] && {1u: 2} == {1u: 2}",
         "string(1e21) == '1e+21' && string(1.0) == '1' && string(-0.00001) == '-1e-05'",
         "uint(1.9) == 1u && int(-1.9) == -1 && double('1.5') == 1.5 && bool('true')",
-        "9007199254740993 != 9007199254740992 && 1 == 1.0 && dyn(2u) == dyn(2)",
+        "9007199254740993 != 9007199254740992 && dyn(1) == 1.0 && dyn(2u) == dyn(2)",
     ]);
     fails(&[
         ("uint(-1)", "unsigned integer overflow"),
