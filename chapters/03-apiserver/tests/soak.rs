@@ -56,15 +56,15 @@ const PROTOBUF: &[u8] = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x1f\x0a\x
 /// One a line.
 const EXPRESSIONS: &str = r#"object.spec.replicas > 1 && has(object.metadata.labels.a)
 object.spec.template.spec.containers.all(i, c, c.image.startsWith('i') && i < 9u)
-object.?spec[?'x'].?y.orValue([1, 2].map(n, n * 2)[0]) == 3 ? 'a' : b'\xff\101'
+object.?spec[?'x'].?y.orValue([1, 2].map(n, n * 2)[0]) == 3 ? dyn('a') : b'\xff\101'
 Object{spec: Object.spec{?replicas: optional.of(2).optMap(x, x - 1), template: {1: [?optional.none()]}}}
 [JSONPatch{op: "add", path: '/a/' + jsonpatch.escapeKey('a/b'), value: {'k': duration('1m')}}]
 authorizer.serviceAccount('a', 'b').group('').resource('pods').name('x').check('get').allowed()
-'%s %d %.3f %x'.format([timestamp('2026-01-02T03:04:05Z'), 1, 1.5, 'a']).split(' ', 2).join('-')
+'%s %d %.3f %x'.format([dyn(timestamp('2026-01-02T03:04:05Z')), 1, 1.5, 'a']).split(' ', 2).join('-')
 sets.contains([3, 1].sort(), lists.range(3).reverse().slice(0, 2).distinct()) || [[1]].flatten() == [1]
 cidr('10.0.0.0/8').containsIP(ip('10.1.2.3')) == url('https://h:1/p?a=%20').getQuery().exists(k, k == 'a')
 semver('1.2.3-rc.1').compareTo(semver('v1', true)) + quantity('1.5Gi').sub(2).sign() - -1 / 0
-format.dns1123Label().validate('a_b').value()[0].matches('^[a-z]+(?i)x*$') != 'ab'.replace('', 'x', 3).find('x+').indexOf('a', 1)
+format.dns1123Label().validate('a_b').value()[0].matches('^[a-z]+(?i)x*$') || 'ab'.replace('', 'x', 3).find('x+').indexOf('a', 1) < 1.5
 {'a': 1}.transformMapEntry(k, v, v > 0, {v: k}).transformList(k, v, string(k) + v).sortBy(e, size(e)).last()
 timestamp('2026-01-02T03:04:05Z').getHours('-05:30') in [dyn(1), 2.5, null] && type(1) == int && !true"#;
 
