@@ -14,8 +14,6 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 
-use rustix::fs::{FallocateFlags, fallocate};
-
 /// Work that is done beside the writer's; it returns the bytes that it has written.
 pub type Work = Box<dyn FnOnce() -> Option<u64> + Send>;
 
@@ -58,12 +56,6 @@ pub trait DiskFile: Send {
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts the file to `len` bytes.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
-    /// Makes the file `len` bytes long, zeros behind what there is, and has the disk find room for
-    /// them. A write there is synced sooner than one that makes the file longer, as no length and
-    /// no place have to be written beside it; that is all this is good for.
-    fn reserve(&mut self, _len: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
 
     /// Writes all of `bytes` at byte `at`.
     fn write_all_at(&mut self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
@@ -232,9 +224,5 @@ impl DiskFile for File {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.set_len(len)
-    }
-
-    fn reserve(&mut self, len: u64) -> io::Result<()> {
-        Ok(fallocate(&*self, FallocateFlags::empty(), 0, len)?)
     }
 }

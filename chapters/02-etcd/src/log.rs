@@ -30,9 +30,16 @@ use crate::disk::{Disk, DiskFile, is_full, numbered, write_durably};
 use crate::frame::{self, FRAME_HEADER_BYTES, Frame, HEADER_BYTES, Next, Tail};
 use crate::mvcc::Command;
 
-/// Room is made in the segment for so many bytes at a time: see [`DiskFile::reserve`]. Few in
-/// tests, so that they come upon its end.
-const ROOM_BYTES: u64 = if cfg!(test) { 8 << 10 } else { 4 << 20 };
+/// Room is made in the segment for at least and at most so many bytes at a time: see
+/// [`Log::make_room`]. Few in tests, so that they come upon its end.
+const ROOM_BYTES: [u64; 2] = if cfg!(test) {
+    [2 << 10, 8 << 10]
+} else {
+    [64 << 10, 4 << 20]
+};
+
+/// Room ends where a block of the file system does.
+const BLOCK_BYTES: u64 = 4096;
 
 /// The log's last segment, open for appending.
 pub struct Log {
@@ -104,7 +111,6 @@ impl Log {
     /// is not known, and the kernel may say of the next one that all is well.
     pub fn append(&mut self, frame: &mut Frame, count: u64) -> Result<(), Error> {
         self.check()?;
-        self.make_room(frame.len() as u64);
         let bytes = frame.seal(self.salt, self.next_index);
         if let Err(error) = self.file.write_all_at(bytes, self.len) {
             // Synced, lest a crash bring the half frame back once the log goes on elsewhere.
@@ -115,24 +121,39 @@ impl Log {
                 _ => self.fail("write", &error),
             });
         }
+        let end = self.len + frame.len() as u64;
+        self.make_room(end);
         let begun = Instant::now();
         if let Err(error) = self.file.sync() {
             return Err(self.fail("sync", &error));
         }
         self.sync_took = begun.elapsed();
-        self.len += frame.len() as u64;
+        self.len = end;
         self.next_index += count;
         Ok(())
     }
 
-    /// Has the file be long enough for `bytes` more. Where that is not to be had it grows as it is
-    /// written, and whatever is wrong with the disk shows then.
-    fn make_room(&mut self, bytes: u64) {
-        let end = self.len + bytes;
-        if self.room.is_some_and(|room| room < end) {
-            let room = end.next_multiple_of(ROOM_BYTES);
-            self.room = self.file.reserve(room).is_ok().then_some(room);
+    /// Has zeros follow a log that ends at `end`, if the file does so already.
+    ///
+    /// To sync a file that has become longer, or has bytes where it had none, is to have the file
+    /// system write its own journal as well, and to wait for all that others have in it. Over zeros
+    /// that are on the disk only the bytes are written: half the time. So they are written ahead,
+    /// to be synced with the frame before them; for a longer log more of them, so that a small one
+    /// stays small. Where they are not to be had the file grows as it is written, and whatever is
+    /// wrong with the disk shows then.
+    fn make_room(&mut self, end: u64) {
+        if self.room.is_none_or(|room| room >= end) {
+            return;
         }
+        let [min, max] = ROOM_BYTES;
+        let room = (end + end.clamp(min, max)).next_multiple_of(BLOCK_BYTES);
+        let zeros = vec![0; (room - end) as usize];
+        let written = self.file.write_all_at(&zeros, end);
+        if written.is_err() {
+            // On a disk that is full, room for the next frames.
+            let _as_long_as_it_is = self.file.truncate(end);
+        }
+        self.room = written.is_ok().then_some(room);
     }
 
     fn check(&self) -> Result<(), Error> {

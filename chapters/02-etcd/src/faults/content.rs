@@ -34,15 +34,6 @@ impl Content {
             .extend(at / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
     }
 
-    pub fn reserve(&mut self, len: usize) {
-        let before = self.written.len();
-        if before < len {
-            self.written.resize(len, 0);
-            self.dirty
-                .extend(before / SECTOR_BYTES..len.div_ceil(SECTOR_BYTES));
-        }
-    }
-
     pub fn truncate(&mut self, len: usize, random: &mut Random) {
         // The kernel need not wait for a sync to write what is cut off now.
         self.write_some(random);

@@ -396,14 +396,6 @@ impl DiskFile for SimulatedFile {
         }
         outcome.answer(())
     }
-
-    fn reserve(&mut self, len: u64) -> io::Result<()> {
-        let (mut state, outcome) = self.step("reserve")?;
-        if outcome.is_done(&mut state.random) {
-            state.files[self.file].reserve(len as usize);
-        }
-        outcome.answer(())
-    }
 }
 
 impl State {

@@ -22,9 +22,6 @@ fn is_like_a_real_one() -> io::Result<()> {
         file.write_all_at(b"hello world", 0)?;
         file.truncate(5)?;
         file.write_all_at(b"!", 7)?;
-        file.reserve(3)?;
-        file.reserve(10)?;
-        file.write_all_at(b"?", 8)?;
         file.sync()?;
         disk.create("y")?;
         disk.rename("x", "y")?;
@@ -45,7 +42,7 @@ fn is_like_a_real_one() -> io::Result<()> {
         seen.push((names, bytes, errors));
     }
     assert_eq!(seen[0], seen[1]);
-    assert_eq!(seen[0].1, b"hello\0\0!?\0");
+    assert_eq!(seen[0].1, b"hello\0\0!");
     Ok(())
 }
 
