@@ -14,7 +14,7 @@ mod rows;
 mod server;
 mod watches;
 
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -58,10 +58,16 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     let ours = Program::Ours(args.ours.clone());
     let etcd = args.etcd.clone().map(Program::Etcd);
-    println!(
-        "A write and fdatasync of 512 bytes takes {:.3} ms (p50).\n",
-        raw_sync(&args.dir)?.as_secs_f64() * 1e3
-    );
+    println!("What the disk takes for a write and fdatasync, p50:\n");
+    println!("| | at the end of a file | over zeros |\n| --- | ---: | ---: |");
+    for bytes in [512, 4096, 32_768] {
+        let millis = |is_over_zeros| -> Result<f64> {
+            Ok(raw_sync(&args.dir, bytes, is_over_zeros)?.as_secs_f64() * 1e3)
+        };
+        let (at_end, over_zeros) = (millis(false)?, millis(true)?);
+        println!("| {bytes} B | {at_end:.3} ms | {over_zeros:.3} ms |");
+    }
+    println!();
     let wanted = |name: &str| {
         args.only
             .as_ref()
@@ -204,14 +210,21 @@ fn bytes_in(dir: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// What the disk itself takes to make a small write durable.
-fn raw_sync(dir: &Path) -> Result<Duration> {
+/// What the disk itself takes to make a write durable: one that makes a file longer, as most logs
+/// do, or one where the file has bytes already, as ours does (`log.rs` says why).
+fn raw_sync(dir: &Path, bytes: usize, is_over_zeros: bool) -> Result<Duration> {
+    const WRITES: usize = 300;
     // With a name: one without is slower to sync on some file systems.
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    if is_over_zeros {
+        file.write_all(&vec![0; bytes * WRITES])?;
+        file.as_file().sync_all()?;
+        file.rewind()?;
+    }
     let mut times = Vec::new();
-    for _ in 0..300 {
+    for _ in 0..WRITES {
         let start = Instant::now();
-        file.write_all(&[7; 512])?;
+        file.write_all(&vec![7; bytes])?;
         file.as_file().sync_data()?;
         times.push(start.elapsed());
     }
