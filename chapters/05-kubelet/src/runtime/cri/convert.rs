@@ -174,6 +174,7 @@ pub fn container_config(
             Propagation::Bidirectional => cri::MountPropagation::Bidirectional as i32,
         },
         recursive_read_only: mount.recursive_read_only,
+        ..cri::Mount::default()
     });
     let own: Vec<_> = own.collect();
     let is_free = |mount: &cri::Mount| {
