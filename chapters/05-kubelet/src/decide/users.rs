@@ -10,6 +10,8 @@
 //!
 //! Upstream: `pkg/kubelet/userns/userns_manager.go`.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::UserRange;
@@ -74,10 +76,10 @@ impl Mappings {
 /// # Errors
 /// When all are taken.
 pub fn allocate(taken: &[UserRange]) -> Result<UserRange, String> {
+    let taken: HashSet<u32> = taken.iter().map(|range| range.host_id).collect();
     // The last user, of number -1, is nobody at all: its range is left alone.
     let mut firsts = (IDS_PER_POD..u32::MAX - IDS_PER_POD).step_by(IDS_PER_POD as usize);
-    let is_free = |first: &u32| taken.iter().all(|range| range.host_id != *first);
-    let first = firsts.find(is_free);
+    let first = firsts.find(|first| !taken.contains(first));
     let first = first.ok_or("could not find an empty slot to allocate a user namespace")?;
     Ok(UserRange {
         host_id: first,
