@@ -20,37 +20,25 @@ pub(super) fn below(shape: &Shape, value: &Value) -> Set {
     match value {
         Value::Object(object) if shape.has_fields() && !is_atomic(shape) => {
             for (name, value) in object {
-                add(
-                    &mut set,
-                    Element::field(name),
-                    field_shape(shape, name),
-                    value,
-                );
+                let below = below(field_shape(shape, name), value);
+                set.add(Element::field(name), true, below);
             }
             for field in required_collections(shape) {
-                set.members.insert(Element::field(&field.name));
+                set.add(Element::field(&field.name), true, Set::default());
             }
         }
         _ => {
             for (element, same) in grouped(shape, Some(value)).into_iter().flatten() {
                 match same.as_slice() {
                     [(_, value)] => {
-                        let member = field_or_item(shape, &element);
-                        add(&mut set, element, member, value);
+                        let below = below(field_or_item(shape, &element), value);
+                        set.add(element, true, below);
                     }
                     // Entries that share a key are one leaf.
-                    _ => drop(set.members.insert(element)),
+                    _ => set.add(element, true, Set::default()),
                 }
             }
         }
     }
     set
-}
-
-fn add(set: &mut Set, element: Element, shape: &Shape, value: &Value) {
-    let below = below(shape, value);
-    if !below.is_empty() {
-        set.children.insert(element.clone(), below);
-    }
-    set.members.insert(element);
 }

@@ -210,7 +210,7 @@ pub(super) fn cap(managed: &mut Managed) {
             managed.insert(bucket.clone(), owned);
         }
         if let (Some(old), Some(joined)) = (managed.remove(&manager), managed.get_mut(&bucket)) {
-            joined.set = std::mem::take(&mut joined.set).union(&old.set);
+            joined.set = std::mem::take(&mut joined.set).union(old.set);
             joined.time = old.time;
             left -= 1;
         }

@@ -265,7 +265,7 @@ pub fn track_update<'a>(
 fn bring_up_to_date(typed: Typed, shape: &Shape, managed: &mut Managed) {
     managed.retain(|_, owned| versions::is_known(typed, &owned.api_version));
     for owned in managed.values_mut() {
-        owned.set = reconcile::reconcile(shape, std::mem::take(&mut owned.set));
+        reconcile::reconcile(shape, &mut owned.set);
     }
 }
 

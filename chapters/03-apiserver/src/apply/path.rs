@@ -10,12 +10,10 @@
 //! An element that leads to `{}`, or to an object with `"."`, is itself in the set.
 //! Upstream: `sigs.k8s.io/structured-merge-diff`, folder `fieldpath`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
-
-use super::typed::is_hollow;
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,106 +112,181 @@ fn as_go_escapes(json: &str) -> String {
     escaped
 }
 
-/// A set of paths.
+/// A set of paths: a tree, each level in the order of its elements.
+///
+/// Most sets are built from what is in order already, and used up by what is made of them. So a
+/// level is a list, and what joins or divides two sets walks both at once and moves what it keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Set {
-    pub(super) members: BTreeSet<Element>,
-    pub(super) children: BTreeMap<Element, Set>,
+    /// None is empty.
+    branches: Vec<Branch>,
+}
+
+/// An element of paths, and where it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Branch {
+    pub(super) element: Element,
+    /// The path that ends with it is in the set.
+    pub(super) is_member: bool,
+    /// The paths that go on.
+    pub(super) below: Set,
+}
+
+impl Branch {
+    fn is_empty(&self) -> bool {
+        !self.is_member && self.below.is_empty()
+    }
+
+    fn change(&mut self, change: impl FnOnce(Set) -> Set) {
+        self.below = change(std::mem::take(&mut self.below));
+    }
 }
 
 impl Set {
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.children.values().all(Set::is_empty)
+        self.branches.is_empty()
+    }
+
+    /// What begins with an element.
+    pub(super) fn branch(&self, element: &Element) -> Option<&Branch> {
+        let at = self.find(element).ok()?;
+        Some(&self.branches[at])
+    }
+
+    /// What begins with each element, in their order.
+    pub(super) fn branches(&self) -> impl Iterator<Item = &Branch> {
+        self.branches.iter()
+    }
+
+    /// The place of an element, or where it would be. Mostly that is the end.
+    fn find(&self, element: &Element) -> Result<usize, usize> {
+        match self.branches.last() {
+            Some(last) if last.element >= *element => self
+                .branches
+                .binary_search_by(|branch| branch.element.cmp(element)),
+            _ => Err(self.branches.len()),
+        }
     }
 
     /// Whether it has this very path.
     pub(super) fn has(&self, path: &[Element]) -> bool {
         match path {
             [] => false,
-            [last] => self.members.contains(last),
+            [last] => self.branch(last).is_some_and(|branch| branch.is_member),
             [first, rest @ ..] => self
-                .children
-                .get(first)
-                .is_some_and(|child| child.has(rest)),
+                .branch(first)
+                .is_some_and(|branch| branch.below.has(rest)),
         }
     }
 
     pub(super) fn insert(&mut self, path: &[Element]) {
-        match path {
-            [] => {}
-            [last] => {
-                self.members.insert(last.clone());
-            }
-            [first, rest @ ..] => self.child(first).insert(rest),
-        }
+        self.graft(path, Set::default());
     }
 
     /// Adds a path, and what is below it.
     pub(super) fn graft(&mut self, path: &[Element], below: Set) {
         match path {
-            [] => *self = std::mem::take(self).union(&below),
-            [last] => {
-                self.members.insert(last.clone());
-                if !below.is_empty() {
-                    self.children.insert(last.clone(), below);
-                }
+            [] => *self = std::mem::take(self).union(below),
+            [last] => self.add(last.clone(), true, below),
+            [first, rest @ ..] => {
+                let at = self.find(first).unwrap_or_else(|at| {
+                    self.insert_at(at, first.clone(), false, Set::default());
+                    at
+                });
+                self.branches[at].below.graft(rest, below);
             }
-            [first, rest @ ..] => self.child(first).graft(rest, below),
         }
     }
 
-    fn child(&mut self, element: &Element) -> &mut Set {
-        if !self.children.contains_key(element) {
-            self.children.insert(element.clone(), Set::default());
+    /// Adds an element, if it leads somewhere.
+    pub(super) fn add(&mut self, element: Element, is_member: bool, below: Set) {
+        if !is_member && below.is_empty() {
+            return;
         }
-        self.children.get_mut(element).expect("is there now")
+        match self.find(&element) {
+            Ok(at) => {
+                let branch = &mut self.branches[at];
+                branch.is_member |= is_member;
+                branch.below = std::mem::take(&mut branch.below).union(below);
+            }
+            Err(at) => self.insert_at(at, element, is_member, below),
+        }
+    }
+
+    fn insert_at(&mut self, at: usize, element: Element, is_member: bool, below: Set) {
+        let branch = Branch {
+            element,
+            is_member,
+            below,
+        };
+        self.branches.insert(at, branch);
     }
 
     /// A set of fields at the root.
     pub(super) fn of_fields(names: &[&str]) -> Set {
-        Set {
-            members: names.iter().map(|name| Element::field(name)).collect(),
-            children: BTreeMap::new(),
+        let mut set = Set::default();
+        for name in names {
+            set.add(Element::field(name), true, Set::default());
         }
+        set
     }
 
-    pub(super) fn union(mut self, other: &Set) -> Set {
-        self.members.extend(other.members.iter().cloned());
-        for (element, theirs) in &other.children {
-            let ours = self.children.remove(element).unwrap_or_default();
-            self.children.insert(element.clone(), ours.union(theirs));
+    pub(super) fn union(self, other: Set) -> Set {
+        if self.is_empty() {
+            return other;
         }
-        self
+        if other.is_empty() {
+            return self;
+        }
+        let mut all = Vec::with_capacity(self.branches.len() + other.branches.len());
+        let mut others = other.branches.into_iter().peekable();
+        for mut branch in self.branches {
+            while let Some(before) = others.next_if(|other| other.element < branch.element) {
+                all.push(before);
+            }
+            if let Some(same) = others.next_if(|other| other.element == branch.element) {
+                branch.is_member |= same.is_member;
+                branch.below = branch.below.union(same.below);
+            }
+            all.push(branch);
+        }
+        all.extend(others);
+        Set { branches: all }
     }
 
     /// Without the paths that `other` has too.
-    pub(super) fn difference(mut self, other: &Set) -> Set {
-        self.members
-            .retain(|element| !other.members.contains(element));
-        self.descend(|element, child| match other.children.get(element) {
-            Some(theirs) => child.difference(theirs),
-            None => child,
+    pub(super) fn difference(self, other: &Set) -> Set {
+        self.beside(other, |branch, same| {
+            branch.is_member &= !same.is_member;
+            branch.change(|below| below.difference(&same.below));
         })
     }
 
     /// Without the paths that `other` has too, and all below them.
-    pub(super) fn recursive_difference(mut self, other: &Set) -> Set {
-        self.members
-            .retain(|element| !other.members.contains(element));
-        self.descend(|element, child| match other.children.get(element) {
-            _ if other.members.contains(element) => Set::default(),
-            Some(theirs) => child.recursive_difference(theirs),
-            None => child,
+    pub(super) fn recursive_difference(self, other: &Set) -> Set {
+        self.beside(other, |branch, same| {
+            branch.is_member &= !same.is_member;
+            branch.change(|below| match same.is_member {
+                true => Set::default(),
+                false => below.recursive_difference(&same.below),
+            });
         })
     }
 
-    pub(super) fn intersection(mut self, other: &Set) -> Set {
-        self.members
-            .retain(|element| other.members.contains(element));
-        self.descend(|element, child| match other.children.get(element) {
-            Some(theirs) => child.intersection(theirs),
-            None => Set::default(),
-        })
+    /// The paths that both have.
+    pub(super) fn intersection(&self, other: &Set) -> Set {
+        let mut others = InOrder::of(other);
+        let both = self.branches.iter().filter_map(|branch| {
+            let same = others.same(&branch.element)?;
+            let both = Branch {
+                element: branch.element.clone(),
+                is_member: branch.is_member && same.is_member,
+                below: branch.below.intersection(&same.below),
+            };
+            (!both.is_empty()).then_some(both)
+        });
+        let branches = both.collect();
+        Set { branches }
     }
 
     /// The paths that lead to, or begin with, one of these patterns, where `*` is any element.
@@ -224,27 +297,35 @@ impl Set {
         let fits = |pattern: &str, element: &Element| {
             pattern == "*" || *element == Element::field(pattern)
         };
-        self.members.retain(|element| {
-            let mut patterns = patterns.iter();
-            patterns.any(|pattern| fits(pattern[0], element))
-        });
-        self.descend(|element, child| {
-            let patterns = patterns.iter().filter(|pattern| fits(pattern[0], element));
-            let below: Vec<&[&str]> = patterns.map(|pattern| &pattern[1..]).collect();
-            match below.as_slice() {
+        self.branches.retain_mut(|branch| {
+            let patterns = patterns.iter();
+            let patterns = patterns.filter(|pattern| fits(pattern[0], &branch.element));
+            let rests: Vec<&[&str]> = patterns.map(|pattern| &pattern[1..]).collect();
+            branch.is_member &= !rests.is_empty();
+            branch.change(|below| match rests.as_slice() {
                 [] => Set::default(),
-                below => child.matching(below),
-            }
-        })
-    }
-
-    /// Changes each child, and drops those that are empty then.
-    fn descend(mut self, change: impl Fn(&Element, Set) -> Set) -> Set {
-        self.children.retain(|element, child| {
-            *child = change(element, std::mem::take(child));
-            !child.is_empty()
+                rests => below.matching(rests),
+            });
+            !branch.is_empty()
         });
         self
+    }
+
+    /// Changes what `other` has too, and drops what is empty then.
+    fn beside(mut self, other: &Set, change: impl Fn(&mut Branch, &Branch)) -> Set {
+        let mut others = InOrder::of(other);
+        self.branches.retain_mut(|branch| {
+            if let Some(same) = others.same(&branch.element) {
+                change(branch, same);
+            }
+            !branch.is_empty()
+        });
+        self
+    }
+
+    /// Changes what begins with each element.
+    pub(super) fn change_each(&mut self, change: impl FnMut(&mut Branch)) {
+        self.branches.iter_mut().for_each(change);
     }
 
     /// Every path, parents before children.
@@ -255,37 +336,30 @@ impl Set {
     }
 
     fn collect(&self, at: &mut Vec<Element>, paths: &mut Vec<Vec<Element>>) {
-        for element in self.elements() {
-            at.push(element.clone());
-            if self.members.contains(element) {
+        for branch in &self.branches {
+            at.push(branch.element.clone());
+            if branch.is_member {
                 paths.push(at.clone());
             }
-            if let Some(child) = self.children.get(element) {
-                child.collect(at, paths);
-            }
+            branch.below.collect(at, paths);
             at.pop();
         }
     }
 
-    fn elements(&self) -> BTreeSet<&Element> {
-        self.members.iter().chain(self.children.keys()).collect()
-    }
-
     /// As `FieldsV1`.
     pub(super) fn encode(&self) -> Value {
-        let mut fields = Map::new();
-        for (element, below) in &self.children {
-            let mut below = below.encode();
-            if self.members.contains(element) && !is_hollow(&below) {
-                below["."] = Value::Object(Map::new());
+        Value::Object(self.fields())
+    }
+
+    fn fields(&self) -> Map<String, Value> {
+        let fields = self.branches.iter().map(|branch| {
+            let mut below = branch.below.fields();
+            if branch.is_member && !below.is_empty() {
+                below.insert(".".into(), Value::Object(Map::new()));
             }
-            fields.insert(element.encode(), below);
-        }
-        let leaves = self.members.iter();
-        for element in leaves.filter(|element| !self.children.contains_key(element)) {
-            fields.insert(element.encode(), Value::Object(Map::new()));
-        }
-        Value::Object(fields)
+            (branch.element.encode(), Value::Object(below))
+        });
+        fields.collect()
     }
 
     /// From `FieldsV1`; `None` if it is malformed. Elements of unknown sorts are left out.
@@ -303,14 +377,25 @@ impl Set {
                 Err(Undecodable::Malformed) => return None,
             };
             let child = Set::decode(below)?;
-            if child.is_empty() || below.get(".").is_some() {
-                set.members.insert(element.clone());
-            }
-            if !child.is_empty() {
-                set.children.insert(element, child);
-            }
+            let is_member = child.is_empty() || below.get(".").is_some();
+            set.add(element, is_member, child);
         }
         Some(set)
+    }
+}
+
+/// A walk over a set beside another one.
+struct InOrder<'a>(std::iter::Peekable<std::slice::Iter<'a, Branch>>);
+
+impl<'a> InOrder<'a> {
+    fn of(set: &'a Set) -> InOrder<'a> {
+        InOrder(set.branches.iter().peekable())
+    }
+
+    /// What begins with an element, which comes after those that were asked for before.
+    fn same(&mut self, element: &Element) -> Option<&'a Branch> {
+        while self.0.next_if(|other| other.element < *element).is_some() {}
+        self.0.next_if(|other| other.element == *element)
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) fn field_set(shape: &Shape, value: &Value) -> Set {
     let mut set = Set::default();
     for (element, same) in grouped(shape, Some(value)).into_iter().flatten() {
         let [(member, value)] = same.as_slice() else {
-            set.members.insert(element);
+            set.add(element, true, Set::default());
             continue;
         };
         let below = field_set(member, value);
@@ -130,12 +130,8 @@ pub(super) fn field_set(shape: &Shape, value: &Value) -> Set {
             _ => false,
         };
         let is_empty_map = value.as_object().is_some_and(Map::is_empty);
-        if !is_named || value.is_null() || is_empty_map || members(member, value).is_none() {
-            set.members.insert(element.clone());
-        }
-        if !below.is_empty() {
-            set.children.insert(element, below);
-        }
+        let is_leaf = value.is_null() || is_empty_map || members(member, value).is_none();
+        set.add(element, !is_named || is_leaf, below);
     }
     set
 }
@@ -288,12 +284,10 @@ pub(super) fn remove(shape: &Shape, value: &Value, set: &Set) -> Option<Value> {
         return Some(value.clone());
     };
     let kept = members.into_iter().filter_map(|(element, shape, value)| {
-        if set.members.contains(&element) {
-            return None;
-        }
-        let value = match set.children.get(&element) {
-            Some(below) if !below.is_empty() => remove(shape, value, below)?,
-            _ => value.clone(),
+        let value = match set.branch(&element) {
+            Some(branch) if branch.is_member => return None,
+            Some(branch) => remove(shape, value, &branch.below)?,
+            None => value.clone(),
         };
         Some((element, value))
     });
@@ -317,18 +311,15 @@ pub(super) fn remove(shape: &Shape, value: &Value, set: &Set) -> Option<Value> {
 /// With every field of a struct that something below is in the set: `a.b.c` brings `a`, if it is
 /// a field and not a key of the user's.
 pub(super) fn with_named_fields(set: &Set, shape: &Shape) -> Set {
-    let mut all = Set {
-        members: set.members.clone(),
-        children: BTreeMap::new(),
-    };
-    for (element, child) in &set.children {
-        if let (Element::Field(name), Some(owner)) = (element, shape.as_struct())
-            && owner.field(name).is_some()
-        {
-            all.members.insert(element.clone());
-        }
-        let child = with_named_fields(child, field_or_item(shape, element));
-        all.children.insert(element.clone(), child);
+    let mut all = Set::default();
+    for branch in set.branches() {
+        let is_named = match (&branch.element, shape.as_struct()) {
+            (Element::Field(name), Some(owner)) => owner.field(name).is_some(),
+            _ => false,
+        };
+        let is_member = branch.is_member || (is_named && !branch.below.is_empty());
+        let below = with_named_fields(&branch.below, field_or_item(shape, &branch.element));
+        all.add(branch.element.clone(), is_member, below);
     }
     all
 }

@@ -2,6 +2,8 @@
 //!
 //! Upstream: `sigs.k8s.io/structured-merge-diff`, `merge/update.go`.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use super::managed::{Managed, Manager, Owned};
@@ -19,7 +21,7 @@ pub(super) struct Conflict {
 }
 
 /// Fields that nobody owns: they identify the object, or are the server's own.
-fn unowned() -> Set {
+static UNOWNED: LazyLock<Set> = LazyLock::new(|| {
     let mut set = Set::of_fields(&["apiVersion", "kind", "metadata"]);
     let names = [
         "name",
@@ -36,7 +38,7 @@ fn unowned() -> Set {
         set.insert(&[Element::field("metadata"), Element::field(name)]);
     }
     set
-}
+});
 
 /// Takes fields that changed from their other owners; without `force`, an owned field that is
 /// changed or added is a conflict.
@@ -59,14 +61,14 @@ fn take_over(
     }
     let changed = match managed.keys().all(|manager| manager == current) {
         true => Set::default(),
-        false => comparison.modified.clone().union(&comparison.added),
+        false => comparison.modified.clone().union(comparison.added.clone()),
     };
     let mut conflicts = Vec::new();
     for (manager, owned) in managed
         .iter_mut()
         .filter(|(manager, _)| *manager != current)
     {
-        let contested = owned.set.clone().intersection(&changed);
+        let contested = owned.set.intersection(&changed);
         if !force {
             let paths = contested.paths().into_iter();
             conflicts.extend(paths.map(|path| Conflict {
@@ -103,8 +105,8 @@ pub(super) fn update(
     let Ok(comparison) = take_over(shape, old, new, managed, &this_write, true, reset) else {
         return;
     };
-    let set = comparison.modified.union(&comparison.added);
-    let set = set.difference(&unowned());
+    let set = comparison.modified.union(comparison.added);
+    let set = set.difference(&UNOWNED);
     if set.is_empty() {
         return;
     }
@@ -114,7 +116,7 @@ pub(super) fn update(
         .unwrap_or_default();
     let api_version = current.api_version.clone();
     let owned = Owned {
-        set: set.union(&before),
+        set: set.union(before),
         api_version,
         time: Some(now.to_owned()),
     };
@@ -149,7 +151,7 @@ pub(super) fn apply(
     };
     take_over(shape, live, &new, managed, current, force, reset)?;
     if let Some(owned) = managed.get_mut(current) {
-        owned.set = std::mem::take(&mut owned.set).difference(&unowned());
+        owned.set = std::mem::take(&mut owned.set).difference(&UNOWNED);
     }
     managed.retain(|_, owned| !owned.set.is_empty());
     Ok(new)
@@ -168,8 +170,8 @@ fn prune(shape: &Shape, merged: Value, managed: &Managed, last: &Set) -> Value {
     // … then what somebody owns, this very apply included, comes back …
     let owned = managed
         .values()
-        .fold(Set::default(), |set, owned| set.union(&owned.set));
-    let pruned = without(&all.clone().difference(&kept.union(&named(&owned))));
+        .fold(Set::default(), |set, owned| set.union(owned.set.clone()));
+    let pruned = without(&all.clone().difference(&kept.union(named(&owned))));
     // … and so does what was never the manager's own, but stood below what went.
     let kept = named(&typed::field_set(shape, &pruned));
     without(&all.difference(&kept).intersection(&last))
