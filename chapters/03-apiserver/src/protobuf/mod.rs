@@ -12,13 +12,17 @@
 //! meta.v1.APIResource … ~verbs                                 a list in a struct of one field
 //! ```
 //!
+//! Writing is one walk over JSON, in memory or as text (`walk`), by a table of where each field goes
+//! (`layout`); `encode` has the whole bodies. Reading is here.
+//!
 //! The numbers are those of `generated.proto` in each API package; the envelope (`k8s`, a zero
 //! byte, then `runtime.Unknown`) is that of `apimachinery/pkg/runtime/serializer/protobuf`.
 
 mod encode;
+mod layout;
 #[cfg(test)]
 mod round_trip;
-mod tree;
+mod walk;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,7 +34,7 @@ use serde_json::{Map, Value, json};
 
 use crate::resources;
 use crate::schema::{Shape, Type, type_named};
-pub use encode::{encode, envelope, event, list, message, metadata, stored};
+pub use encode::{encode, envelope, event, list, message, message_of_json, metadata};
 use wire::{Fields, Raw, Wrong};
 
 /// What every body begins with.

@@ -102,14 +102,39 @@ impl Writer {
 
     /// A field that is a message.
     pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Writer)) {
-        self.tag(field, 2);
-        let begin = self.out.len();
+        let begin = self.open(field);
         write(self);
+        self.close(begin);
+    }
+
+    /// Begins a field that is a message; to be closed with what this returns.
+    pub fn open(&mut self, field: u32) -> usize {
+        self.tag(field, 2);
+        self.out.len()
+    }
+
+    /// Ends a message.
+    pub fn close(&mut self, begin: usize) {
         // How long it is comes first, and is known only now.
         let end = self.out.len();
         push_number(&mut self.out, (end - begin) as u64);
         let length = self.out.len() - end;
         self.out[begin..].rotate_right(length);
+    }
+
+    /// How much has been written.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written after so many bytes.
+    pub fn take_from(&mut self, begin: usize) -> Vec<u8> {
+        self.out.split_off(begin)
+    }
+
+    /// Fields that were written elsewhere.
+    pub fn append(&mut self, fields: &[u8]) {
+        self.out.extend_from_slice(fields);
     }
 
     fn tag(&mut self, field: u32, wire_type: u64) {

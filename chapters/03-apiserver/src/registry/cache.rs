@@ -87,10 +87,14 @@ impl Entry {
             return Ok(fields.clone());
         }
         let resource = slot.resource();
-        let fields = protobuf::stored(resource.schema, &self.stored, self.revision)
+        let mut served = Vec::with_capacity(self.stored.len() + 64);
+        slot.codec.serve(&mut served, &self.stored, self.revision);
+        let fields = protobuf::message_of_json(resource.schema, &served)
             .map_err(|error| ApiError::internal(error.to_string()))?
             .ok_or_else(|| ApiError::internal(format!("{} has no protobuf form", resource.kind)))?;
-        Ok(self.protobuf.get_or_init(|| fields.into()).clone())
+        // It is kept, and so are no more bytes than it has.
+        let fields = Bytes::from(fields.into_boxed_slice());
+        Ok(self.protobuf.get_or_init(|| fields).clone())
     }
 
     /// Its namespace, empty where it has none.

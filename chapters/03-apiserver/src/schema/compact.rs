@@ -28,6 +28,10 @@ impl Types {
         &self.types[usize::from(index)]
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.types.len()
+    }
+
     pub(super) fn named(&self, name: &str) -> Option<TypeRef> {
         self.by_name.get(name).copied()
     }

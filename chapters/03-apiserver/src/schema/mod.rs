@@ -164,6 +164,16 @@ impl TypeRef {
     pub fn get(self) -> &'static Type {
         compact::all().get(self)
     }
+
+    /// Its place among all types, which are [`types_count`].
+    pub(crate) fn index(self) -> usize {
+        self.0.into()
+    }
+}
+
+/// How many types there are.
+pub(crate) fn types_count() -> usize {
+    compact::all().count()
 }
 
 /// The type of that name: `io.k8s.api.core.v1.Pod`.
