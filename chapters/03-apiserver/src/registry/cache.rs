@@ -192,13 +192,13 @@ impl Slot {
 
     /// Whether it holds the objects of a resource, in whichever version.
     fn holds(&self, resource: &Resource) -> bool {
-        let own = self.resource();
-        own.plural == resource.plural && own.group == resource.group
+        let (group, plural) = self.served.name();
+        plural == resource.plural && group == resource.group
     }
 
     /// Whether its objects define others.
     pub fn holds_definitions(&self) -> bool {
-        self.resource().plural == "customresourcedefinitions"
+        self.served.name().1 == "customresourcedefinitions"
     }
 
     /// Fills it with what the store had at a revision.

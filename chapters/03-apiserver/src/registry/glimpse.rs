@@ -40,6 +40,13 @@ impl Wanted {
         wanted
     }
 
+    /// These parts.
+    pub(super) fn some(places: &[&[&str]]) -> Wanted {
+        let mut wanted = Wanted::default();
+        places.iter().for_each(|place| wanted.add(place));
+        wanted
+    }
+
     /// What admission may want to know of another object: who owns its fields is none of that,
     /// and a large part of it.
     pub(super) fn all_but_managed_fields() -> Wanted {
@@ -190,22 +197,16 @@ mod tests {
 
     use super::*;
 
-    fn wanted(places: &[&[&str]]) -> Wanted {
-        let mut wanted = Wanted::default();
-        places.iter().for_each(|place| wanted.add(place));
-        wanted
-    }
-
     #[test]
     fn what_is_not_wanted_is_not_read() {
         let text = br#"{"a":{"b":[1,{"c":2}],"d":3},"e":"f","g":null,"h":[{"i":1}]}"#;
-        let some = wanted(&[&["a", "b"], &["g"], &["e", "deep"], &["h", "i"], &["no"]]);
+        let some = Wanted::some(&[&["a", "b"], &["g"], &["e", "deep"], &["h", "i"], &["no"]]);
         assert_eq!(
             some.read(text),
             json!({"a": {"b": [1, {"c": 2}]}, "e": null, "g": null, "h": null})
         );
         assert_eq!(
-            wanted(&[&[]]).read(text),
+            Wanted::some(&[&[]]).read(text),
             serde_json::from_slice::<Value>(text).expect("is JSON")
         );
         assert_eq!(some.read(b"{\"a\":"), Value::Null);

@@ -12,24 +12,58 @@ use crate::authz::Attributes;
 use crate::resources::{self, Resource};
 use crate::status::ApiError;
 
-static WANTED: LazyLock<Wanted> = LazyLock::new(Wanted::all_but_managed_fields);
+/// What the plugins look at in those objects that nearly every write has them look up. All else
+/// that they read of them has to be named here.
+const LOOKED_AT: [(&str, &[&[&str]]); 3] = [
+    (
+        "namespaces",
+        &[
+            &["metadata", "deletionTimestamp"],
+            &["metadata", "labels"],
+            &["status", "phase"],
+        ],
+    ),
+    (
+        "priorityclasses",
+        &[
+            &["metadata", "name"],
+            &["globalDefault"],
+            &["preemptionPolicy"],
+            &["value"],
+        ],
+    ),
+    (
+        "serviceaccounts",
+        &[&["automountServiceAccountToken"], &["imagePullSecrets"]],
+    ),
+];
+
+/// What is read of an object that a plugin looks up.
+fn wanted(plural: &str) -> &'static Wanted {
+    static SOME: LazyLock<[(&str, Wanted); 3]> =
+        LazyLock::new(|| LOOKED_AT.map(|(plural, places)| (plural, Wanted::some(places))));
+    static MOST: LazyLock<Wanted> = LazyLock::new(Wanted::all_but_managed_fields);
+    let some = SOME.iter().find(|(of, _)| *of == plural);
+    some.map_or(&*MOST, |(_, wanted)| wanted)
+}
 
 impl Lookup for Registry {
     fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         let resource = looked_up(plural)?;
         let slot = self.cache.slot(resource)?;
         let entry = slot.get(&keys::local(namespace, name))?;
-        Some(WANTED.read_versioned(&entry.stored, entry.revision))
+        Some(wanted(plural).read_versioned(&entry.stored, entry.revision))
     }
 
     fn list(&self, plural: &str, namespace: &str) -> Vec<Value> {
         let Some(slot) = looked_up(plural).and_then(|resource| self.cache.slot(resource)) else {
             return Vec::new();
         };
+        let wanted = wanted(plural);
         let entries = slot.objects(namespace, None);
         entries
             .iter()
-            .map(|entry| WANTED.read_versioned(&entry.stored, entry.revision))
+            .map(|entry| wanted.read_versioned(&entry.stored, entry.revision))
             .collect()
     }
 

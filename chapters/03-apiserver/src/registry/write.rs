@@ -97,7 +97,7 @@ impl Registry {
         let retried = generated || self.lacks_account(target);
         let mut left = Some(object);
         loop {
-            let mut changes = self.accounts_changes();
+            let mut changes = retried.then(|| self.accounts_changes());
             let object = if retried { left.clone() } else { left.take() };
             let mut object = object.expect("is tried once if it is not kept");
             if generated {
@@ -116,7 +116,10 @@ impl Registry {
                 {
                     attempt += 1;
                 }
-                Err(error) if retried && service_account::is_worth_waiting_for(&error) => {
+                Err(error) if service_account::is_worth_waiting_for(&error) => {
+                    let Some(changes) = &mut changes else {
+                        return Err(error);
+                    };
                     match tokio::time::timeout_at(deadline, changes.changed()).await {
                         Ok(Ok(())) => {}
                         _ => return Err(error),

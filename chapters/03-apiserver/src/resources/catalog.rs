@@ -35,6 +35,14 @@ impl Served {
         }
     }
 
+    /// Its group and its name in the plural, by which it is told apart in the store.
+    pub fn name(&self) -> (&str, &str) {
+        match self {
+            Served::BuiltIn(resource) => (resource.group, resource.plural),
+            Served::Custom(custom) => (&custom.definition.group, &custom.definition.plural),
+        }
+    }
+
     /// Its definition, where a client has defined it.
     pub fn custom(&self) -> Option<&Arc<Custom>> {
         match self {
