@@ -112,17 +112,24 @@ async fn update(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, ApiError
     let (object, warnings) = call.decode(body)?;
     call.check_name(&object)?;
     let object = events::to_stored(call.resource, object);
+    let uid = meta::uid(&object).to_owned();
+    let mut decoded = Some(object);
     let target = call.target();
     let written = call
         .api
         .registry
         .update(&target, &call.writer(), |live| {
-            check_uid(call, meta::uid(&object), live)?;
+            check_uid(call, &uid, live)?;
             if live.is_none() {
                 call.check_create()?;
             }
+            // Whoever was not fast enough reads it anew: few are, and the others need no copy.
+            let object = match decoded.take() {
+                Some(object) => object,
+                None => events::to_stored(call.resource, call.decode(body)?.0),
+            };
             call.check_escalation(live, &object)?;
-            Ok(object.clone())
+            Ok(object)
         })
         .await?;
     let code = if written.created { 201 } else { 200 };

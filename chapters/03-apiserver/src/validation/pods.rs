@@ -212,6 +212,10 @@ const MAY_CHANGE: &str = "pod updates may not change fields other than \
 pub(super) fn update(errors: &mut Errors, new: &Value, old: &Value) {
     let (new, old) = (&new["spec"], &old["spec"]);
     spec(errors, new, "spec");
+    // Mostly it is the metadata that changes.
+    if new == old {
+        return;
+    }
     for field in ["containers", "initContainers"] {
         if list(new, field).len() != list(old, field).len() {
             errors.push(FieldError::forbidden(
