@@ -41,7 +41,7 @@ impl Codec {
 
     /// The stored form.
     pub fn encode(&self, object: &Value) -> Bytes {
-        let mut out = Vec::with_capacity(1024);
+        let mut out = Vec::with_capacity(4096);
         out.extend_from_slice(self.head.as_bytes());
         let mut first = true;
         if let Some(metadata) = object["metadata"].as_object() {

@@ -346,10 +346,11 @@ fn read_map<'de, A: MapAccess<'de>>(
         if object.contains_key(&key) && *shape != Shape::Any {
             problems.note("duplicate", &key);
         }
-        problems.path.push(Step::Key(key.clone()));
-        let read = map.next_value_seed(Node { shape, problems });
-        problems.path.pop();
-        object.insert(key, read?.unwrap_or_else(|| zero(shape)));
+        problems.path.push(Step::Key(key));
+        let read = map.next_value_seed(Node { shape, problems })?;
+        if let Some(Step::Key(key)) = problems.path.pop() {
+            object.insert(key, read.unwrap_or_else(|| zero(shape)));
+        }
     }
     Ok(Some(Value::Object(object)))
 }

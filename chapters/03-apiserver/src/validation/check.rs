@@ -34,6 +34,13 @@ pub(super) fn has(value: &Value, key: &str) -> bool {
     value.get(key).is_some_and(|field| !field.is_null())
 }
 
+/// Adds an error for each wrong of a text, which is no value of its own.
+pub(super) fn wrongs_of(errors: &mut Errors, field: &str, text: &str, wrong: Wrongs) {
+    if !wrong.is_empty() {
+        wrongs(errors, field, &text.into(), wrong);
+    }
+}
+
 /// Adds an error for each wrong of a value.
 pub(super) fn wrongs(errors: &mut Errors, field: &str, value: &Value, wrongs: Wrongs) {
     errors.extend(
@@ -136,7 +143,7 @@ pub(super) fn in_range(
 pub(super) fn labels(errors: &mut Errors, parent: &Value, path: &str, key: &str) {
     let field = join(path, key);
     for (key, value) in entries(parent, key) {
-        wrongs(errors, &field, &key.into(), names::qualified_name(key));
+        wrongs_of(errors, &field, key, names::qualified_name(key));
         let text = value.as_str().unwrap_or_default();
         wrongs(errors, &field, value, names::label_value(text));
     }
@@ -170,12 +177,8 @@ pub(super) fn label_selector(errors: &mut Errors, selector: &Value, path: &str) 
             )),
         }
         let key = text(expression, "key");
-        wrongs(
-            errors,
-            &join(&path, "key"),
-            &key.into(),
-            names::qualified_name(key),
-        );
+        let wrong = names::qualified_name(key);
+        wrongs_of(errors, &join(&path, "key"), key, wrong);
         for (index, value) in values.iter().enumerate() {
             let wrong = names::label_value(value.as_str().unwrap_or_default());
             wrongs(errors, &format!("{at}[{index}]"), value, wrong);
@@ -204,7 +207,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_owned()
     } else {
-        format!("{path}.{key}")
+        [path, ".", key].concat()
     }
 }
 

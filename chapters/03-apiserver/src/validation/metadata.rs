@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::{
     addresses,
-    check::{Errors, any, entries, has, immutable, labels, list, text, too_long, wrongs},
+    check::{
+        Errors, any, entries, has, immutable, labels, list, text, too_long, wrongs, wrongs_of,
+    },
     names::{self, Wrongs},
 };
 use crate::{resources::Resource, status::FieldError};
@@ -167,12 +169,8 @@ fn common(errors: &mut Errors, metadata: &Value) {
 pub(super) fn annotations(errors: &mut Errors, metadata: &Value, path: &str) {
     let mut size = 0;
     for (key, value) in entries(metadata, "annotations") {
-        wrongs(
-            errors,
-            path,
-            &key.into(),
-            names::qualified_name(&key.to_lowercase()),
-        );
+        let wrong = names::qualified_name(&key.to_lowercase());
+        wrongs_of(errors, path, key, wrong);
         size += key.len() + value.as_str().map_or(0, str::len);
     }
     if size > ANNOTATIONS_BYTES_MAX {

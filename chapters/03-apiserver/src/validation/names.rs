@@ -123,9 +123,13 @@ pub fn qualified_name(value: &str) -> Wrongs {
         )
     };
     let mut wrongs = Wrongs::new();
-    let name = match value.split('/').collect::<Vec<_>>().as_slice() {
-        [name] => *name,
-        [prefix, name] => {
+    let name = match value.split_once('/') {
+        None => value,
+        Some((_, name)) if name.contains('/') => {
+            let tail = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+            return vec![message("a valid label key") + tail];
+        }
+        Some((prefix, name)) => {
             if prefix.is_empty() {
                 wrongs.push("prefix part must be non-empty".to_owned());
             } else {
@@ -135,11 +139,7 @@ pub fn qualified_name(value: &str) -> Wrongs {
                         .map(|w| format!("prefix part {w}")),
                 );
             }
-            *name
-        }
-        _ => {
-            let tail = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-            return vec![message("a valid label key") + tail];
+            name
         }
     };
     if name.is_empty() {
