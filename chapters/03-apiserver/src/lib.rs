@@ -31,8 +31,8 @@
 //! Its states are two: not ready until what every cluster has is there ([`registry::bootstrap`]),
 //! then ready until shutdown, which ends watches first, so that clients go elsewhere.
 //!
-//! Left out: conversion and admission by webhooks, policies in CEL (their configurations are
-//! served, and not followed), aggregation of other API servers, audit, priority and fairness, bodies
+//! Left out: conversion and admission by webhooks (their configurations are served, and not
+//! followed), Pod Security, aggregation of other API servers, audit, priority and fairness, bodies
 //! in CBOR, `componentstatuses`, which has been deprecated since v1.19.
 //!
 //! Upstream: `cmd/kube-apiserver`, `staging/src/k8s.io/apiserver`.

@@ -128,7 +128,7 @@ impl Registry {
         &self,
         target: &Target<'_>,
         operation: Operation,
-        mut object: Option<&mut Value>,
+        object: Option<&mut Value>,
         old: Option<&Value>,
         writer: &Writer<'_>,
     ) -> Result<(), ApiError> {
@@ -150,7 +150,7 @@ impl Registry {
             subresource: target.subresource,
             namespace: target.namespace,
             name: target.name,
-            object: object.as_deref_mut(),
+            object,
             old,
             dry_run: writer.dry_run,
         };

@@ -13,6 +13,7 @@ use super::matching::Seen;
 use crate::authn::User;
 use crate::authz::{self, Attributes};
 use crate::cel::{Budget, Check, Decision, Expression, Failure, Names, Val};
+use crate::resources;
 
 /// What all expressions of an invocation may cost together. Upstream: `RuntimeCELCostBudget`.
 pub(super) const COST_MAX: u64 = 10_000_000;
@@ -226,7 +227,9 @@ fn namespace_object(asked: &Asked, world: &dyn World) -> Val {
     if asked.namespace.is_empty() || asked.is_namespace() {
         return Val::Null;
     }
-    let Some(namespace) = world.get("namespaces", "", asked.namespace) else {
+    // All of it, where plugins look at a part.
+    let resource = resources::by_kind("", "v1", "Namespace").expect("is served");
+    let Some(namespace) = world.object(resource, "", asked.namespace) else {
         return Val::Null;
     };
     let metadata = namespace["metadata"].as_object().into_iter().flatten();

@@ -119,7 +119,7 @@ fn stored(resource: &Resource, object: Value) -> Value {
 
 /// A piece of an object, merged into it as server-side apply would, but owned by nobody.
 fn merged(resource: &Resource, object: &Value, piece: &Val) -> Result<Value, String> {
-    check_type_names(piece, piece.type_name())?;
+    check_type_names(piece)?;
     let mut piece = piece.to_json();
     piece["apiVersion"] = resource.api_version().into();
     piece["kind"] = resource.kind.into();
@@ -128,23 +128,11 @@ fn merged(resource: &Resource, object: &Value, piece: &Val) -> Result<Value, Str
 }
 
 /// Checks that the types in an object are those of its fields: their names are paths, and the
-/// checker of types does not know what is where. Upstream: `CheckTypeNamesMatchFieldPathNames` of
-/// `apiserver/pkg/cel/mutation/dynamic/objects.go`.
-fn check_type_names(value: &Val, expected: &str) -> Result<(), String> {
-    match value {
-        Val::Made(made) if made.name != expected => Err(format!(
-            "type mismatch: unexpected type name {:?}, expected {expected:?}, which matches field \
-             name path from root Object type",
-            made.name
-        )),
-        Val::Made(made) => {
-            let mut fields = made.fields.iter();
-            fields.try_for_each(|(name, it)| check_type_names(it, &format!("{expected}.{name}")))
-        }
-        Val::List(list) => list
-            .iter()
-            .try_for_each(|it| check_type_names(it, expected)),
-        _ => Ok(()),
+/// checker of types does not know what is where.
+fn check_type_names(value: &Val) -> Result<(), String> {
+    match value.misnamed() {
+        faults if faults.is_empty() => Ok(()),
+        faults => Err(format!("type mismatch: {}", faults.join("\n"))),
     }
 }
 
@@ -159,7 +147,7 @@ fn patched(object: &Value, operations: &Val) -> Result<Value, String> {
         if let Val::Made(made) = operation
             && let Some(value @ Val::Made(_)) = made.fields.get("value")
         {
-            check_type_names(value, value.type_name())?;
+            check_type_names(value)?;
         }
         list.push(operation.to_json());
     }
