@@ -292,9 +292,12 @@ impl Slot {
         // ANCHOR_END: exercise-03.18
     }
 
-    /// The revision of the last change.
-    pub fn revision(&self) -> Revision {
-        *self.content.changed.borrow()
+    /// The revision of the last change that was taken in: who waited for a write to be in the cache
+    /// finds it here.
+    pub fn last_change(&self) -> Revision {
+        let state = self.read();
+        let last = state.window.back();
+        last.map_or(state.floor, |change| change.revision)
     }
 
     /// Wakes at changes.

@@ -72,7 +72,11 @@ impl Registry {
     pub(super) fn policies(&self) -> Arc<Policies> {
         let kinds = KINDS.map(|kind| resources::by_kind(GROUP, "v1", kind).expect("is served"));
         let slots = kinds.map(|kind| self.cache.slot(kind).expect("is stored"));
-        let revision = slots.iter().map(|slot| slot.revision()).max().unwrap_or(0);
+        let revision = slots
+            .iter()
+            .map(|slot| slot.last_change())
+            .max()
+            .unwrap_or(0);
         let mut held = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
         if held.0 != revision {
             let objects = kinds.map(|kind| self.objects(kind, ""));
