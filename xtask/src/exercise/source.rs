@@ -92,12 +92,8 @@ pub fn original(root: &Path, store: &Store, task: &Task) -> Result<String> {
     if let Some(text) = store.as_it_was(task) {
         return Ok(text);
     }
-    let holds_reference = |text: &String| match &task.kind {
-        Kind::Exercise { .. } => standing(task, text) == Standing::Written,
-        Kind::Bug { find, .. } => text.matches(find.as_str()).count() == 1,
-    };
     committed(root, task)
-        .filter(holds_reference)
+        .filter(|text| holds_reference(task, text))
         .ok_or_else(|| {
             anyhow!(
                 "the reference of {} is lost: {} is gone, and git's HEAD has none.\nIf git has an \
@@ -108,6 +104,14 @@ pub fn original(root: &Path, store: &Store, task: &Task) -> Result<String> {
                 file = task.file.display()
             )
         })
+}
+
+/// Whether the file of `task` is as it is before anybody begins.
+fn holds_reference(task: &Task, text: &str) -> bool {
+    match &task.kind {
+        Kind::Exercise { .. } => standing(task, text) == Standing::Written,
+        Kind::Bug { find, .. } => text.matches(find.as_str()).count() == 1,
+    }
 }
 
 /// The file as git's HEAD has it.
@@ -160,6 +164,27 @@ pub fn with_references(root: &Path, store: &Store, tasks: &[&Task], text: &str) 
 #[cfg(test)]
 pub mod tests {
     use super::*;
+
+    /// Who changes a line that a bug is planted in has to change the bug.
+    #[test]
+    fn each_task_is_of_what_is_committed() {
+        let root = crate::build::root();
+        let all = [false, true].map(|bugs| crate::exercise::parse::load(&root, bugs));
+        for task in all
+            .into_iter()
+            .flat_map(|tasks| tasks.expect("can be read"))
+        {
+            // A copy without git has nothing that is committed.
+            if let Some(text) = committed(&root, &task) {
+                assert!(
+                    holds_reference(&task, &text),
+                    "{}: {:?}",
+                    task.id,
+                    task.file
+                );
+            }
+        }
+    }
 
     /// What the file of a bug says.
     pub const BUG: &str = r#"

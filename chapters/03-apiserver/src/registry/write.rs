@@ -435,7 +435,8 @@ fn check_version(target: &Target, new: &Value, live: &Value) -> Result<(), ApiEr
         };
         return Err(ApiError::invalid(subject, &[error]));
     }
-    if wanted != 0 && i64::try_from(wanted) != Ok(meta::resource_version(live)) {
+    let there = meta::resource_version(live).unsigned_abs();
+    if wanted != 0 && wanted != there {
         return Err(ApiError::modified(target.subject()));
     }
     Ok(())
