@@ -169,13 +169,13 @@ pub mod tests {
     #[test]
     fn each_task_is_of_what_is_committed() {
         let root = crate::build::root();
-        let all = [false, true].map(|bugs| crate::exercise::parse::load(&root, bugs));
+        let all = [false, true].map(|bugs| crate::exercise::parse::load(root, bugs));
         for task in all
             .into_iter()
             .flat_map(|tasks| tasks.expect("can be read"))
         {
             // A copy without git has nothing that is committed.
-            if let Some(text) = committed(&root, &task) {
+            if let Some(text) = committed(root, &task) {
                 assert!(
                     holds_reference(&task, &text),
                     "{}: {:?}",
